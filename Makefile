@@ -1,0 +1,44 @@
+# Two commands: `make demo` shows the main job on the embedded data, `make test` checks everything. Both set up what they need, once.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+
+.PHONY: help demo test test-all lint format bench clean
+
+help:
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: .venv/installed ## train on the embedded data, about 2 minutes on two cores
+	$(BIN)/overfocus inspect --method "cutmix + sgdrop" --out $(DEMO)/method.png
+	$(BIN)/overfocus train --data totem --method "sgdrop" --epochs 4 --batch 64 --out $(DEMO)/sgdrop
+	@echo "the result lies in $(DEMO): sgdrop/ is the run, method.png shows what the method does"
+
+test: .venv/installed-dev lint ## what must be green: format, lint, types, tests
+	$(BIN)/python -m pytest
+
+test-all: .venv/installed-dev lint ## with the slow tests
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: .venv/installed-dev ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/installed-dev ## side by side with a bare loop
+	$(BIN)/python benchmarks/step.py
+
+clean:
+	rm -rf .venv runs .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Where the evidence lies: (model or head, input, targets) -> map."""

@@ -1,0 +1,141 @@
+"""Attribution of a logit to the features in front of a head: A = ReLU(gradient * features), element by element.
+
+This is the map of SGDrop (2409.17370); summed over channels it is HiResCAM with the ReLU inside. Where the head is mean
+pooling and one linear layer, the gradient is the class's row of weights over HW and no autograd is needed; that a head
+is such a head is not guessed from its modules but proved on random features. Any other head is run forward and back by
+itself, never the encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from overfocus.core.look import Sight, Target
+from overfocus.core.targets import Targets
+
+
+@dataclass(frozen=True)
+class Head:
+    """The part of a model behind the features, as a function of the model."""
+
+    run: Callable[[nn.Module, Tensor], Tensor]
+    """(model, features [B, ...]) -> logits [B, K]."""
+    linear: str = ""
+    """Name of the linear layer where the head is mean pooling over positions and that layer; empty where it is not."""
+    unsteady: tuple[str, ...] = ()
+    """Names of modules that draw or keep statistics, which a look must hold still."""
+
+    @staticmethod
+    def of(model: nn.Module, run: Callable[[nn.Module, Tensor], Tensor]) -> Head:
+        """Describe the head `run` of `model`, and find out whether the closed form holds for it."""
+        unsteady = tuple(name for name, module in model.named_modules() if _is_unsteady(module))
+        return Head(run, _pooled_linear(model, run, unsteady), unsteady)
+
+    def look(self, model: nn.Module, features: Tensor, targets: Targets, target: Target) -> Sight:
+        """Attribute the logit of `target` (see `core.look.Look`) to `features`; leaves no trace in `model`."""
+        features = features.detach()
+        if self.linear and (linear := model.get_submodule(self.linear)).weight.ndim == 2:
+            with torch.no_grad():
+                return _closed_form(linear, features, targets, target)  # type: ignore[arg-type]
+        with held(model, self.unsteady):
+            return _by_gradient(lambda z: self.run(model, z), features, targets, target)
+
+
+def _closed_form(linear: nn.Linear, features: Tensor, targets: Targets, target: Target) -> Sight:
+    """Attribute through mean pooling and `linear`: the gradient of logit k is weight[k] / HW at every position."""
+    logits = F.linear(_pooled(features), linear.weight, linear.bias)
+    if target == "soft":
+        gradient = logits.float().softmax(dim=1).to(linear.weight.dtype) @ linear.weight
+    elif target == "predicted":
+        gradient = linear.weight[logits.argmax(dim=1)]
+    else:
+        gradient = torch.einsum("bmc,bm->bc", linear.weight[targets.labels], targets.weights.to(linear.weight.dtype))
+    positions = features[0, 0].numel()
+    gradient = (gradient / positions).to(features.dtype).reshape(*features.shape[:2], *[1] * (features.ndim - 2))
+    return Sight((features * gradient).relu(), logits)
+
+
+def _by_gradient(run: Callable[[Tensor], Tensor], features: Tensor, targets: Targets, target: Target) -> Sight:
+    """Attribute through any head by one pass forward and back through it."""
+
+    def score(z: Tensor) -> tuple[Tensor, Tensor]:
+        logits = run(z)
+        return _weighed(logits, targets, target).sum(), logits
+
+    if torch.compiler.is_compiling():  # autograd.grad breaks the graph, torch.func.grad does not
+        gradient, logits = torch.func.grad(score, has_aux=True)(features)
+    else:
+        with torch.enable_grad():
+            leaf = features.requires_grad_()
+            total, logits = score(leaf)
+            (gradient,) = torch.autograd.grad(total, leaf)
+    features = features.detach()
+    return Sight((features * gradient).relu(), logits.detach())
+
+
+def _weighed(logits: Tensor, targets: Targets, target: Target) -> Tensor:
+    """Return the logit of `target`: [B]."""
+    if target == "soft":
+        return (logits * logits.detach().float().softmax(dim=1)).sum(dim=1)
+    if target == "predicted":
+        return logits.amax(dim=1)
+    return targets.score(logits)
+
+
+def _pooled(features: Tensor) -> Tensor:
+    return features if features.ndim == 2 else features.flatten(2).mean(dim=2)
+
+
+@contextmanager
+def held(model: nn.Module, names: tuple[str, ...]) -> Iterator[None]:
+    """Hold the modules `names` of `model` still: no dropout drawn, no statistics recorded. Each gets its own mode
+    back.
+    """
+    modules = [model.get_submodule(name) for name in names]
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+def _is_unsteady(module: nn.Module) -> bool:
+    kind = type(module).__name__.lower()
+    return hasattr(module, "running_mean") or hasattr(module, "dropout") or "drop" in kind or "stochastic" in kind
+
+
+def _pooled_linear(model: nn.Module, run: Callable[[nn.Module, Tensor], Tensor], unsteady: tuple[str, ...]) -> str:
+    """Return the name of the linear layer that, behind mean pooling, is all of the head; empty where there is none.
+
+    The proof is numerical: random features, both computations, equal to float precision.
+    """
+    for name, linear in reversed(list(model.named_modules())):
+        if isinstance(linear, nn.Linear):
+            shapes = ((2, linear.in_features, 3, 2), (2, linear.in_features))
+            return name if any(_agrees(model, run, linear, shape, unsteady) for shape in shapes) else ""
+    return ""
+
+
+def _agrees(
+    model: nn.Module,
+    run: Callable[[nn.Module, Tensor], Tensor],
+    linear: nn.Linear,
+    shape: tuple[int, ...],
+    unsteady: tuple[str, ...],
+) -> bool:
+    features = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(linear.weight)
+    try:
+        with torch.no_grad(), held(model, unsteady):
+            logits, expected = run(model, features), F.linear(_pooled(features), linear.weight, linear.bias)
+        return logits.shape == expected.shape and torch.allclose(logits, expected, rtol=1e-3, atol=1e-4)
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, NotImplementedError):
+        return False  # a head that does not even take such features is not that head

@@ -1,0 +1,35 @@
+"""Images in, batches out: the embedded set, torchvision's, folders, parquet, the hub; boxes and masks come along."""
+
+from overfocus.data.augment import Augment, Changes
+from overfocus.data.decode import BadImage, decoded, verified
+from overfocus.data.fit import fit, fit_boxes, fit_mask, fitted
+from overfocus.data.load import load, names
+from overfocus.data.split import Dataset, Images, Masks, Split, Splits, TensorImages
+from overfocus.data.stream import Minibatch, Stream
+from overfocus.data.subset import few, hold_out
+from overfocus.data.totem import totem
+
+__all__ = [
+    "Augment",
+    "BadImage",
+    "Changes",
+    "Dataset",
+    "Images",
+    "Masks",
+    "Minibatch",
+    "Split",
+    "Splits",
+    "Stream",
+    "TensorImages",
+    "decoded",
+    "few",
+    "fit",
+    "fit_boxes",
+    "fit_mask",
+    "fitted",
+    "hold_out",
+    "load",
+    "names",
+    "totem",
+    "verified",
+]

@@ -1,0 +1,132 @@
+"""Random changes of training images, each image its own, for a whole batch at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from overfocus.core.draw import Draw
+from overfocus.core.errors import OverfocusError, UnknownName
+
+Policy = Literal["none", "randaugment", "trivialaugment", "autoaugment"]
+POLICIES = ("none", "randaugment", "trivialaugment", "autoaugment")
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What may happen to a training image.
+
+    The first three are tensor operations on the device for a whole batch; the others run image by image.
+    """
+
+    flip: bool = False
+    """Mirror left and right, half of the time."""
+    crop: int = 0
+    """Largest shift in pixels, in both directions; what comes in is reflected at the border. 0 for none."""
+    jitter: float = 0.0
+    """Brightness, contrast and saturation are multiplied by U[1 - jitter, 1 + jitter] each; in [0, 1]."""
+    policy: Policy = "none"
+    """torchvision's RandAugment, TrivialAugmentWide or AutoAugment (ImageNet's policy)."""
+    resized_crop: bool = False
+    """Cut out 8 to 100 % of the image at an aspect of 3/4 to 4/3 and resize that (Szegedy et al., 1409.4842)."""
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise UnknownName("augmentation policy", self.policy, POLICIES)
+        if self.crop < 0:
+            raise OverfocusError(f"augment: crop is {self.crop} pixels; give 0 or more")
+        if not 0 <= self.jitter <= 1:
+            raise OverfocusError(f"augment: jitter is {self.jitter}; give 0 to 1")
+
+    @staticmethod
+    def default_for(name: str, size: int) -> Augment:
+        """Return what is customary for the set `name` at `size` pixels; nothing that makes another class of it."""
+        if name == "totem":
+            return Augment()
+        if name == "fashion_mnist":
+            return Augment(flip=True, crop=2)
+        if name == "svhn":
+            return Augment(crop=4)
+        if name == "imagenet":
+            return Augment(flip=True, resized_crop=True)
+        return Augment(flip=True, crop=max(size // 8, 1))
+
+    @property
+    def by_image(self) -> bool:
+        """Whether some of it runs image by image, on the processor."""
+        return self.policy != "none" or self.resized_crop
+
+    def plan(self, draw: Draw, count: int) -> Changes:
+        """Draw what happens to each of the `count` images of an epoch, by their place in it."""
+        flips = shifts = tones = None
+        if self.flip:
+            flips = draw.named("flip").bits(count)[:, 0] >= 2**31
+        if self.crop:
+            shifts = (draw.named("crop").bits(count, 2) * (2 * self.crop + 1) >> 32) - self.crop
+        if self.jitter:
+            tones = 1 + self.jitter * (2 * draw.named("jitter").uniform(count, 3) - 1)
+        return Changes(flips, shifts, tones)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What was drawn for N images."""
+
+    flips: Tensor | None = None
+    """[N] bool."""
+    shifts: Tensor | None = None
+    """[N, 2] int64 (down, right) in pixels."""
+    tones: Tensor | None = None
+    """[N, 3] float32, factors of brightness, contrast and saturation."""
+
+    def __getitem__(self, rows: slice | Tensor) -> Changes:
+        drawn = (getattr(self, each.name) for each in fields(self))
+        return Changes(*(None if values is None else values[rows] for values in drawn))
+
+    def move(self, images: Tensor) -> Tensor:
+        """Shift and flip `images` [N, C, H, W]; the input is not written to."""
+        if self.flips is None and self.shifts is None:
+            return images
+        count, channels, height, width = images.shape
+        index = (self._rows(height, images.device) * width)[:, :, None] + self._columns(width, images.device)[:, None]
+        index = index.view(-1, 1, height * width).expand(count, channels, -1)
+        return images.flatten(2).gather(2, index).view(images.shape)
+
+    def _rows(self, height: int, device: torch.device) -> Tensor:
+        """Return from which row each row is taken: [N or 1, H]."""
+        rows = torch.arange(height, device=device)[None]
+        return rows if self.shifts is None else _reflect(rows - self.shifts[:, :1], height)
+
+    def _columns(self, width: int, device: torch.device) -> Tensor:
+        """Return from which column each column is taken: [N or 1, W]."""
+        columns = torch.arange(width, device=device)[None]
+        if self.shifts is not None:
+            columns = _reflect(columns - self.shifts[:, 1:], width)
+        return columns if self.flips is None else torch.where(self.flips[:, None], width - 1 - columns, columns)
+
+    def tint(self, images: Tensor) -> Tensor:
+        """Scale brightness, contrast and saturation of `images` [N, C, H, W] with values in [0, 255], in this order."""
+        if self.tones is None:
+            return images
+        brightness, contrast, saturation = self.tones[:, :, None, None, None].unbind(1)
+        images = (images * brightness).clamp(0, 255)
+        middle = _grey(images).mean(dim=(2, 3), keepdim=True)
+        images = torch.lerp(middle, images, contrast).clamp(0, 255)
+        return images if images.shape[1] != 3 else torch.lerp(_grey(images), images, saturation).clamp(0, 255)
+
+
+def _reflect(index: Tensor, length: int) -> Tensor:
+    """Bring indices less than `length` outside back inside, mirrored at the first and the last."""
+    last = length - 1
+    return last - (last - index.abs()).abs()
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Return the luma (ITU-R 601) of RGB images, or the mean of other channels: [N, 1, H, W]."""
+    if images.shape[1] != 3:
+        return images.mean(dim=1, keepdim=True)
+    weights = images.new_tensor((0.299, 0.587, 0.114))
+    return (images * weights[:, None, None]).sum(dim=1, keepdim=True)

@@ -1,0 +1,147 @@
+"""Reading many images at once, on threads, and finding those that cannot be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from overfocus.core.errors import OverfocusError
+from overfocus.data.fit import Size, fitted
+from overfocus.data.split import Images, Split, TensorImages
+
+OnBadImage = Literal["error", "skip"]
+Progress = Callable[[int, int], None]
+"""Called with how many images are done, and how many there are."""
+LONG = 2000
+"""Images from which on a progress bar is worth its lines."""
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """An image that cannot be read, and why."""
+
+    row: int
+    reason: str
+
+
+def decoded(
+    split: Split, size: Size | None = None, on_bad_image: OnBadImage = "error", progress: Progress | None = None
+) -> tuple[Split, list[BadImage]]:
+    """Return `split` with all images in memory at one `size`, without those that cannot be read, and these."""
+    split = fitted(split, size) if size else split
+    if isinstance(split.images, TensorImages):
+        return split, []
+    height, width = first_size(split.images)
+    pixels = torch.empty(len(split), split.images.channels, height, width, dtype=torch.uint8)
+    bad = []
+    for row, image in _read(split.images, progress):
+        if isinstance(image, OverfocusError):
+            bad.append(BadImage(row, str(image)))
+        else:
+            pixels[row] = _same_size(image, (height, width), split.images.name(row))
+    good = _kept(len(split), bad, on_bad_image)
+    names = f"{split.images.name(0)} and others"
+    if len(good) < len(split):
+        split, pixels = split.subset(good), pixels[good]
+    return replace(split, images=TensorImages(pixels, names)), bad
+
+
+def verified(
+    split: Split, on_bad_image: OnBadImage = "error", progress: Progress | None = None
+) -> tuple[Split, list[BadImage]]:
+    """Read every image once; return `split` without those that cannot be read, and these."""
+    if isinstance(split.images, TensorImages):
+        return split, []
+    results = _read(split.images, progress)
+    bad = [BadImage(row, str(image)) for row, image in results if isinstance(image, OverfocusError)]
+    good = _kept(len(split), bad, on_bad_image)
+    return (split.subset(good), bad) if bad else (split, bad)
+
+
+def channel_statistics(images: Images, most: int = 256) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel, in [0, 1], over `most` images at even distances."""
+    some = images.pick(torch.arange(0, len(images), max(1, len(images) // most)))
+    sums = torch.zeros(3, some.channels, dtype=torch.float64)
+    for _, image in _read(some, None):
+        if not isinstance(image, OverfocusError):
+            values = image.flatten(1).double() / 255
+            sums += torch.stack((torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)))
+    pixels = sums[0].clamp(min=1)
+    mean = sums[1] / pixels
+    std = (sums[2] / pixels - mean.square()).clamp(min=255.0**-2).sqrt()
+    return tuple(round(value, 4) for value in mean.tolist()), tuple(round(value, 4) for value in std.tolist())
+
+
+def _kept(count: int, bad: list[BadImage], on_bad_image: OnBadImage) -> Tensor:
+    """Return the rows of the good images, or raise what the first bad one raised."""
+    if bad and on_bad_image == "error":
+        more = f" ({len(bad)} of {count} images cannot be read)" if len(bad) > 1 else ""
+        raise OverfocusError(bad[0].reason + more)
+    good = torch.ones(count, dtype=torch.bool)
+    good[[each.row for each in bad]] = False
+    if not good.any():
+        raise OverfocusError(f"none of {count} images can be read; the first: {bad[0].reason}")
+    return good.nonzero()[:, 0]
+
+
+def _read(images: Images, progress: Progress | None) -> Iterator[tuple[int, Tensor | OverfocusError]]:
+    """Read all images in order on as many threads as there are processors."""
+    count = len(images)
+    with ThreadPoolExecutor(_processors()) as pool, _reporting(count, progress) as report:
+        for start in range(0, count, 512):
+            rows = range(start, min(start + 512, count))
+            yield from zip(rows, pool.map(lambda row: attempt(images, row), rows), strict=True)
+            report(rows.stop, count)
+
+
+def attempt(images: Images, row: int) -> Tensor | OverfocusError:
+    """Return the image [C, H, W] uint8, or the error that says why it cannot be read."""
+    try:
+        return images.read(row)
+    except OverfocusError as error:
+        return error
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _reporting(count: int, progress: Progress | None) -> Iterator[Progress]:
+    """Report to `progress`, or with a bar on a terminal where the work is long."""
+    if progress is not None or count < LONG:
+        yield progress or (lambda done, total: None)
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    with Bar(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("reading images", total=count)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def first_size(images: Images) -> Size:
+    """Return the size of the first image whose header can be read."""
+    for row in range(len(images)):
+        try:
+            return images.size(row)
+        except OverfocusError:
+            continue
+    raise OverfocusError(f"none of {len(images)} images can be read; the first is {images.name(0)}")
+
+
+def _same_size(image: Tensor, size: Size, name: str) -> Tensor:
+    if image.shape[-2:] != size:
+        raise OverfocusError(
+            f"{name}: {image.shape[-2]} x {image.shape[-1]} pixels where others have {size[0]} x {size[1]}; "
+            "give one size to bring all to, such as --size 224"
+        )
+    return image

@@ -1,0 +1,110 @@
+"""One call from what a person types to a set of images."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from overfocus.core.errors import OverfocusError, UnknownName, nearest
+from overfocus.data.annotations import annotated
+from overfocus.data.decode import BadImage, OnBadImage, verified
+from overfocus.data.fit import Size, as_size, fitted
+from overfocus.data.hub import from_hub
+from overfocus.data.layout import from_path
+from overfocus.data.split import Dataset, Split
+from overfocus.data.subset import few, hold_out
+from overfocus.data.torchvision_sets import SETS
+from overfocus.data.totem import totem
+
+TOTEM_CARD = (
+    "embedded: 10 classes, 40 x 40 RGB, 3,000 + 1,000; each of three parts names the class, seven test splits hide them"
+)
+PLACES = (
+    ("PATH", "a folder of images (class per folder, or train/val[/test] inside), Tiny-ImageNet, CUB-200, parquet"),
+    ("hub:OWNER/NAME", "a set of the Hugging Face hub, or hub:PATH of one saved to disk"),
+)
+
+
+def names() -> list[tuple[str, str]]:
+    """Return what `load` knows: (name, what it is in a line)."""
+    return [("totem", TOTEM_CARD), *((name, each.card) for name, each in SETS.items()), *PLACES]
+
+
+def load(  # noqa: PLR0913
+    data: str | Path,
+    *,
+    root: str | Path | None = None,
+    size: int | Size | None = None,
+    per_class: int | None = None,
+    fraction: float | None = None,
+    val: float = 0.0,
+    seed: int = 0,
+    download: bool = False,
+    boxes: str | Path | None = None,
+    channels: int | None = None,
+    on_bad_image: OnBadImage = "error",
+) -> Dataset:
+    """Load a set by name, by path (whose layout is recognised), or from the hub.
+
+    - `root`: where named sets lie; by default the environment's OVERFOCUS_DATA, else `data`.
+    - `size`: height and width in pixels to which images, boxes and masks are brought; None keeps what is stored.
+    - `per_class`, `fraction`: train on this many images, or this part, of each class; nested for the same `seed`.
+    - `val`: the part of each class of the training images that becomes the split `val`, taken before anything else.
+    - `boxes`: a CSV, a COCO JSON, or a folder of VOC XML or of masks that tells where the objects are.
+    - `channels`: 1 grey or 3 RGB for files; by default grey only where all of a sample are.
+    - `on_bad_image`: `skip` reads every file once and leaves out those that cannot be read.
+    """
+    dataset = _found(str(data), root, download, channels)
+    if boxes is not None:
+        dataset = annotated(dataset, Path(boxes))
+    dataset = _parts(dataset, seed, val, per_class, fraction)
+    if on_bad_image == "skip":
+        dataset = _readable(dataset)
+    if size is not None:
+        target = as_size(size)
+        dataset = dataset.with_splits(lambda split: fitted(split, target))
+    return dataset
+
+
+def _found(data: str, root: str | Path | None, download: bool, channels: int | None) -> Dataset:
+    if data == "totem":
+        return totem()
+    if data in SETS:
+        return SETS[data].load(data, Path(root or os.environ.get("OVERFOCUS_DATA", "data")), download)
+    if data.startswith("hub:"):
+        return from_hub(data.removeprefix("hub:"), download, channels)
+    path = Path(data) if root is None or Path(data).exists() else Path(root) / data
+    if path.exists():
+        return from_path(path, channels)
+    if any(mark in data for mark in "/\\."):
+        raise OverfocusError(f"data: no such file or folder {data!r}; as a name, {nearest(data, ('totem', *SETS))}")
+    raise UnknownName("data set", data, ("totem", *SETS))
+
+
+def _parts(dataset: Dataset, seed: int, val: float, per_class: int | None, fraction: float | None) -> Dataset:
+    """Hold out `val`, then thin the training images."""
+    splits = dict(dataset.splits)
+    if val:
+        if "val" in splits:
+            raise OverfocusError(
+                f"{dataset.name}: val={val} would hold out a split `val`, but the set has one; leave val at 0"
+            )
+        splits["train"], splits["val"] = hold_out(splits["train"], val, seed)
+    splits["train"] = few(splits["train"], seed, per_class, fraction)
+    return replace(dataset, splits=splits)
+
+
+def _readable(dataset: Dataset) -> Dataset:
+    """Leave out the images that cannot be read, and say how many."""
+    bad: list[BadImage] = []
+
+    def clean(split: Split) -> Split:
+        split, unread = verified(split, "skip")
+        bad.extend(unread)
+        return split
+
+    dataset = dataset.with_splits(clean)
+    return dataset.noting(
+        f"{len(bad)} images cannot be read and are left out; the first: {bad[0].reason}." if bad else ""
+    )

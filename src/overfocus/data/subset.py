@@ -1,0 +1,62 @@
+"""Parts of a split: seeded, balanced over the classes, and nested, so that 50 of each class contain the 25."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from overfocus.core.draw import Draw
+from overfocus.core.errors import OverfocusError
+from overfocus.data.split import Split
+
+
+def few(split: Split, seed: int, per_class: int | None = None, fraction: float | None = None) -> Split:
+    """Return `per_class` images of each class, or the `fraction` of each (at least one), in the order of `split`."""
+    if per_class is not None and fraction is not None:
+        raise OverfocusError(f"subset: both per_class={per_class} and fraction={fraction} are given; give one")
+    counts = split.counts()
+    if per_class is not None:
+        return split.subset(_first(split, _checked(split, per_class), Draw.seeded(seed).named("few")))
+    if fraction is None:
+        return split
+    if not 0 < fraction <= 1:
+        raise OverfocusError(f"subset: fraction={fraction}; give more than 0 and at most 1")
+    return split.subset(_first(split, _part(counts, fraction), Draw.seeded(seed).named("few")))
+
+
+def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Return `split` without a `share` of each class, and that share; a class of one image stays where it is."""
+    if not 0 < share < 1:
+        raise OverfocusError(f"holdout: share {share}; give more than 0 and less than 1")
+    counts = split.counts()
+    wanted = _part(counts, share).minimum((counts - 1).clamp(min=0))
+    held = _first(split, wanted, Draw.seeded(seed).named("holdout"))
+    rest = torch.ones(len(split), dtype=torch.bool)
+    rest[held] = False
+    return split.subset(rest.nonzero()[:, 0]), split.subset(held)
+
+
+def _part(counts: Tensor, share: float) -> Tensor:
+    """Return the `share` of each count, rounded, at least 1 where there is any: [K] int64."""
+    return (counts * share).round().long().clamp(min=1).minimum(counts)
+
+
+def _checked(split: Split, per_class: int) -> Tensor:
+    counts = split.counts()
+    smallest = int(counts.argmin())
+    if not 1 <= per_class <= counts[smallest]:
+        raise OverfocusError(
+            f"subset: per_class={per_class}, but the smallest class, {split.classes[smallest]!r}, has "
+            f"{int(counts[smallest])} training images; give 1 to {int(counts[smallest])}, or a fraction"
+        )
+    return torch.full_like(counts, per_class)
+
+
+def _first(split: Split, wanted: Tensor, draw: Draw) -> Tensor:
+    """Return the first `wanted` [K] images of each class in one random order: rows, ascending."""
+    order = draw.order(len(split))
+    labels = split.labels[order]
+    by_class = labels.argsort(stable=True)
+    counts = split.counts()
+    place = torch.arange(len(split)) - (counts.cumsum(0) - counts)[labels[by_class]]
+    return order[by_class[place < wanted[labels[by_class]]]].sort().values

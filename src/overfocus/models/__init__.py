@@ -1,0 +1,1 @@
+"""Models by name, and where to cut them."""

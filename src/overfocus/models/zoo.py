@@ -1,0 +1,219 @@
+"""Models by name: OverfocusCNN, every torchvision classifier, timm's as `timm:NAME`, your own as `module:factory`.
+
+torchvision and timm are imported when a name of theirs is asked for, not before.
+"""
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from torch import nn
+
+from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.models.overfocus_cnn import OverfocusCNN
+from overfocus.models.transfer import replace_head, use_small_stem, with_channels
+from overfocus.models.weights import load_weights
+
+log = logging.getLogger(__name__)
+
+OWN = ("overfocus_cnn", "overfocuscnn")
+# Two models return more than logits in training unless told not to; their slow initialisation is asked for by name.
+NO_AUXILIARY = {"googlenet": {"aux_logits": False, "init_weights": True}}
+NO_AUXILIARY["inception_v3"] = NO_AUXILIARY["googlenet"]
+# Settings that `create_model` makes itself, or that would fetch or change what a classifier returns.
+HELD = {
+    "aux_logits",
+    "checkpoint_path",
+    "features_only",
+    "in_chans",
+    "num_classes",
+    "pretrained",
+    "progress",
+    "weights",
+}
+# How a factory may call the number of classes and of channels.
+CLASSES = ("num_classes", "classes")
+CHANNELS = ("channels", "in_channels", "in_chans")
+KEYWORDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def create_model(
+    name: str, classes: int, *, channels: int = 3, stem: str = "", weights: str | Path | None = None, **settings: Any
+) -> nn.Module:
+    """Return a new classifier, images [B, channels, H, W] to logits [B, classes].
+
+    name: one of `model_names`.
+    stem: "small" keeps the side of small images (32 px) where the model would quarter it; empty is the model's own.
+    weights: a local file; a head of other classes stays new, which the log says, and a first convolution of other
+        channels is fitted.
+    settings: what the model's constructor takes.
+    Raises UnknownName for a name or setting that is not known, OverfocusError for what cannot be built or loaded.
+    """
+    for what, count in (("classes", classes), ("channels", channels)):
+        if count < 1:
+            raise OverfocusError(f"model {name!r}: {what} is {count}; give at least 1")
+    if name in OWN:
+        settings |= {"stem": stem} if stem else {}
+        model = built(name, OverfocusCNN, settings, {"classes": classes, "channels": channels})
+    else:
+        model = source_of(name)(name, classes, channels, settings)
+        if stem:
+            use_small_stem(model, name, stem)
+    if weights is not None:
+        left_out = load_weights(model, weights, new_head=True, new_channels=True)
+        if left_out:
+            log.warning("weights %s: %s not taken; the head is new", weights, ", ".join(left_out))
+    return model
+
+
+def model_names() -> list[tuple[str, str]]:
+    """Return every model's name with a line on what it is: torchvision's own, without its links."""
+    from torchvision.models import get_model_builder
+
+    cards = [(OWN[0], "OverfocusCNN, a small pre-activated residual network that trains in seconds at any image size")]
+    cards += [(name, card_of(get_model_builder(name))) for name in torchvision_names()]
+    cards += [("timm:NAME", "every model of timm, such as timm:convnext_atto (pip install 'overfocus[timm]')")]
+    return [
+        *cards,
+        ("package.module:factory", "what your own function returns, called with num_classes where it takes it"),
+    ]
+
+
+def card_of(build: Callable) -> str:
+    """Return the first sentence of a builder's docstring as plain text."""
+    text = (inspect.getdoc(build) or build.__name__).split("\n\n")[0]
+    text = re.sub(r"`([^<`]+?)\s*<[^>]*>`_+", r"\1", " ".join(text.split()))
+    return text.replace("`", "").rstrip(".")
+
+
+def source_of(name: str) -> Callable[[str, int, int, dict], nn.Module]:
+    """Return the function that makes models with names of this form."""
+    if name.startswith("timm:"):
+        return timm_model
+    return factory_model if ":" in name else torchvision_model
+
+
+def torchvision_model(name: str, classes: int, channels: int, settings: dict) -> nn.Module:
+    """Return one of torchvision's classifiers."""
+    from torchvision.models import get_model_builder
+
+    known = torchvision_names()
+    if name not in known:
+        raise UnknownName("model", name, closest(name, [*OWN, *known, *timm_names()]))
+    build = get_model_builder(name)
+    model = built(name, build, settings, {"num_classes": classes, **NO_AUXILIARY.get(name, {})})
+    return with_channels(model, channels)
+
+
+def timm_model(name: str, classes: int, channels: int, settings: dict) -> nn.Module:
+    """Return one of timm's models, without pretrained weights."""
+    known = timm_names()
+    if not known:
+        raise OverfocusError(f"model {name!r}: timm is not installed; pip install 'overfocus[timm]'")
+    plain = name.partition(".")[0]
+    if plain not in known:
+        raise UnknownName("model", name, closest(name, known))
+    from timm.models import model_entrypoint
+
+    build = model_entrypoint(plain.removeprefix("timm:"))
+    return built(name, build, settings, {"num_classes": classes, "in_chans": channels})
+
+
+def factory_model(name: str, classes: int, channels: int, settings: dict) -> nn.Module:
+    """Return what a function or class of the user's makes.
+
+    Where it takes no number of classes it gets a new head, where it takes none of channels a new first convolution.
+    """
+    build = factory(name)
+    accepted, _ = keywords_of(build)
+    for_classes = next((word for word in CLASSES if word in accepted), None)
+    for_channels = next((word for word in CHANNELS if word in accepted), None)
+    given = {for_classes: classes} if for_classes else {}
+    given |= {for_channels: channels} if for_channels else {}
+    model = built(name, build, settings, given)
+    if not isinstance(model, nn.Module):
+        raise OverfocusError(f"model {name!r} returned a {type(model).__name__}; a factory returns a torch.nn.Module")
+    model = model if for_channels else with_channels(model, channels)
+    return model if for_classes else replace_head(model, classes)
+
+
+def factory(name: str) -> Callable:
+    """Return the function that `package.module:factory` points to."""
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(import_module(module), attribute, None)
+    except (ImportError, ValueError, TypeError) as error:
+        hint = "give package.module:factory, and PYTHONPATH where it lies beside you"
+        raise OverfocusError(f"model {name!r}: cannot import {module!r} ({error}); {hint}") from error
+    if not callable(found):
+        functions = [word for word, value in vars(import_module(module)).items() if callable(value) and word[0] != "_"]
+        raise UnknownName(f"function in {module}", attribute, functions)
+    return found
+
+
+def built(name: str, build: Callable, settings: dict, given: dict) -> nn.Module:
+    """Call a constructor with the user's settings and ours; a setting that it does not take is an UnknownName."""
+    known, open_ended = keywords_of(build)
+    known -= HELD | given.keys()
+    unknown = [setting for setting in settings if setting not in known]
+    held = [setting for setting in unknown if setting in HELD | given.keys()]
+    if held:
+        raise OverfocusError(f"setting {held[0]!r} of {name} is made here; give classes, channels or a file as weights")
+    if unknown and not open_ended:
+        raise UnknownName(f"setting of {name}", unknown[0], known)
+    try:
+        return build(**given, **settings)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        stray = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if stray and stray[1] in unknown:
+            raise UnknownName(f"setting of {name}", stray[1], known) from error
+        if settings:
+            raise OverfocusError(f"model {name!r} cannot be built with {settings}: {error}") from error
+        raise
+
+
+def keywords_of(build: Callable) -> tuple[set[str], bool]:
+    """Return the keywords that a constructor and the class it returns name, and whether it takes others too.
+
+    torchvision's builders hand the rest to a class that may swallow it, so there only what is named is known.
+    """
+    result = returned_by(build)
+    makers = [build, result] if inspect.isclass(result) else [build]
+    parameters = [parameter for maker in makers for parameter in inspect.signature(maker).parameters.values()]
+    named = {parameter.name for parameter in parameters if parameter.kind in KEYWORDS}
+    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    return named, open_ended and not str(getattr(build, "__module__", "")).startswith("torchvision.")
+
+
+def returned_by(build: Callable) -> Any:
+    """Return the class that a function says it returns, or None where it does not say."""
+    try:
+        return None if inspect.isclass(build) else get_type_hints(build).get("return")
+    except (NameError, TypeError):  # an annotation that only a type checker can resolve; a partial
+        return None
+
+
+def torchvision_names() -> list[str]:
+    """Return the names of torchvision's classifiers."""
+    from torchvision import models
+
+    return models.list_models(module=models)
+
+
+def timm_names() -> list[str]:
+    """Return `timm:` names of all timm models, or none where timm is not installed."""
+    try:
+        from timm import list_models
+    except ImportError:
+        return []
+    return [f"timm:{name}" for name in list_models()]
+
+
+def closest(name: str, known: Iterable[str]) -> list[str]:
+    """Return the few names nearest to a wrong one: an error should not list fourteen hundred."""
+    return get_close_matches(name, known, n=6, cutoff=0.0)

@@ -1,0 +1,153 @@
+"""What every method is: a frozen value with two seams, its settings as fields, and a spec that reads them back."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from overfocus.core.batch import Batch
+from overfocus.core.draw import Draw
+from overfocus.core.errors import OverfocusError
+from overfocus.core.look import Look
+
+IMAGE = "image"
+FEATURES = "features"
+
+
+class SettingError(OverfocusError, ValueError):
+    """A setting out of its range; the text names method, setting, value and range."""
+
+
+@dataclass(frozen=True)
+class Regularizer:
+    """A method that changes the batch, the features, or neither; it is only ever called in training.
+
+    Both seams take a value and return one, never write to it, and draw from `draw` alone.
+    """
+
+    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
+        """Act on images [B, C, H, W] and targets."""
+        return batch
+
+    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+        """Act on features [B, ...] and targets; `look` answers what the head makes of them."""
+        return features
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Where the method acts: `image`, `features` (the objective's own cut), or layers by name."""
+        return frozenset({str(getattr(self, "at", IMAGE))})
+
+    @property
+    def teachers(self) -> frozenset[str]:
+        """Whose attribution the method asks for: a subset of {self, ema}."""
+        return frozenset({str(getattr(self, "teacher", "self"))})
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the method needs to know how much of training is done."""
+        return False
+
+    def acting(self, places: frozenset[str]) -> Regularizer:
+        """Return what this method does at any of `places`: itself, or nothing."""
+        from overfocus.regularizers.chain import Chain
+
+        return self if places & self.places else Chain()
+
+    def __add__(self, other: Regularizer) -> Regularizer:
+        """Chain two methods: this one first."""
+        from overfocus.regularizers.chain import Chain
+
+        return Chain((self,)) + other
+
+    def __str__(self) -> str:
+        """Return the spec: the name and the settings that are not the default, as `parse` reads it."""
+        changed = [
+            f"{f.name}={_literal(value)}" for f in fields(self) if (value := getattr(self, f.name)) != _default(f)
+        ]
+        name = type(self).__name__.lower()
+        return f"{name}({', '.join(changed)})" if changed else name
+
+
+@dataclass(frozen=True)
+class Group(Regularizer):
+    """A method made of methods: it acts where they act, and asks for what they ask for."""
+
+    members: tuple[Regularizer, ...] = ()
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Every place where a member acts."""
+        return frozenset().union(*(member.places for member in self.members))
+
+    @property
+    def teachers(self) -> frozenset[str]:
+        """Every attribution that a member asks for."""
+        return frozenset().union(*(member.teachers for member in self.members))
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a member is."""
+        return any(member.scheduled for member in self.members)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+
+
+def _literal(value: Any) -> str:
+    return repr(value)
+
+
+def applies(draw: Draw, uniform: Tensor, prob: float | Tensor, per: str) -> Tensor:
+    """Decide which rows a method acts on: [B] bool.
+
+    Per image, every one has its own coin, `uniform` [B]. Per batch, `draw` makes the coin of row 0 of the global batch,
+    the same in every process.
+    """
+    if per == "batch":
+        uniform = replace(draw, first_row=0).uniform(1)[:, 0].expand(uniform.shape)
+    return uniform < prob
+
+
+def where_applied(applied: Tensor, value: Tensor) -> Tensor:
+    """Return `value` [B] in the rows where the method acted, NaN elsewhere, so that a mean can leave those out."""
+    return torch.where(applied, value.float(), torch.nan)
+
+
+def map_size(method: Regularizer, values: Tensor) -> tuple[int, int]:
+    """Return (H, W) of the maps [B, C, H, W] that `method` is to act on; SettingError where the values are no maps."""
+    if values.ndim != 4:
+        raise SettingError(
+            f"{method} acts on maps [B, C, h, w], but the values there have shape {tuple(values.shape)}; "
+            "choose another layer with `at`"
+        )
+    return values.shape[-2], values.shape[-1]
+
+
+def check_choice(method: Regularizer, name: str, allowed: tuple[str, ...]) -> None:
+    """Raise SettingError unless the setting `name` is one of `allowed`."""
+    value = getattr(method, name)
+    if value not in allowed:
+        from overfocus.core.errors import nearest
+
+        hint = nearest(value, allowed) if isinstance(value, str) else f"there are: {', '.join(allowed)}"
+        raise SettingError(f"{_title(method)}: {name}={value!r} is not a choice; {hint}")
+
+
+def check_range(method: Regularizer, name: str, low: float, high: float, *, above: bool = False) -> None:
+    """Raise SettingError unless the number `name` lies in [low, high], or (low, high] with `above`."""
+    value = getattr(method, name)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not (low < value <= high if above else low <= value <= high):
+        raise SettingError(
+            f"{_title(method)}: {name}={value!r} must be a number in {'(' if above else '['}{low}, {high}]"
+        )
+
+
+def _title(method: Regularizer) -> str:
+    return type(method).__name__.lower()

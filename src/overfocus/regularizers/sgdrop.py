@@ -1,0 +1,166 @@
+"""SGDrop: hide the features that the network leans on most, so that it learns to use the others too.
+
+Source: Bertoin, Sanchez, Zouitine and Rachelson, "The Overfocusing Bias of Convolutional Neural Networks" (2409.17370).
+
+Formula: A = ReLU(grad_z s(z) * z), s the logit of the target; q = the upper `drop`-quantile of A over the units of one
+image; units with A > q are dropped, the others kept. No gradient flows through the mask. In evaluation nothing happens.
+
+Settings
+    drop     rho: at most this share of an image's units is dropped, and only units with A > 0
+    unit     `element` (as printed), `position` (all channels at a place; A summed over channels) or `channel` (A summed
+             over positions)
+    target   whose evidence is dropped: the `label` (mixed labels by their weights), the `predicted` class, or `soft`
+             (by the softmax)
+    share    part of the images that is masked at each step, each image with its own coin
+    start    part of training before the first drop
+    ramp     part of training over which `drop` then grows from 0 to its value
+    views    `masked`: the head sees the masked features; `both`: the loss is the mean over plain and masked features of
+             the same images
+    teacher  `self`, or `ema`: attribution from a moving average of the network, as in the paper's figure 2 (one more
+             forward pass)
+    rescale  divide what is kept by the kept share, as dropout does; neither paper nor its relatives do
+    at       `features` (the objective's cut) or a layer's name
+
+Differs from the paper: whose tables and rho are not public in text. The drop is limited to positive attribution (after
+a ReLU most A are 0, and a quantile of 0 would drop all evidence or everything), and `unit`, `share`, `views` are ours.
+
+When it does not help: with unit=element, target=label and a share of 1 the mask tells the label (what is missing names
+the class): training loss falls and clean accuracy collapses. The objective warns of that. A gain needs the control of a
+random mask of the same size beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from overfocus.core.batch import Batch
+from overfocus.core.draw import Draw
+from overfocus.core.look import Look, Target, Teacher
+from overfocus.regularizers.regularizer import (
+    FEATURES,
+    IMAGE,
+    Regularizer,
+    SettingError,
+    check_choice,
+    check_range,
+    where_applied,
+)
+
+Unit = Literal["element", "position", "channel"]
+
+
+@dataclass(frozen=True)
+class SGDrop(Regularizer):
+    """Drop the most salient features."""
+
+    drop: float = 0.5
+    unit: Unit = "position"
+    target: Target = "label"
+    share: float = 0.5
+    start: float = 0.0
+    ramp: float = 0.0
+    views: Literal["masked", "both"] = "masked"
+    teacher: Teacher = "self"
+    rescale: bool = False
+    at: str = FEATURES
+
+    def __post_init__(self) -> None:
+        check_range(self, "drop", 0, 1, above=True)
+        check_range(self, "share", 0, 1, above=True)
+        check_range(self, "start", 0, 1)
+        check_range(self, "ramp", 0, 1)
+        check_choice(self, "unit", ("element", "position", "channel"))
+        check_choice(self, "target", ("label", "predicted", "soft"))
+        check_choice(self, "views", ("masked", "both"))
+        check_choice(self, "teacher", ("self", "ema"))
+        if self.at == IMAGE:
+            raise SettingError(
+                "sgdrop: at='image' is not a place for it; it drops features: leave `at` out, or name a layer"
+            )
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the drop changes over training."""
+        return self.start > 0 or self.ramp > 0
+
+    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+        """Mask features [B, C, h, w], [B, N, D] or [B, D]."""
+        sight = look.at(features.values, features.targets, self.target, self.teacher)
+        chosen = draw.uniform(len(features))[:, 0] < self.share
+        kept = keep_mask(unit_scores(sight.attribution, self.unit), self._drop(draw.progress)) | ~_rows(chosen, 2)
+        dropped = 1 - kept.float().mean(dim=1)
+        masked = apply_mask(features.values, kept, self.unit, self.rescale)
+        if self.views == "masked":
+            result = replace(features, values=masked)
+        else:
+            values = torch.cat((features.values, masked))
+            result = replace(features, values=values, targets=features.targets.repeat(2), views=2 * features.views)
+        return result.noting(
+            sgdrop_dropped=where_applied(chosen, dropped),
+            sgdrop_rate=chosen.float(),
+            clean_accuracy=where_applied(chosen, features.targets.accuracy(sight.logits)),
+        )
+
+    def _drop(self, progress: Tensor | float) -> Tensor | float:
+        """Return the drop at this point of training: 0 before `start`, then growing over `ramp`."""
+        if not self.scheduled:
+            return self.drop
+        since = torch.as_tensor(progress) - self.start
+        grown = (since / self.ramp).clamp(0, 1) if self.ramp else (since >= 0).float()
+        return self.drop * grown
+
+
+def unit_scores(attribution: Tensor, unit: Unit) -> Tensor:
+    """Sum `attribution` [B, C, h, w] (at least 0) over what belongs to one unit: [B, U]."""
+    channels, positions = _axes(attribution)
+    if unit == "position" and positions:
+        return attribution.sum(dim=channels).flatten(1)
+    if unit == "channel" and positions:
+        return attribution.sum(dim=positions)
+    return attribution.flatten(1)
+
+
+def keep_mask(scores: Tensor, drop: float | Tensor) -> Tensor:
+    """Keep what is not above the upper `drop`-quantile of its row of `scores` [B, U], nor positive: [B, U] bool.
+
+    At most floor(drop * U) units are dropped, exactly that many where so many are positive and none are tied at the
+    threshold.
+    """
+    units = scores.shape[1]
+    if isinstance(drop, float | int):
+        most = int(drop * units + 1e-6)
+        if most == 0:
+            return torch.ones_like(scores, dtype=torch.bool)
+        threshold = scores.kthvalue(units - most, dim=1, keepdim=True).values if most < units else scores.new_zeros(1)
+    else:  # a count on the device: sort once instead of asking for it
+        rank = (units - 1 - (drop * units + 1e-6).long()).to(scores.device)
+        threshold = scores.sort(dim=1).values.index_select(1, rank.clamp(min=0).reshape(1))
+        threshold = torch.where(rank < 0, torch.zeros_like(threshold), threshold)
+    return scores <= threshold.clamp(min=0)
+
+
+def apply_mask(features: Tensor, kept: Tensor, unit: Unit, rescale: bool = False) -> Tensor:
+    """Zero the units of `features` [B, C, h, w] that are not `kept` [B, U]."""
+    channels, positions = _axes(features)
+    mask = kept.to(features.dtype)
+    if rescale:
+        mask = mask / mask.mean(dim=1, keepdim=True).clamp(min=1e-6)
+    shape = list(features.shape)
+    if positions and unit == "position":
+        shape[channels] = 1
+    elif positions and unit == "channel":
+        shape = [size if axis in (0, channels) else 1 for axis, size in enumerate(shape)]
+    return features * mask.reshape(shape)
+
+
+def _axes(values: Tensor) -> tuple[int, tuple[int, ...]]:
+    """Return the channel axis and the position axes: maps are [B, C, h, w], tokens [B, N, D], vectors [B, D]."""
+    return {4: (1, (2, 3)), 3: (2, (1,)), 2: (1, ())}[values.ndim]
+
+
+def _rows(chosen: Tensor, ndim: int) -> Tensor:
+    return chosen.reshape(-1, *[1] * (ndim - 1))

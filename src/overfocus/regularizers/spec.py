@@ -1,0 +1,99 @@
+"""Specs: methods as text, `cutmix(prob=0.5) + sgdrop(drop=0.3)`, and back. The folder is the registry."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import fields
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+from overfocus import regularizers
+from overfocus.core.errors import OverfocusError, UnknownName, nearest
+from overfocus.regularizers.chain import Chain
+from overfocus.regularizers.regularizer import Regularizer
+
+
+class SpecError(OverfocusError, ValueError):
+    """A text that is not a method; the text quotes it and says how one is written."""
+
+
+def parse(spec: str) -> Regularizer:
+    """Read a spec such as `"cutmix(prob=0.5) + sgdrop(drop=0.3, unit='position')"`; `parse(str(method)) == method`.
+
+    `"plain"` and the empty text are the empty chain. The text is read as a syntax tree and never evaluated. Raises
+    UnknownName, with the nearest known name, for a method or a setting that is not there, and SpecError for anything
+    that is not a spec.
+    """
+    text = spec.strip() or "plain"
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise _not_a_spec(spec, error.msg) from None
+    return _method(tree, spec)
+
+
+@cache
+def methods() -> dict[str, type[Regularizer]]:
+    """Return every method by name: a file of this folder that holds a class of its own name."""
+    found = {}
+    for module in iter_modules(regularizers.__path__):
+        members = vars(import_module(f"{regularizers.__name__}.{module.name}"))
+        for value in members.values():
+            if isinstance(value, type) and issubclass(value, Regularizer) and value.__name__.lower() == module.name:
+                found[module.name] = value
+    return {name: kind for name, kind in sorted(found.items()) if kind not in (Regularizer, Chain)}
+
+
+def card(name: str) -> str:
+    """Return the card of a method: what it does, source, formula, settings, limits."""
+    if name not in methods():
+        raise UnknownName("method", name, methods())
+    return (import_module(f"{regularizers.__name__}.{name}").__doc__ or "").strip()
+
+
+def _method(tree: ast.expr, spec: str) -> Regularizer:
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
+        return _method(tree.left, spec) + _method(tree.right, spec)
+    if isinstance(tree, ast.Name):
+        return Chain() if tree.id == "plain" else _build(tree.id, [], {})
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+        members = [_method(argument, spec) for argument in tree.args]
+        return _build(tree.func.id, members, _settings(tree.func.id, tree.keywords, spec))
+    raise _not_a_spec(spec, f"found {ast.unparse(tree)!r}")
+
+
+def _build(name: str, members: list[Regularizer], settings: dict[str, Any]) -> Regularizer:
+    if name not in methods():
+        raise UnknownName("method", name, [*methods(), "plain"])
+    kind = methods()[name]
+    known = {field.name for field in fields(kind)}
+    if members and "members" not in known:
+        raise SpecError(f"{name}: settings are written with their names, {name}({next(iter(sorted(known)))}=...)")
+    if members:
+        settings["members"] = tuple(members)
+    return kind(**settings)
+
+
+def _settings(name: str, keywords: list[ast.keyword], spec: str) -> dict[str, Any]:
+    known = [field.name for field in fields(methods()[name])] if name in methods() else []
+    settings: dict[str, Any] = {}
+    for keyword in keywords:
+        if known and keyword.arg not in known:
+            raise SpecError(f"{name} has no setting {keyword.arg!r}; {nearest(str(keyword.arg), known)}")
+        try:
+            settings[str(keyword.arg)] = ast.literal_eval(keyword.value)
+        except ValueError:
+            raise _not_a_spec(
+                spec,
+                f"{keyword.arg}={ast.unparse(keyword.value)} is neither a number, nor True or False, nor text "
+                "in quotes",
+            ) from None
+    return settings
+
+
+def _not_a_spec(spec: str, why: str) -> SpecError:
+    return SpecError(
+        f"not a method: {spec!r} ({why}); write for example \"cutmix(prob=0.5) + sgdrop(unit='position')\""
+    )

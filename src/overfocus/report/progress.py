@@ -1,0 +1,75 @@
+"""Progress of a training run: a live bar on a terminal, a line an epoch in a log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from overfocus.training.experiment import Experiment
+from overfocus.training.loop import Step
+from overfocus.training.run import Epoch
+
+REFRESH = 0.5
+"""Seconds between two looks at the loss: a look waits for the device."""
+
+
+class Progress:
+    """Shows steps and epochs; on standard error when `quiet`, so that standard output is the result alone."""
+
+    def __init__(self, experiment: Experiment, folder: Path, quiet: bool = False) -> None:
+        self.console = Console(stderr=quiet, soft_wrap=True, highlight=False)
+        self.epochs = experiment.recipe.epochs
+        self.started = self.looked = perf_counter()
+        self.bar = Bar(
+            TextColumn("epoch {task.fields[epoch]}"), BarColumn(),
+            MofNCompleteColumn(), TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(), console=self.console, transient=True, disable=not self.console.is_terminal,
+        )  # fmt: skip
+        self.task: Any = None
+        self.console.print(
+            f"{experiment.method} on {experiment.data.name}, {self.epochs} epochs -> {folder}", markup=False
+        )
+
+    def __enter__(self) -> Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+        sys.stdout.flush()
+
+    def watch(self, step: Step) -> None:
+        """Move the bar; look at the loss twice a second."""
+        if self.bar.disable:
+            return
+        if self.task is None or step.step == 1:
+            self._begin(step)
+        now = perf_counter()
+        if now - self.looked > REFRESH or step.step == step.steps:
+            self.looked = now
+            loss, accuracy = float(step.last["loss"]), float(step.last["accuracy"].mean())
+            speed = step.images / (now - self.started)
+            text = f"loss {loss:.3f}  accuracy {accuracy:.3f}  {speed:,.0f} images/s"
+            assert self.task is not None
+            self.bar.update(self.task, completed=step.step, text=text)
+
+    def show(self, epoch: Epoch) -> None:
+        """Print an epoch as a line."""
+        scores = "  ".join(f"{name} {score['accuracy']:.4f}" for name, score in epoch.scores.items())
+        train = f"loss {epoch.train['loss']:.4f}  train {epoch.train['accuracy']:.4f}"
+        line = f"epoch {epoch.number:>3}/{self.epochs}  {train}  {scores}  {epoch.images_per_second:,.0f} images/s"
+        self.console.print(line, markup=False)
+        for warning in epoch.warnings:
+            self.console.print(f"warning: {warning}", style="yellow", markup=False)
+
+    def _begin(self, step: Step) -> None:
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+        self.started = perf_counter()
+        self.task = self.bar.add_task("", total=step.steps, epoch=f"{step.epoch}/{step.epochs}", text="")

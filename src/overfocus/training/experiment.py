@@ -1,0 +1,184 @@
+"""An experiment as a value: data, model, method, recipe, seed. It is written to the run with every default spelled
+out.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from overfocus.core.errors import OverfocusError
+from overfocus.data import Augment, Dataset, Stream, load
+from overfocus.models.split import FEATURES
+from overfocus.models.zoo import create_model
+from overfocus.regularizers.regularizer import Regularizer
+from overfocus.regularizers.spec import parse
+from overfocus.training.recipe import Recipe
+from overfocus.training.settings import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+
+class AugmentSettings(Settings):
+    """Random changes of training images; see `overfocus.data.Augment`."""
+
+    flip: bool = False
+    crop: int = Field(0, ge=0)
+    jitter: float = Field(0.0, ge=0, le=1)
+    policy: Literal["none", "randaugment", "trivialaugment", "autoaugment"] = "none"
+    resized_crop: bool = False
+
+
+class DataSettings(Settings):
+    """Which images; see `overfocus.data.load`."""
+
+    name: str = "totem"
+    root: str | None = None
+    size: int | tuple[int, int] | None = None
+    per_class: int | None = Field(None, ge=1)
+    fraction: float | None = Field(None, gt=0, le=1)
+    val: float = Field(0.0, ge=0, lt=1)
+    boxes: str | None = None
+    channels: Literal[1, 3] | None = None
+    download: bool = False
+    on_bad_image: Literal["error", "skip"] = "error"
+    workers: int = Field(0, ge=0)
+    memory_gib: float = Field(4.0, ge=0)
+    """Sets up to this size, decoded, lie on the device as a whole."""
+    augment: AugmentSettings | None = None
+    """Left out: what is customary for the set."""
+
+
+class ModelSettings(Settings):
+    """Which network; see `overfocus.models.create_model`."""
+
+    name: str = "overfocus_cnn"
+    at: str = FEATURES
+    """The layer whose output feature methods act on."""
+    stem: str = ""
+    weights: str | None = None
+    """A local file of pretrained weights; a head of another number of classes is left new."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What the model's own constructor takes."""
+
+
+class Experiment(Settings):
+    """One training run, whole."""
+
+    data: DataSettings = DataSettings.model_validate({})
+    model: ModelSettings = ModelSettings.model_validate({})
+    method: str = "plain"
+    recipe: Recipe = Recipe.model_validate({})
+    seed: int = Field(0, ge=0)
+
+    @field_validator("method")
+    @classmethod
+    def _spelled(cls, spec: str) -> str:
+        return str(parse(spec))
+
+    @property
+    def regularizer(self) -> Regularizer:
+        """The method as a value."""
+        return parse(self.method)
+
+    def dataset(self) -> Dataset:
+        """Load the data: the same subset for the same seed, whatever model and method."""
+        data = self.data
+        return load(
+            data.name, root=data.root, size=data.size, per_class=data.per_class, fraction=data.fraction, val=data.val,
+            seed=self.seed, download=data.download, boxes=data.boxes, channels=data.channels,
+            on_bad_image=data.on_bad_image,
+        )  # fmt: skip
+
+    def stream(self, dataset: Dataset, name: str, **place: Any) -> Stream:
+        """Return the batches of the split `name`; `place` is device, rank and world."""
+        split, data = dataset.splits[name], self.data
+        size = data.size if data.size is not None else split.images.size(0)
+        side = size if isinstance(size, int) else min(size)
+        return Stream(
+            split, batch=self.recipe.batch, mean=dataset.mean, std=dataset.std, size=data.size, seed=self.seed,
+            augment=self._augment(dataset, side), train=name == "train", workers=data.workers,
+            memory_budget_bytes=int(data.memory_gib * 2**30), on_bad_image=data.on_bad_image, **place,
+        )  # fmt: skip
+
+    def _augment(self, dataset: Dataset, side: int) -> Augment:
+        """Return the augmentation of the training images, `side` pixels high or wide."""
+        if self.data.augment is None:
+            return Augment.default_for(dataset.name, side)
+        return Augment(**self.data.augment.model_dump())
+
+    def create_model(self, classes: int, channels: int) -> Any:
+        """Create the network; its first weights depend on the seed alone."""
+        import torch
+
+        model = self.model
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            return create_model(
+                model.name, classes, channels=channels, stem=model.stem, weights=model.weights, **model.settings
+            )
+
+    def toml(self) -> str:
+        """Return the experiment as TOML, every default written out."""
+        import tomli_w
+
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+
+def read_experiment(path: str | Path) -> Experiment:
+    """Read a TOML file; unknown keys are errors that name the nearest one."""
+    return settle(Path(path), {}, [])
+
+
+def settle(path: Path | None, given: dict[str, Any], changes: list[str]) -> Experiment:
+    """Put together what a TOML file says, what is `given` by dotted key, and `changes` such as `recipe.epochs=3`, the
+    later over the earlier.
+    """
+    values = _read(path) if path is not None else {}
+    for key, value in given.items():
+        _put(values, key, value)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or not key.strip():
+            raise OverfocusError(f"--set {change!r}: write key=value, for example recipe.epochs=3")
+        _put(values, key.strip(), _value(text))
+    return Experiment.read(values, str(path) if path is not None else "settings")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OverfocusError(
+            f"no experiment file {str(path)!r}; give a TOML file, or options such as --data and --method"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise OverfocusError(f"{path} is not a TOML file: {error}") from None
+
+
+def _value(text: str) -> Any:
+    """Read a value as TOML and, where it is none, as text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *tables, name = key.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise OverfocusError(f"{key}: {table!r} is a value, not a table of settings")
+    values[name] = value
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """TOML has no null: a setting that is left out is None."""
+    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in values.items() if v is not None}

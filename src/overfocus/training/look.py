@@ -1,0 +1,31 @@
+"""The look that the objective hands to feature methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from overfocus.attribution.head import Head
+from overfocus.core.look import Sight, Target, Teacher
+from overfocus.core.targets import Targets
+
+
+@dataclass(frozen=True)
+class HeadLook:
+    """What lies behind one seam: the model's own head, and its teacher's on the teacher's features."""
+
+    model: nn.Module
+    head: Head
+    teacher: nn.Module
+    teacher_features: Callable[[], Tensor]
+    """The features that the teacher makes of the same images at this seam: [B, ...]; run when first asked."""
+
+    def at(self, features: Tensor, targets: Targets, target: Target = "label", teacher: Teacher = "self") -> Sight:
+        """Attribute the logit of `target` to `features`; see `core.look.Look`."""
+        if teacher == "self":
+            return self.head.look(self.model, features, targets, target)
+        theirs = self.teacher_features()
+        views = len(features) // len(theirs)
+        return self.head.look(self.teacher, theirs.repeat(views, *[1] * (theirs.ndim - 1)), targets, target)

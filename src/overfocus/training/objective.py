@@ -1,0 +1,263 @@
+"""The loss of one step: images through the image seam, the encoder, the feature seam and the head.
+
+    objective = Objective(model, CutMix(prob=0.5) + SGDrop(drop=0.3), at="layer4")
+    loss = objective(images, labels)          # instead of criterion(model(images), labels)
+
+Evaluation is untouched: `model(images)` is the plain model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from overfocus.attribution.head import Head
+from overfocus.core.batch import Batch
+from overfocus.core.draw import Draw
+from overfocus.core.errors import OverfocusError
+from overfocus.core.targets import Targets
+from overfocus.models.split import FEATURES, split
+from overfocus.regularizers.chain import Chain
+from overfocus.regularizers.regularizer import IMAGE, Regularizer
+from overfocus.training.look import HeadLook
+
+LEAK = 0.1
+"""How far the accuracy through the mask may lie above the accuracy without it before the mask is held to tell the
+label.
+"""
+
+
+class Objective(nn.Module):
+    """A model, a method, and the loss of a batch under it.
+
+    In training mode `objective(images, labels)` returns the mean cross-entropy [] with `method` acting; in evaluation
+    mode that of the plain model. `images` [B, C, H, W] float, `labels` [B] integers or [B, K] soft. The parameters are
+    the model's own.
+
+    at         the layer whose output feature methods see; `features` is the input of the last pooling (see
+               `models.split`)
+    classes    number of classes, only to check the labels of the first batch; 0 leaves it
+    smoothing  label smoothing of the loss, in [0, 1)
+    seed       of all draws; the global random state is neither read nor moved
+    steps      length of training in calls, for methods with a schedule or ramp
+    decay      of the EMA teacher, per call, where a method asks for one
+
+    `last` holds what happened in the last step, as tensors that nobody has waited for; `report()` gives the means since
+    it was last asked, and warns when a method never ran or when a mask tells the label.
+    """
+
+    step: Tensor
+    key: Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        method: Regularizer | None = None,
+        *,
+        at: str = FEATURES,
+        classes: int = 0,
+        smoothing: float = 0.0,
+        seed: int = 0,
+        steps: int = 0,
+        decay: float = 0.99,
+    ) -> None:
+        super().__init__()
+        self.model = _plain(model)
+        self.method = method if method is not None else Chain()
+        self.classes, self.smoothing, self.steps, self.decay = classes, smoothing, steps, decay
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("key", Draw.seeded(seed).key, persistent=False)
+        self._check(at)
+        self._set_seams(at)
+        self.teacher = self._new_teacher()
+        self._labels_checked = False
+        self.last: dict[str, Tensor] = {}
+        self._totals: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def forward(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the loss [] of a batch; with `weights` [B, M] it is one that `prepare` made, and `labels` [B, M] are
+        its labels.
+        """
+        if not self.training:
+            return Targets.of(labels).cross_entropy(self.model(images))
+        draw = self._draw(_first_row(len(images)))
+        batch = self._prepare(images, labels, draw) if weights is None else Batch(images, Targets(labels, weights))
+        features = self._features(batch, draw)
+        logits = self._head(features.values)
+        loss = features.targets.cross_entropy(logits, self.smoothing)
+        self.last = _measured(features, logits.detach(), loss.detach(), len(batch))
+        self._add(self.last)
+        self.step += 1
+        return loss
+
+    def prepare(self, images: Tensor, labels: Tensor) -> Batch:
+        """Let the method act on the images and labels of the coming step, which is what `forward` does by itself.
+
+        For trainers that spread one batch over processes: prepare all of it everywhere, hand each process its rows.
+        """
+        batch = self._prepare(images, labels, self._draw(first_row=0))
+        self._add(batch.measured)
+        return batch
+
+    def report(self) -> dict[str, float]:
+        """Return the means of what was measured since the last report, and warn of what is wrong with it. Waits for the
+        device.
+        """
+        means = {name: float(total / count) for name, (total, count) in self._totals.items() if float(count)}
+        self._totals = {}
+        for text in (*_idle(means), *_leaks(means)):
+            warnings.warn(f"{self.method}: {text}", stacklevel=2)
+        return means
+
+    def train(self, mode: bool = True) -> Objective:
+        """Set the mode of the model; the teacher stays in evaluation."""
+        super().train(mode)
+        if self.teacher is not None:
+            self.teacher.eval()
+        return self
+
+    def _check(self, at: str) -> None:
+        if self.method.scheduled and self.steps <= 0:
+            raise OverfocusError(
+                f"{self.method} changes over training, so the objective must know how long that is; give "
+                "steps=epochs * batches per epoch"
+            )
+        if not 0 <= self.smoothing < 1:
+            raise OverfocusError(f"smoothing={self.smoothing} must be in [0, 1)")
+
+    def _set_seams(self, at: str) -> None:
+        """Cut the model where a method acts; without feature methods it is not cut at all."""
+        self._on_images = self.method.acting(frozenset({IMAGE}))
+        layers = sorted({at if place == FEATURES else place for place in self.method.places - {IMAGE}})
+        self._split = split(self.model, layers) if layers else None
+        seams = self._split.layers if self._split else ()
+        places = [frozenset({layer, FEATURES} if layer == at else {layer}) for layer in seams]
+        self._on_features = [self.method.acting(here) for here in places]
+        self._heads = [Head.of(self.model, partial(self._run, first=n + 1)) for n in range(len(seams))]
+
+    def _new_teacher(self) -> nn.Module | None:
+        return deepcopy(self.model).eval().requires_grad_(False) if "ema" in self.method.teachers else None
+
+    def _draw(self, first_row: int) -> Draw:
+        progress = (self.step / self.steps).clamp(max=1) if self.steps else 1.0
+        return replace(Draw(self.key).named(self.step), progress=progress, first_row=first_row)
+
+    def _prepare(self, images: Tensor, labels: Tensor, draw: Draw) -> Batch:
+        targets = Targets.of(labels)
+        if self.classes and not self._labels_checked and not torch.compiler.is_compiling():
+            self._check_labels(targets)
+        return self._on_images.on_batch(Batch(images, targets), draw)
+
+    def _features(self, batch: Batch, draw: Draw) -> Batch:
+        """Run the encoder, every seam's method acting on the way; without a seam the images are the features."""
+        if self.teacher is not None:
+            _follow(self.teacher, self.model, self.decay)
+        images = batch.values
+        for number, method in enumerate(self._on_features):
+            batch = replace(batch, values=self._run(self.model, batch.values, number, number + 1))
+            batch = method.on_features(batch, self._look(number, images), draw)
+        return batch
+
+    def _head(self, features: Tensor) -> Tensor:
+        return self._run(self.model, features, first=len(self._on_features))
+
+    def _run(self, model: nn.Module, values: Tensor, first: int, stop: int | None = None) -> Tensor:
+        """Run the pieces [first, stop) of `model`, to the logits where `stop` is left out."""
+        if self._split is None:
+            return model(values)
+        for piece in self._split.pieces(model)[first:stop]:
+            values = piece(model, values)
+        return values
+
+    def _look(self, number: int, images: Tensor) -> HeadLook:
+        teacher = self.teacher if self.teacher is not None else self.model
+
+        @torch.no_grad()
+        def features() -> Tensor:
+            return self._run(teacher, images, 0, number + 1)
+
+        return HeadLook(self.model, self._heads[number], teacher, features)
+
+    def _check_labels(self, targets: Targets) -> None:
+        """Look at the first batch only: a look waits for the device."""
+        self._labels_checked = True
+        low, high = int(targets.labels.min()), int(targets.labels.max())
+        if low < 0 or high >= self.classes:
+            wrong = low if low < 0 else high
+            raise OverfocusError(
+                f"a label of the first batch is {wrong}, but the objective has classes={self.classes}, numbered "
+                f"from 0 to {self.classes - 1}; "
+                "give the model and the objective as many classes as the data has"
+            )
+
+    def _add(self, measured: Mapping[str, Tensor]) -> None:
+        """Add to the totals that `report` divides: one reduction for all of them, and nobody waits."""
+        for name, value in measured.items():
+            known = ~value.isnan()
+            total, count = value.nan_to_num().float().sum(), known.sum()
+            if name in self._totals:
+                total, count = self._totals[name][0] + total, self._totals[name][1] + count
+            self._totals[name] = (total, count)
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """Return the module inside a compiled one; refuse one that is already spread over processes."""
+    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+        raise OverfocusError(
+            f"the model is wrapped in {type(model).__name__}; wrap the objective instead: "
+            f"{type(model).__name__}(Objective(model, ...))"
+        )
+    return getattr(model, "_orig_mod", model)
+
+
+def _first_row(rows: int) -> int:
+    """Return where this process's rows start in the global batch."""
+    spread = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() * rows if spread else 0
+
+
+@torch.no_grad()
+def _follow(teacher: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move `teacher` towards `model`: parameters and float buffers by 1 - decay, counters all the way."""
+    theirs, ours = [*teacher.parameters(), *teacher.buffers()], [*model.parameters(), *model.buffers()]
+    floats = [(t, m.detach()) for t, m in zip(theirs, ours, strict=True) if t.is_floating_point()]
+    torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+        [t for t, _ in floats], [m for _, m in floats], 1 - decay
+    )
+    for t, m in zip(theirs, ours, strict=True):
+        if not t.is_floating_point():
+            t.copy_(m)
+
+
+def _measured(features: Batch, logits: Tensor, loss: Tensor, rows: int) -> dict[str, Tensor]:
+    """Gather what happened in a step. The accuracy is that of the first view, every label counted by its share."""
+    accuracy = features.targets.accuracy(logits)
+    measured = {**features.measured, "loss": loss, "accuracy": accuracy[:rows]}
+    if "clean_accuracy" in measured:
+        masked = ~measured["clean_accuracy"].isnan()
+        measured["masked_accuracy"] = torch.where(masked, accuracy[-len(masked) :], torch.nan)
+    return measured
+
+
+def _idle(means: Mapping[str, float]) -> Iterator[str]:
+    for name, rate in means.items():
+        if name.endswith("_rate") and rate == 0:
+            method = name.removesuffix("_rate")
+            yield f"{method} never ran since the last report; is its prob or share 0, or its start not reached?"
+
+
+def _leaks(means: Mapping[str, float]) -> Iterator[str]:
+    masked, clean = means.get("masked_accuracy", 0.0), means.get("clean_accuracy", 1.0)
+    if masked > clean + LEAK:
+        yield (
+            f"the mask tells the label: training accuracy is {masked:.2f} through the mask and {clean:.2f} "
+            "without it on the same images, so "
+            "the network reads the class off what is missing; use unit='position', target='predicted' or "
+            "'soft', or a smaller share"
+        )

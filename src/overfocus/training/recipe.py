@@ -1,0 +1,98 @@
+"""How a model is trained: optimiser, schedule, precision. A recipe is data; what is left out gets a sensible
+default.
+"""
+
+from __future__ import annotations
+
+from math import cos, pi
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from overfocus.models.transfer import parameter_groups
+from overfocus.training.settings import Settings
+
+DEFAULT_RATE = {"sgd": 0.1, "adamw": 1e-3}
+
+
+class Recipe(Settings):
+    """Everything about training but data, model and method."""
+
+    epochs: int = Field(30, ge=1)
+    batch: int = Field(128, ge=1)
+    """Images of one step, over all processes."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum, or AdamW."""
+    lr: float = Field(0.0, ge=0)
+    """Peak learning rate; 0 takes 0.1 for SGD and 0.001 for AdamW."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    """Not on norms and biases."""
+    encoder_lr: float = Field(1.0, ge=0)
+    """Learning rate of the encoder as a share of the head's; below 1 for transfer."""
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of training in which the rate grows linearly from 0."""
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    """Shares of training after which a `step` schedule multiplies the rate by `gamma`."""
+    gamma: float = Field(0.1, gt=0, le=1)
+    smoothing: float = Field(0.0, ge=0, lt=1)
+    """Label smoothing of the loss."""
+    clip: float = Field(0.0, ge=0)
+    """Largest norm of the gradient; 0 leaves it."""
+    accumulate: int = Field(1, ge=1)
+    """Batches for each update of the weights."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay, per update, of the moving average of the weights that is then evaluated and saved; 0 for none."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true"] = "auto"
+    """`auto` takes bf16 where the processor computes in it, float32 elsewhere."""
+    channels_last: bool = True
+    compile: bool = False
+    evaluate_every: int = Field(1, ge=1)
+    """Epochs between two evaluations; the last epoch is always evaluated."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("lr"):
+            kind = values.get("optimizer", "sgd")
+            return {**values, "lr": DEFAULT_RATE.get(kind, 0.1)}
+        return values
+
+    def optimizer_for(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimiser of `model`'s trainable parameters, with the peak rate of each group in
+        `group["peak"]`.
+        """
+        groups = parameter_groups(model, lr=self.lr, weight_decay=self.weight_decay, encoder_lr_scale=self.encoder_lr)
+        for group in groups:
+            group["peak"] = group["lr"]
+        fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+        nesterov = self.momentum > 0
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=nesterov, fused=fused)
+
+    def rate(self, done: float) -> float:
+        """Return the learning rate as a share of its peak when the share `done` in [0, 1] of training is over."""
+        if done < self.warmup:
+            return done / self.warmup
+        if self.schedule == "cosine":
+            return 0.5 * (1 + cos(pi * (done - self.warmup) / (1 - self.warmup)))
+        if self.schedule == "step":
+            return self.gamma ** sum(done >= milestone for milestone in self.milestones)
+        return 1.0
+
+
+def precision_for(asked: str, device: torch.device) -> str:
+    """Return Fabric's name of the precision to use: for `auto`, bf16 only where it is computed natively and so is
+    faster.
+    """
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    has_bf16 = device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in native)
+    return "bf16-mixed" if has_bf16 else "32-true"

@@ -1,0 +1,239 @@
+"""A run is a folder. It is whole when its manifest is there, which is written last; everything is written aside and
+moved into place.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from overfocus.core.errors import OverfocusError
+from overfocus.training.experiment import Experiment, read_experiment
+
+PACKAGES = ("overfocus", "torch", "torchvision", "lightning-fabric", "numpy", "timm", "scikit-learn", "Pillow")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training images gave."""
+
+    number: int
+    """Counted from 1."""
+    seconds: float
+    """Training alone, without evaluation."""
+    images_per_second: float
+    lr: float
+    """Share-of-peak-weighed rate of the first group at the end of the epoch."""
+    train: dict[str, float]
+    """Means over the epoch: loss, accuracy weighed by label shares, and what the method measured."""
+    scores: dict[str, dict[str, float]]
+    """Split -> accuracy, loss (nats), images; empty where the epoch was not evaluated."""
+    warnings: tuple[str, ...] = ()
+
+    def flat(self) -> dict[str, Any]:
+        """Return one row for a table."""
+        row: dict[str, Any] = {
+            "epoch": self.number,
+            "seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+        }
+        row |= {"lr": self.lr} | {f"train_{name}": value for name, value in self.train.items()}
+        return row | {f"{split}_{k}": v for split, score in self.scores.items() for k, v in score.items()}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder with the files of one experiment."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """State after the last whole epoch, for resuming."""
+        return self.path / "checkpoint" / "last.ckpt"
+
+    @property
+    def weights(self) -> Path:
+        """Weights after the last epoch."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def best_weights(self) -> Path:
+        """Weights of the best epoch, which is not the last one by default."""
+        return self.path / "best.safetensors"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is whole."""
+        return (self.path / "manifest.json").is_file()
+
+    def manifest(self) -> dict[str, Any]:
+        """Read the manifest; OverfocusError where the run is not whole."""
+        try:
+            return json.loads((self.path / "manifest.json").read_text())
+        except FileNotFoundError:
+            hint = (
+                "it was stopped before its end; run its train command again"
+                if self.checkpoint.exists()
+                else "no run is there"
+            )
+            raise OverfocusError(f"{self.path} has no manifest.json, so it is not a finished run: {hint}") from None
+
+    def experiment(self) -> Experiment:
+        """Read the experiment that the run is of."""
+        path = self.path / "experiment.toml"
+        if not path.is_file():
+            raise OverfocusError(
+                f"{self.path} is not a run: it has no experiment.toml; give the folder that `train --out` wrote"
+            )
+        return read_experiment(path)
+
+    def claim(self, experiment: Experiment) -> None:
+        """Make the folder this experiment's, or check that it already is."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / "experiment.toml").exists():
+            write(self.path / "experiment.toml", experiment.toml())
+        elif (there := self.experiment()) != experiment:
+            changed = ", ".join(_differences(there.model_dump(), experiment.model_dump()))
+            raise OverfocusError(
+                f"{self.path} holds a run with other settings ({changed}); give another --out, or remove that folder"
+            )
+
+    def log(self, epochs: Sequence[Epoch]) -> None:
+        """Write all epochs so far as JSONL and CSV."""
+        write(self.path / "epochs.jsonl", "".join(json.dumps(asdict(epoch)) + "\n" for epoch in epochs))
+        rows = [epoch.flat() for epoch in epochs]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write(self.path / "epochs.csv", text.getvalue())
+
+    def epochs(self) -> list[Epoch]:
+        """Read the epochs so far."""
+        path = self.path / "epochs.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [Epoch(**{**json.loads(line), "warnings": tuple(json.loads(line)["warnings"])}) for line in lines]
+
+    def finish(self, content: dict[str, Any]) -> None:
+        """Write the manifest; from now on the run is whole."""
+        write(self.path / "manifest.json", json.dumps(content, indent=2) + "\n")
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold the run for this process; another one that wants it gets an error. A killed process holds nothing."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w") as lock:
+            if not _locked(lock):
+                raise OverfocusError(
+                    f"{self.path} is being trained by another process; wait for it, or give another --out"
+                )
+            yield
+
+
+def _locked(lock: Any) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows: no advisory locks, so no guard
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def write(path: Path, text: str) -> None:
+    """Write `text` whole or not at all, and to the disk before it gets its name."""
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to; it takes the name `path` when the block ends well, and goes when it does
+    not.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield aside
+        with open(aside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "file write failed" in str(error):
+            raise OverfocusError(
+                f"the disk is full, {path.name} in {path.parent} was not written; what was there is untouched: "
+                "make room and run the same command again"
+            ) from error
+        raise
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def provenance() -> dict[str, Any]:
+    """Return what a number depends on beside the experiment: versions, commit, machine."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    return {
+        "versions": {"python": platform.python_version(), **{name: v for name in PACKAGES if (v := _version(name))}},
+        "commit": _commit(),
+        "machine": {
+            "system": platform.platform(),
+            "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpus": gpus,
+        },
+        "command": sys.argv,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _commit() -> str:
+    """Return the commit of the package's own checkout, with a + where files were changed; empty for an "
+    "installed package."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
+    try:
+        inside = subprocess.run(
+            [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=5, check=False
+        )
+        if inside.returncode:
+            return ""
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5, check=False
+        )
+        return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, after in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            yield f"{prefix}{key}: there {before!r}, now {after!r}"

@@ -1,0 +1,109 @@
+"""Copies of the epochs for other people's dashboards. CSV and JSONL are always written; these are asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.training.experiment import Experiment
+from overfocus.training.run import Epoch
+
+
+class Tracker(Protocol):
+    """Takes epochs and is closed at the end."""
+
+    def log(self, epoch: Epoch) -> None:
+        """Write one epoch; one that was written before is written over or repeated, as the dashboard has it."""
+        ...
+
+    def close(self) -> None:
+        """Flush what is left."""
+        ...
+
+
+class TensorBoard:
+    """Event files in `run/tensorboard`."""
+
+    def __init__(self, experiment: Experiment, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder / "tensorboard"))
+        self.writer.add_text("experiment", f"```toml\n{experiment.toml()}\n```")
+
+    def log(self, epoch: Epoch) -> None:
+        """Write every number as a scalar under the epoch's number."""
+        for name, value in _numbers(epoch).items():
+            self.writer.add_scalar(name.replace("_", "/", 1), value, epoch.number)
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        self.writer.close()
+
+
+class WeightsAndBiases:
+    """A run of the project `overfocus`; online, offline or disabled as WANDB_MODE says."""
+
+    def __init__(self, experiment: Experiment, folder: Path) -> None:
+        import wandb
+
+        config = experiment.model_dump(mode="json")
+        self.run = wandb.init(project="overfocus", name=folder.name, dir=str(folder), config=config)
+
+    def log(self, epoch: Epoch) -> None:
+        """Log every number at the step of the epoch's number."""
+        self.run.log(_numbers(epoch), step=epoch.number)
+
+    def close(self) -> None:
+        """Finish the run."""
+        self.run.finish()
+
+
+class MLflow:
+    """A run of the experiment `overfocus` where MLFLOW_TRACKING_URI points; else a database in `run/mlflow.db`."""
+
+    def __init__(self, experiment: Experiment, folder: Path) -> None:
+        import os
+
+        import mlflow
+
+        if "MLFLOW_TRACKING_URI" not in os.environ:
+            mlflow.set_tracking_uri(f"sqlite:///{(folder / 'mlflow.db').resolve()}")
+        mlflow.set_experiment("overfocus")
+        self.mlflow = mlflow
+        mlflow.start_run(run_name=folder.name)
+        mlflow.log_text(experiment.toml(), "experiment.toml")
+
+    def log(self, epoch: Epoch) -> None:
+        """Log every number at the step of the epoch's number."""
+        self.mlflow.log_metrics(_numbers(epoch), step=epoch.number)
+
+    def close(self) -> None:
+        """End the run."""
+        self.mlflow.end_run()
+
+
+TRACKERS: dict[str, tuple[Callable[[Experiment, Path], Tracker], str]] = {
+    "tensorboard": (TensorBoard, "tensorboard"),
+    "wandb": (WeightsAndBiases, "wandb"),
+    "mlflow": (MLflow, "mlflow"),
+}
+
+
+def trackers(names: Sequence[str], experiment: Experiment, folder: Path) -> list[Tracker]:
+    """Open the trackers `names`; OverfocusError names the extra to install where the library is not there."""
+    opened = []
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownName("tracker", name, TRACKERS)
+        kind, extra = TRACKERS[name]
+        try:
+            opened.append(kind(experiment, folder))
+        except ImportError as error:
+            raise OverfocusError(f"{name} is not installed ({error}); pip install 'overfocus[{extra}]'") from None
+    return opened
+
+
+def _numbers(epoch: Epoch) -> dict[str, Any]:
+    return {name: value for name, value in epoch.flat().items() if name != "epoch"}
