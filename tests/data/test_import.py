@@ -1,7 +1,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_heavy_libraries_wait_until_they_are_needed():
     script = (
         "import sys, overfocus.data as data; data.load('totem')\n"

@@ -145,13 +145,13 @@ def test_the_stated_statistics_are_those_of_the_pixels():
 
 
 @pytest.mark.slow
-def test_three_thousand_images_in_a_second():
+def test_three_thousand_images_in_a_second_of_processor_time():
     totem(10, 10)
     best = min(_seconds() for _ in range(5))
     assert best < 1.0
 
 
 def _seconds():
-    start = time.perf_counter()
+    start = time.process_time()
     totem(train=3000, test=0)
-    return time.perf_counter() - start
+    return time.process_time() - start

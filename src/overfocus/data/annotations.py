@@ -64,12 +64,18 @@ def annotated(dataset: Dataset, path: Path) -> Dataset:
 
 def tidy(boxes: Tensor, size: Size, report: Report, least: int = 1) -> Tensor:
     """Clip `boxes` [n, 4] to an image of `size`, leave out those under `least` pixels wide or high, count both."""
+    inside, wide = clipped(boxes, size, report, least)
+    return inside[wide]
+
+
+def clipped(boxes: Tensor, size: Size, report: Report, least: int = 1) -> tuple[Tensor, Tensor]:
+    """Clip `boxes` [n, 4] to an image of `size`; return them and which [n] are `least` pixels wide and high."""
     limit = torch.tensor([size[1], size[0]] * 2)
     inside = torch.cat((boxes[:, :2].floor(), boxes[:, 2:].ceil()), dim=1).long().clamp(min=0).minimum(limit)
     report.clipped += int(((boxes < 0) | (boxes > limit)).any(dim=1).sum())
     wide = (inside[:, 2:] - inside[:, :2] >= least).all(dim=1)
     report.degenerate += int((~wide).sum())
-    return inside[wide]
+    return inside, wide
 
 
 def _read(path: Path) -> Iterable[Marked]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -48,6 +49,12 @@ def fit_boxes(boxes: Tensor, stored: Size, size: Size) -> Tensor:
 
     Those that are cut away as a whole are left out.
     """
+    moved, seen = _moved(boxes, stored, size)
+    return moved[seen]
+
+
+def _moved(boxes: Tensor, stored: Size, size: Size) -> tuple[Tensor, Tensor]:
+    """Return the moved boxes [n, 4], and which of them are seen [n]."""
     covered = _cover(stored, size)
     start = torch.tensor([(covered[1] - size[1]) // 2, (covered[0] - size[0]) // 2])
     scale = torch.tensor([covered[1] / stored[1], covered[0] / stored[0]], dtype=torch.float64)
@@ -55,7 +62,7 @@ def fit_boxes(boxes: Tensor, stored: Size, size: Size) -> Tensor:
     low = (boxes[:, :2] * scale + 1e-9).floor().long() - start
     high = (boxes[:, 2:] * scale - 1e-9).ceil().long() - start
     moved = torch.cat((low.clamp(min=0).minimum(limit), high.clamp(min=0).minimum(limit)), dim=1)
-    return moved[(moved[:, 2:] > moved[:, :2]).all(dim=1)]
+    return moved, (moved[:, 2:] > moved[:, :2]).all(dim=1)
 
 
 def _cover(stored: Size, size: Size) -> Size:
@@ -112,17 +119,23 @@ def fitted(split: Split, size: Size) -> Split:
     """Return `split` with images, boxes and masks brought to `size`; files stay unread until they are asked for."""
     images = split.images
     if isinstance(images, TensorImages):
-        if images.size(0) == size:
+        if images.size(0) == size or not len(images):
             return split
         pixels = torch.cat([fit(chunk, size) for chunk in images.pixels.split(1024)])
         small: Images = replace(images, pixels=pixels)
     else:
         small = FittedImages(images, size)
-    boxes = split.boxes
-    if boxes is not None:
-        boxes = [fit_boxes(box, images.size(row), size) if len(box) else box for row, box in enumerate(boxes)]
+    boxes = None if split.boxes is None else _fitted_boxes(split.boxes, images, size)
     masks = {name: _fitted_masks(masks, size) for name, masks in split.masks.items()}
     return replace(split, images=small, boxes=boxes, masks=masks)
+
+
+def _fitted_boxes(boxes: Sequence[Tensor], images: Images, size: Size) -> list[Tensor]:
+    if not isinstance(images, TensorImages):
+        return [fit_boxes(box, images.size(row), size) if len(box) else box for row, box in enumerate(boxes)]
+    counts = [len(box) for box in boxes]
+    moved, seen = _moved(torch.cat(list(boxes)), images.size(0), size)
+    return [box[kept] for box, kept in zip(moved.split(counts), seen.split(counts), strict=True)]
 
 
 def _fitted_masks(masks: Masks, size: Size) -> Masks:

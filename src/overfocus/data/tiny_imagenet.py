@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.annotations import Report, tidy
+from overfocus.data.annotations import Report, clipped
 from overfocus.data.assembly import check_classes
 from overfocus.data.pictures import FileImages
 from overfocus.data.split import Dataset, Split
@@ -16,8 +15,8 @@ from overfocus.data.split import Dataset, Split
 MEAN, STD = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
 NOTE = "Tiny-ImageNet: ImageNet's terms, non-commercial research only. Evaluated on its validation pictures."
 
-Row = tuple[str, int, Tensor]
-"""File, label, box [1, 4]."""
+Row = tuple[str, int, list[int]]
+"""File, label, box as (x0, y0, x1, y1), ends excluded."""
 
 
 def tiny_imagenet(path: Path) -> Dataset:
@@ -59,15 +58,17 @@ def _val_rows(path: Path, number: dict[str, int]) -> list[Row]:
     ]
 
 
-def _box(corners: list[str]) -> Tensor:
-    """Read x0, y0, x1, y1 whose ends both lie inside: [1, 4] with the ends excluded."""
+def _box(corners: list[str]) -> list[int]:
+    """Read x0, y0, x1, y1 whose ends both lie inside; return them with the ends excluded."""
     x0, y0, x1, y1 = map(int, corners)
-    return torch.tensor([[x0, y0, x1 + 1, y1 + 1]])
+    return [x0, y0, x1 + 1, y1 + 1]
 
 
 def _split(root: Path, rows: list[Row], classes: tuple[str, ...], report: Report) -> Split:
     images = FileImages(root, tuple(file for file, _, _ in rows))
     labels = torch.tensor([label for _, label, _ in rows], dtype=torch.int64)
     # All pictures of the set have 64 x 64 pixels.
-    boxes = [tidy(box, (64, 64), report, least=2) for _, _, box in rows]
-    return Split(images, labels, classes, boxes)
+    boxes, wide = clipped(torch.tensor([box for _, _, box in rows]).view(-1, 4), (64, 64), report, least=2)
+    none = boxes[:0]
+    found = [box if good else none for box, good in zip(boxes.split(1), wide.tolist(), strict=True)]
+    return Split(images, labels, classes, found)
