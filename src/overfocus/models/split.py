@@ -110,13 +110,14 @@ def _cut(model: nn.Module, names: tuple[str, ...], training: bool) -> tuple[tupl
             graph = _trace(model, inner, training)
         except SplitError:  # what is inside cannot be traced, so no pooling can be found there
             break
-    nodes = {_node_of(name, graph, model): name for name in names}
-    order = [node for node in graph.nodes if node in nodes]
+    nodes = {name: _node_of(name, graph, model) for name in names}
+    # Two names may be one value, such as `features` and the last layer: the piece between them does nothing.
+    order = [name for node in graph.nodes for name in nodes if nodes[name] is node]
     start, pieces = next(n for n in graph.nodes if n.op == "placeholder"), []
-    for end in [*order, next(n for n in graph.nodes if n.op == "output").args[0]]:
+    for end in [*(nodes[name] for name in order), next(n for n in graph.nodes if n.op == "output").args[0]]:
         pieces.append(_piece(graph, model, start, end))
         start = end
-    return tuple(pieces), tuple(nodes[node] for node in order)
+    return tuple(pieces), tuple(order)
 
 
 def _ancestors_of(name: str) -> list[str]:

@@ -174,7 +174,10 @@ def save_weights(model_state: Mapping[str, Tensor], path: str | Path) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     tensors = apart(model_state)
     try:
+        unfinished.touch()
+        allowed = unfinished.stat().st_mode  # as the umask has it, where safetensors lets in the owner alone
         save_file(tensors, unfinished, metadata={"format": "pt"})
+        unfinished.chmod(allowed)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
