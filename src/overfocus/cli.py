@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +18,11 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="""Train image classifiers that look at the whole object.
 
-    Start with:  overfocus train --method "cutmix + sgdrop" --out runs/first
+    Start with the embedded data set `totem`, or with your own images, a folder for each class:
 
-    That uses the embedded data set `totem`. With your own folder of images (one folder per class):  overfocus train
-    --data photos --size 64
+    \b
+    overfocus train --method "cutmix + sgdrop" --out runs/first
+    overfocus train --method "cutmix + sgdrop" --data photos --size 64
     """,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -27,7 +31,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
-Text = Annotated[str | None, typer.Option()]
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SPEC_HELP = 'What regularizes, e.g. "cutmix(prob=0.5) + sgdrop(drop=0.3)"; `overfocus methods` lists them.'
 DATA_HELP = "A name (`overfocus datasets`), a folder of images, a parquet file or folder, or hub:OWNER/NAME."
 
@@ -60,7 +64,7 @@ def train(  # noqa: PLR0913
     weights: Annotated[
         str | None, typer.Option(help="Local file of pretrained weights (safetensors or a state dict).")
     ] = None,
-    method: Annotated[str | None, typer.Option(help=SPEC_HELP)] = None,
+    method: Annotated[str | None, typer.Option(metavar="SPEC", help=SPEC_HELP + " Default: plain.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images of a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
@@ -73,18 +77,24 @@ def train(  # noqa: PLR0913
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch a named data set that is not there.")] = False,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting, e.g. recipe.weight_decay=1e-4; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. recipe.clip=1; repeatable."),
     ] = None,
     devices: Annotated[str, typer.Option(help="How many devices or processes, or auto.")] = "1",
     nodes: Annotated[int, typer.Option(help="How many machines.")] = 1,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     strategy: Annotated[str, typer.Option(help="auto, ddp or fsdp.")] = "auto",
-    log: Annotated[list[str] | None, typer.Option(help="Also log to tensorboard, wandb or mlflow; repeatable.")] = None,
+    log: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Also log to tensorboard, wandb or mlflow; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a classifier. The same command goes on with a run that was stopped, however it was stopped.
+    """Train a classifier.
 
-    overfocus train --data fashion_mnist --root DATA --method "cutmix(prob=0.5)" --epochs 10 --out runs/fm
+    The same command goes on with a run that was stopped, however it was stopped.
+
+    \b
+    overfocus train --data fashion_mnist --root DATA --method cutmix --out runs/fm
     overfocus train experiment.toml --set recipe.epochs=3 --seed 1
     """
     from overfocus.training.loop import Machine
@@ -105,12 +115,18 @@ def train(  # noqa: PLR0913
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
-    split: Annotated[list[str] | None, typer.Option(help="Which splits; default all but the training images.")] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Which splits; default all but the training images. Repeatable."),
+    ] = None,
     best: Annotated[bool, typer.Option("--best", help="The best epoch's weights instead of the last one's.")] = False,
     root: Annotated[str | None, typer.Option(help="Where the data lies now, if it has moved.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a run's weights on its data."""
+    """Evaluate a run's weights on its data.
+
+    Without options those of the last epoch, on every split but the training images.
+    """
     from overfocus.report.terminal import scores_table
     from overfocus.training.checkpoint import evaluate_run
 
@@ -123,7 +139,10 @@ def methods(
     name: Annotated[str | None, typer.Argument(help="Show the whole card of this method.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the methods, or show the card of one: what it does, settings, when it does not help."""
+    """List the methods, or show the card of one.
+
+    A card tells what the method does, its source, its settings with units, and when it does not help.
+    """
     from overfocus.regularizers.spec import card, methods
 
     cards = {each: card(each) for each in ([name] if name else methods())}
@@ -134,11 +153,14 @@ def methods(
 def models(
     name: Annotated[str | None, typer.Argument(help="Show only names that contain this.")] = None, as_json: Json = False
 ) -> None:
-    """List the models."""
-    from overfocus.models.zoo import model_names
+    """List the models.
 
-    rows = [row for row in model_names() if not name or name in row[0]]
-    _list(rows, dict(rows), None, as_json)
+    Families stand on one line; with a name, or a part of one, every model of it is listed, timm's as well.
+    """
+    from overfocus.report import catalogue
+
+    rows = catalogue.models(name)
+    _list(rows if name else catalogue.families(rows), dict(rows), None, as_json)
 
 
 @app.command()
@@ -151,9 +173,9 @@ def datasets(as_json: Json = False) -> None:
 
 @app.command()
 def inspect(  # noqa: PLR0913
-    method: Annotated[str, typer.Option(help=SPEC_HELP)],
+    method: Annotated[str, typer.Option(metavar="SPEC", help=SPEC_HELP)],
     out: Annotated[Path, typer.Option(help="The picture to write (PNG).")],
-    data: Annotated[str, typer.Option(help=DATA_HELP)] = "totem",
+    data: Annotated[str | None, typer.Option(help=DATA_HELP + " Default: that of the run, else totem.")] = None,
     root: Annotated[str | None, typer.Option(help="Where named data sets lie.")] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the images in pixels.")] = None,
     run: Annotated[
@@ -163,7 +185,13 @@ def inspect(  # noqa: PLR0913
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Draw what a method does to real images, and print its measured rate beside the nominal one."""
+    """Draw what a method does to real images.
+
+    The measured rates are printed beside the nominal ones, and stand in the picture.
+
+    \b
+    overfocus inspect --method "cutmix + sgdrop" --out method.png
+    """
     from overfocus.report.inspect import inspect_method
 
     rates = inspect_method(method, out, data=data, root=root, size=size, run=run, images=images, seed=seed)
@@ -180,14 +208,43 @@ def main() -> None:
     """Run the command line; what a user can mend is told in a line, without a traceback."""
     from overfocus.core.errors import OverfocusError
 
+    _catch_signals()
+    _print_anything()
     try:
         app()
     except OverfocusError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on behind the last whole epoch", file=sys.stderr)
-        sys.exit(130)
+    except _Stopped as stop:
+        resumable = "train" in sys.argv[1:2]
+        print("stopped" + "; the same command goes on behind the last whole epoch" * resumable, file=sys.stderr)
+        sys.exit(128 + stop.args[0])
+    finally:
+        for each in SIGNALS:  # a second one, while the interpreter goes down, has nothing left to clean up
+            signal.signal(each, signal.SIG_DFL)
+
+
+class _Stopped(BaseException):
+    """A signal asked for the end. Click would turn a KeyboardInterrupt into "Aborted!"."""
+
+
+def _catch_signals() -> None:
+    """Turn Ctrl-C and a polite kill into an end that cleans up; processes that are forked off end as they always do."""
+    here = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        raise _Stopped(number) if os.getpid() == here else KeyboardInterrupt
+
+    for each in SIGNALS:
+        signal.signal(each, stop)
+
+
+def _print_anything() -> None:
+    """Let a name with letters that the terminal lacks be printed as well as it can."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _experiment(path: Path | None, given: dict[str, Any], changes: list[str]) -> Experiment:
@@ -208,13 +265,14 @@ def _train(experiment: Experiment, folder: Path, machine: Any, log: list[str], a
     from overfocus.report.progress import Progress
     from overfocus.report.terminal import run_summary
     from overfocus.training.loop import train
+    from overfocus.training.processes import first_process
     from overfocus.training.run import Run
     from overfocus.training.trackers import trackers
 
-    folder.mkdir(parents=True, exist_ok=True)
-    followers = trackers(log, experiment, folder)
+    speaks = first_process()
+    followers = trackers(log if speaks else [], experiment, folder)
     try:
-        with Progress(experiment, folder, quiet=as_json) as progress:
+        with Progress(experiment, folder, quiet=as_json, hidden=not speaks) as progress:
             for epoch in train(experiment, folder, machine, progress.watch):
                 progress.show(epoch)
                 for follower in followers:
@@ -222,6 +280,8 @@ def _train(experiment: Experiment, folder: Path, machine: Any, log: list[str], a
     finally:
         for follower in followers:
             follower.close()
+    if not speaks:
+        return
     run = Run(folder)
     print(json.dumps({"run": str(folder), **run.manifest()})) if as_json else run_summary(run)
 

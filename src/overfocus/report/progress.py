@@ -20,16 +20,18 @@ REFRESH = 0.5
 
 
 class Progress:
-    """Shows steps and epochs; on standard error when `quiet`, so that standard output is the result alone."""
+    """Shows steps and epochs; on standard error when `quiet`, so that standard output is the result alone. Processes
+    that do not speak for the run are `hidden`.
+    """
 
-    def __init__(self, experiment: Experiment, folder: Path, quiet: bool = False) -> None:
-        self.console = Console(stderr=quiet, soft_wrap=True, highlight=False)
+    def __init__(self, experiment: Experiment, folder: Path, quiet: bool = False, hidden: bool = False) -> None:
+        self.console = Console(stderr=quiet, quiet=hidden, soft_wrap=True, highlight=False, emoji=False)
         self.epochs = experiment.recipe.epochs
         self.started = self.looked = perf_counter()
         self.bar = Bar(
             TextColumn("epoch {task.fields[epoch]}"), BarColumn(),
             MofNCompleteColumn(), TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(), console=self.console, transient=True, disable=not self.console.is_terminal,
+            TimeRemainingColumn(), console=self.console, transient=True, disable=hidden or not self.console.is_terminal,
         )  # fmt: skip
         self.task: Any = None
         self.console.print(

@@ -1,6 +1,10 @@
-"""Tables on the terminal."""
+"""Tables on the terminal; in a file or a pipe every row is one line, however long."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from io import StringIO
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -8,22 +12,28 @@ from rich.table import Table
 
 from overfocus.training.run import Run
 
+if TYPE_CHECKING:
+    from overfocus.report.inspect import Rate
 
-def names_table(rows: list[tuple[str, str]]) -> None:
+MOST = 40
+"""Names that are listed at once."""
+
+
+def names_table(rows: list[tuple[str, str]], console: Console | None = None) -> None:
     """Print names with what they are in a line."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold", style="bold")
     table.add_column(overflow="fold")
-    for row in rows:
+    for row in rows[:MOST]:
         table.add_row(*row)
-    _print(table)
+    if len(rows) > MOST:
+        table.add_row("...", f"and {len(rows) - MOST} more; --json lists all")
+    _print(table, console)
 
 
-def scores_table(scores: dict[str, dict[str, float]]) -> None:
+def scores_table(scores: Mapping[str, Mapping[str, float]], console: Console | None = None) -> None:
     """Print accuracy with its 95 % interval, loss and n for every split."""
-    table = Table("split", box=box.SIMPLE_HEAD)
-    for head in ("accuracy", "95 % interval", "loss", "images"):
-        table.add_column(head, justify="right")
+    table = _numbers("split", "accuracy", "95 % interval", "loss", "images")
     for split, score in scores.items():
         low, high = wilson(score["accuracy"], int(score["images"]))
         table.add_row(
@@ -33,33 +43,34 @@ def scores_table(scores: dict[str, dict[str, float]]) -> None:
             f"{score['loss']:.4f}",
             f"{score['images']:,.0f}",
         )
-    _print(table)
+    _print(table, console)
 
 
-def rates_table(rates: dict[str, dict[str, float | None]]) -> None:
-    """Print what was asked of a method beside what was measured."""
-    table = Table("quantity", box=box.SIMPLE_HEAD)
-    for head in ("nominal", "measured", "±", "n"):
-        table.add_column(head, justify="right")
-    for name, row in rates.items():
-        cells = ("–" if (value := row[key]) is None else f"{value:.3f}" for key in ("nominal", "measured", "sd"))
-        table.add_row(name, *cells, f"{row['n']:.0f}")
-    _print(table)
+def rates_table(rates: Mapping[str, Rate], console: Console | None = None) -> None:
+    """Print what was asked of a method beside what was measured on the n images that it acted on."""
+    if not rates:
+        (console or _console()).print("nothing is changed, and nothing measured")
+        return
+    table = _numbers("quantity", "nominal", "measured", "sd", "n")
+    for name, rate in rates.items():
+        cells = ("-" if value is None else f"{value:.3f}" for value in (rate["nominal"], rate["measured"], rate["sd"]))
+        table.add_row(name.replace("_", " "), *cells, f"{rate['n']:,}")
+    _print(table, console)
 
 
-def run_summary(run: Run) -> None:
+def run_summary(run: Run, console: Console | None = None) -> None:
     """Print a finished run: last epoch and best epoch, told apart, and where it lies."""
-    manifest = run.manifest()
-    console = Console()
+    manifest, console = run.manifest(), console or _console()
     if note := manifest["data"]["note"]:
-        console.print(note, style="dim", markup=False, highlight=False)
-    console.print(f"last epoch ({manifest['last']['epoch']}) of {manifest['method']}", markup=False, highlight=False)
-    scores_table(manifest["last"]["scores"])
+        console.print(note, style="dim")
+    console.print(f"last epoch ({manifest['last']['epoch']}) of {manifest['method']}")
+    scores_table(manifest["last"]["scores"], console)
     best = manifest["best"]
     if best.get("epoch"):
         text = f"best epoch {best['epoch']}: {best['accuracy']:.4f} on {best['split']} ({best['note']})"
-        console.print(text, markup=False, highlight=False, style="dim")
-    console.print(f"run: {run.path}", markup=False, highlight=False)
+        console.print(text, style="dim")
+    # Not broken, so that it can be copied.
+    console.print(f"run: {run.path}", soft_wrap=True)
 
 
 def wilson(accuracy: float, count: int) -> tuple[float, float]:
@@ -70,5 +81,27 @@ def wilson(accuracy: float, count: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def _print(table: Table) -> None:
-    Console(markup=False, highlight=False).print(table)
+def _numbers(name: str, *heads: str) -> Table:
+    """Make a table of named rows of numbers; where it is too wide the names are broken, never the numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(name, overflow="fold", min_width=5)
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
+
+
+def _console() -> Console:
+    """Names are printed as they are: no markup, no emoji codes."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def _print(table: Table, console: Console | None) -> None:
+    console = console or _console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    wide = Console(file=StringIO(), width=10_000, markup=False, emoji=False, highlight=False)
+    with wide.capture() as text:
+        wide.print(table)
+    for line in text.get().splitlines():
+        console.print(line.rstrip(), soft_wrap=True)

@@ -1,0 +1,221 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from overfocus import cli
+
+COMMAND = str(Path(sys.executable).with_name("overfocus"))
+TINY = ["--set", "model.settings.widths=[4,8,8]", "--set", "recipe.batch=8"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of small noisy squares in three classes."""
+    folder, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 4)):
+        for name in "abc":
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def overfocus(monkeypatch, capfd):
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+    kept = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(cli, "_print_anything", lambda: None)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["overfocus", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code or 0, *capfd.readouterr()
+
+    yield call
+    for each, handler in kept.items():
+        signal.signal(each, handler)
+
+
+def strict(text):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def run(photos, tmp_path_factory):
+    """A run made by the real command, with what it printed."""
+    folder = tmp_path_factory.mktemp("cli")
+    words = ["train", *TINY, "--data", str(photos), "--method", "sgdrop", "--epochs", "2", "--out", "run", "--json"]
+    done = subprocess.run([COMMAND, *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "run", done.stdout
+
+
+def test_train_prints_its_manifest(run):
+    folder, out = run
+    assert strict(out) == {"run": "run", **json.loads((folder / "manifest.json").read_text())}
+
+
+def test_a_run_is_evaluated_as_it_was_when_trained(run, overfocus):
+    folder, out = run
+    code, text, _ = overfocus("evaluate", folder, "--json")
+    assert code == 0
+    scores, trained = strict(text), strict(out)["last"]["scores"]
+    assert {name: score["accuracy"] for name, score in scores.items()} == pytest.approx(
+        {name: score["accuracy"] for name, score in trained.items()}, abs=0.005
+    )
+    code, text, _ = overfocus("evaluate", folder, "--split", "test", "--split", "train", "--best", "--json")
+    assert list(strict(text)) == ["test", "train"]
+    code, text, _ = overfocus("evaluate", folder)
+    assert text.splitlines()[0].split() == ["split", "accuracy", "95", "%", "interval", "loss", "images"]
+
+
+def test_inspect_draws_with_the_network_of_a_run(run, overfocus, tmp_path):
+    code, text, _ = overfocus(
+        "inspect", "--run", run[0], "--method", "cutmix + sgdrop", "--out", tmp_path / "a.png", "--json"
+    )
+    assert code == 0
+    assert set(strict(text)["sgdrop_dropped"]) == {"nominal", "measured", "sd", "n"}
+    assert (tmp_path / "a.png").read_bytes()[1:4] == b"PNG"
+    code, text, _ = overfocus("inspect", "--method", "cutmix", "--out", tmp_path / "b.png", "--images", "1")
+    assert text.splitlines()[-1] == str(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("words", [["methods"], ["methods", "cutmix"], ["datasets"], ["models"]])
+def test_lists_come_as_json_or_as_lines(words, overfocus):
+    code, text, told = overfocus(*words, "--json")
+    assert (code, told) == (0, "")
+    cards = strict(text)
+    code, text, _ = overfocus(*words)
+    assert code == 0
+    if words == ["methods", "cutmix"]:
+        assert text == cards["cutmix"] + "\n"
+        assert "When it does not help" in text
+    elif words != ["models"]:
+        assert [line.split()[0] for line in text.splitlines()] == list(cards)
+    assert len(text.splitlines()) < 60
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--method", "cutmx"], "did you mean 'cutmix'?"),
+        (["--method", "cutmix(prb=1)"], "did you mean 'prob'?"),
+        (["--method", "cutmix(prob=2)"], "prob=2 must be a number in [0, 1]"),
+        (["--method", "cutmix +"], "not a method"),
+        (["--data", "totm"], "did you mean 'totem'?"),
+        (["--data", "./no/such/folder"], "no such file or folder"),
+        (["--data", "cifar10", "--root", "nowhere"], "--download"),
+        (["--model", "resnt18"], "did you mean 'resnet18'?"),
+        (["--model", "overfocus_cnn", "--set", "model.settings.width=3"], "did you mean 'widths'?"),
+        (["--at", "stages.9", "--method", "sgdrop"], "stages.9"),
+        (["--set", "recipe.epoch=3"], "did you mean 'epochs'?"),
+        (["--set", "recipe.epochs=many"], "recipe.epochs = 'many'"),
+        (["--set", "nonsense"], "write key=value"),
+        (["--log", "tensorbord"], "did you mean 'tensorboard'?"),
+        (["--accelerator", "abacus"], "abacus"),
+        (["missing.toml"], "no experiment file"),
+    ],
+)
+def test_a_wrong_word_is_told_in_a_line(words, told, overfocus, tmp_path):
+    code, _, text = overfocus("train", "--set", "data.per_class=2", "--out", tmp_path / "run", *words)
+    assert code == 2
+    assert text.startswith("error: ")
+    assert told in text
+    assert text.count("\n") == 1
+
+
+def test_every_wrong_setting_has_its_line(overfocus, tmp_path):
+    code, _, text = overfocus("train", "--set", "recipe.epochs=x", "--set", "recipe.batch=0", "--out", tmp_path)
+    assert code == 2
+    assert [line.split(" =")[0] for line in text.splitlines()] == [
+        "error: settings: recipe.epochs",
+        "error: settings: recipe.batch",
+    ]
+
+
+def test_wrong_words_of_other_commands_are_told_in_a_line(run, overfocus, tmp_path):
+    wrong = {
+        "did you mean 'test'?": ["evaluate", run[0], "--split", "tset"],
+        "not a finished run": ["evaluate", tmp_path / "nowhere"],
+        "did you mean 'cutmix'?": ["methods", "cutmx"],
+        "ends in .png": ["inspect", "--method", "cutmix", "--out", tmp_path / "a.gif"],
+        "did you mean 'totem'?": ["inspect", "--method", "cutmix", "--data", "totm", "--out", tmp_path / "a.png"],
+        "is not a run": ["inspect", "--method", "sgdrop", "--run", tmp_path, "--out", tmp_path / "a.png"],
+        "other settings (": ["train", "--out", run[0]],
+    }
+    for told, words in wrong.items():
+        code, _, text = overfocus(*words)
+        assert (code, text.startswith("error: "), text.count("\n")) == (2, True, 1), text
+        assert told in text
+
+
+def test_an_option_that_is_not_there_ends_the_same_way(overfocus):
+    code, out, text = overfocus("train", "--epoch", "3")
+    assert (code, out) == (2, "")
+    assert "--epoch" in text
+
+
+def test_a_mended_command_may_keep_its_folder(photos, overfocus, tmp_path):
+    words = ["train", *TINY, "--epochs", 1, "--out", tmp_path / "run"]
+    assert overfocus(*words, "--data", f"{photos}s")[0] == 2
+    code, text, told = overfocus(*words, "--data", photos)
+    assert (code, told) == (0, "")
+    assert text.splitlines()[-1] == f"run: {tmp_path / 'run'}"
+
+
+@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["methods"], ["models"], ["datasets"], ["inspect"]])
+def test_help_reads_well(words, overfocus, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, text, _ = overfocus(*words, "--help")
+    assert code == 0
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "..." not in text.replace("[OPTIONS] COMMAND [ARGS]...", "")
+    examples = [line for line in text.splitlines() if line.startswith("  overfocus ")]
+    assert len(examples) == {"": 2, "train": 2, "inspect": 1}.get("".join(words), 0)
+
+
+def test_help_does_not_wait_for_torch():
+    script = (
+        "import sys; from overfocus import cli; sys.argv = ['overfocus', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: print([name for name in ('torch', 'numpy', 'pydantic', 'PIL') if name in sys.modules])"
+    )
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n[]\n")
+    # 0.4 s on a machine of its own; here others may have the processor.
+    assert time.perf_counter() - started < 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent")
+def test_ctrl_c_leaves_a_run_that_goes_on(photos, overfocus, tmp_path):
+    words = ["train", *TINY, "--data", str(photos), "--epochs", "30", "--out", str(tmp_path / "run")]
+    with subprocess.Popen([COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = next(line for line in process.stdout if line.startswith("epoch"))
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert first.startswith("epoch   1/30")
+    assert process.returncode == 130
+    assert told == "stopped; the same command goes on behind the last whole epoch\n"
+    assert not (tmp_path / "run" / "manifest.json").exists()
+    code, text, _ = overfocus(*words)
+    assert code == 0
+    assert [line.split("/")[0].split()[-1] for line in text.splitlines() if line.startswith("epoch ")] == [
+        str(number) for number in range(1, 31)
+    ]
+    assert (tmp_path / "run" / "manifest.json").exists()
