@@ -108,7 +108,8 @@ def beta(uniform: Tensor, alpha: float) -> Tensor:
     """Turn U[0, 1) into Beta(alpha, alpha), same shape, by the inverse of its distribution function.
 
     The inverse is tabulated at 4,097 points and interpolated, which is exact for alpha = 1 and off by less than 2^-12
-    in probability for any other. torch's own sampler takes no generator and is absent on some devices.
+    in probability for any other, as far as float32 can tell the values apart (close to 1, for small alpha, it cannot).
+    torch's own sampler takes no generator and is absent on some devices.
     """
     if alpha == 1.0:
         return uniform

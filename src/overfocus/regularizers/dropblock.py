@@ -89,13 +89,13 @@ class DropBlock(Regularizer):
         return result.noting(dropblock_dropped=dropped, dropblock_rate=(dropped > 0).float())
 
     def _centre_rate(self, map_size: tuple[int, int], draw: Draw) -> float | Tensor:
-        """Return gamma: a number, or a tensor [] where it depends on how much of training is done."""
+        """Return gamma: a number, or a tensor [1] where it depends on how much of training is done."""
         if not self.scheduled:
             return _constant_rate(self.drop, int(self.size), map_size)
         table = _rate_table(self.drop, int(self.size), map_size, draw.key.device)
         progress = torch.as_tensor(draw.progress, dtype=torch.float32, device=table.device)
         position = progress.clamp(0, 1) * (_KNOTS - 1)
-        below = position.long().clamp(max=_KNOTS - 2)
+        below = position.long().clamp(max=_KNOTS - 2).reshape(1)
         return torch.lerp(table[below], table[below + 1], position - below)
 
 

@@ -6,7 +6,8 @@ Formula: A = ReLU(grad_z s(z) * z), s the logit of the target; q = the upper `dr
 image; units with A > q are dropped, the others kept. No gradient flows through the mask. In evaluation nothing happens.
 
 Settings
-    drop     rho: at most this share of an image's units is dropped, and only units with A > 0
+    drop     rho: at most this share of an image's units is dropped, and only units with A > 0; a range (0.2, 0.6) draws
+             one for each image
     unit     `element` (as printed), `position` (all channels at a place; A summed over channels) or `channel` (A summed
              over positions)
     target   whose evidence is dropped: the `label` (mixed labels by their weights), the `predicted` class, or `soft`
@@ -57,7 +58,7 @@ Unit = Literal["element", "position", "channel"]
 class SGDrop(Regularizer):
     """Drop the most salient features."""
 
-    drop: float = 0.5
+    drop: float | tuple[float, float] = 0.5
     unit: Unit = "position"
     target: Target = "label"
     share: float = 0.5
@@ -69,7 +70,11 @@ class SGDrop(Regularizer):
     at: str = FEATURES
 
     def __post_init__(self) -> None:
-        check_range(self, "drop", 0, 1, above=True)
+        low, high = self._range()
+        if not 0 <= low <= high <= 1 or high == 0:
+            raise SettingError(
+                f"sgdrop: drop={self.drop!r} must be in (0, 1], or a range (smallest, largest) within it"
+            )
         check_range(self, "share", 0, 1, above=True)
         check_range(self, "start", 0, 1)
         check_range(self, "ramp", 0, 1)
@@ -90,8 +95,10 @@ class SGDrop(Regularizer):
     def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
         """Mask features [B, C, h, w], [B, N, D] or [B, D]."""
         sight = look.at(features.values, features.targets, self.target, self.teacher)
-        chosen = draw.uniform(len(features))[:, 0] < self.share
-        kept = keep_mask(unit_scores(sight.attribution, self.unit), self._drop(draw.progress)) | ~_rows(chosen, 2)
+        coin, level = draw.uniform(len(features), 2).unbind(1)
+        chosen = coin < self.share
+        drop = self._drop(level, draw.progress)
+        kept = keep_mask(unit_scores(sight.attribution, self.unit), drop) | ~_rows(chosen, 2)
         dropped = 1 - kept.float().mean(dim=1)
         masked = apply_mask(features.values, kept, self.unit, self.rescale)
         if self.views == "masked":
@@ -101,17 +108,22 @@ class SGDrop(Regularizer):
             result = replace(features, values=values, targets=features.targets.repeat(2), views=2 * features.views)
         return result.noting(
             sgdrop_dropped=where_applied(chosen, dropped),
-            sgdrop_rate=chosen.float(),
+            sgdrop_rate=(dropped > 0).float(),
             clean_accuracy=where_applied(chosen, features.targets.accuracy(sight.logits)),
         )
 
-    def _drop(self, progress: Tensor | float) -> Tensor | float:
-        """Return the drop at this point of training: 0 before `start`, then growing over `ramp`."""
+    def _range(self) -> tuple[float, float]:
+        return self.drop if isinstance(self.drop, tuple) else (self.drop, self.drop)
+
+    def _drop(self, level: Tensor, progress: Tensor | float) -> Tensor | float:
+        """Return the drop of every image [B] or of all: drawn from the range, 0 before `start`, growing over `ramp`."""
+        low, high = self._range()
+        drop = low + (high - low) * level if low < high else low
         if not self.scheduled:
-            return self.drop
+            return drop
         since = torch.as_tensor(progress) - self.start
         grown = (since / self.ramp).clamp(0, 1) if self.ramp else (since >= 0).float()
-        return self.drop * grown
+        return drop * grown
 
 
 def unit_scores(attribution: Tensor, unit: Unit) -> Tensor:
@@ -128,7 +140,7 @@ def keep_mask(scores: Tensor, drop: float | Tensor) -> Tensor:
     """Keep what is not above the upper `drop`-quantile of its row of `scores` [B, U], nor positive: [B, U] bool.
 
     At most floor(drop * U) units are dropped, exactly that many where so many are positive and none are tied at the
-    threshold.
+    threshold. `drop` is a number, or a tensor [] or [B] on the device.
     """
     units = scores.shape[1]
     if isinstance(drop, float | int):
@@ -137,8 +149,8 @@ def keep_mask(scores: Tensor, drop: float | Tensor) -> Tensor:
             return torch.ones_like(scores, dtype=torch.bool)
         threshold = scores.kthvalue(units - most, dim=1, keepdim=True).values if most < units else scores.new_zeros(1)
     else:  # a count on the device: sort once instead of asking for it
-        rank = (units - 1 - (drop * units + 1e-6).long()).to(scores.device)
-        threshold = scores.sort(dim=1).values.index_select(1, rank.clamp(min=0).reshape(1))
+        rank = (units - 1 - (drop * units + 1e-6).long()).expand(len(scores))[:, None]
+        threshold = scores.sort(dim=1).values.gather(1, rank.clamp(min=0))
         threshold = torch.where(rank < 0, torch.zeros_like(threshold), threshold)
     return scores <= threshold.clamp(min=0)
 

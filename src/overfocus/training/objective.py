@@ -80,13 +80,15 @@ class Objective(nn.Module):
         self.last: dict[str, Tensor] = {}
         self._totals: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def forward(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    def forward(
+        self, images: Tensor, labels: Tensor, weights: Tensor | None = None, first_row: int | None = None
+    ) -> Tensor:
         """Return the loss [] of a batch; with `weights` [B, M] it is one that `prepare` made, and `labels` [B, M] are
-        its labels.
+        its labels. `first_row` is where this process's rows start in the global batch; by default all have as many.
         """
         if not self.training:
             return Targets.of(labels).cross_entropy(self.model(images))
-        draw = self._draw(_first_row(len(images)))
+        draw = self._draw(_first_row(len(images)) if first_row is None else first_row)
         batch = self._prepare(images, labels, draw) if weights is None else Batch(images, Targets(labels, weights))
         features = self._features(batch, draw)
         logits = self._head(features.values)
