@@ -15,6 +15,7 @@ from overfocus.core.targets import Targets
 from overfocus.models.split import SplitError
 from overfocus.regularizers.cutmix import cutmix
 from overfocus.regularizers.spec import parse
+from overfocus.training import objective as objective_module
 from overfocus.training.objective import Objective
 
 B, K = laws.B, laws.K
@@ -190,6 +191,17 @@ def test_a_mask_that_tells_the_label_is_reported_with_the_remedy():
     objective(shown(labels()), labels())
     with pytest.warns(UserWarning, match=r"the mask tells the label: .* 1\.00 .* 0\.00 .*unit='position'"):
         objective.report()
+
+
+def test_a_loop_that_never_asks_is_warned_all_the_same(monkeypatch):
+    monkeypatch.setattr(objective_module, "GLANCE", 3)
+    objective = leaking("sgdrop(unit='element', target='label', share=1.0, drop=0.1)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        objective(shown(labels()), labels())
+        objective(shown(labels()), labels())
+    with pytest.warns(UserWarning, match="the mask tells the label"):
+        objective(shown(labels()), labels())
 
 
 @pytest.mark.parametrize("spec", ["sgdrop(share=1.0, drop=0.5)", "sgdrop(share=1.0, drop=0.4)", "mixup", "plain"])

@@ -41,6 +41,7 @@ from overfocus.regularizers.regularizer import (
     check_choice,
     check_range,
     map_size,
+    range_of,
     where_applied,
 )
 
@@ -57,7 +58,7 @@ class Cutout(Regularizer):
     at: str = IMAGE
 
     def __post_init__(self) -> None:
-        low, high = self._range()
+        low, high = range_of(self, "size")
         if not 0 < low <= high:
             raise SettingError(f"cutout: size={self.size!r} must be above 0, or a range (smallest, largest)")
         if isinstance(self.fill, str):
@@ -86,13 +87,12 @@ class Cutout(Regularizer):
         area = boxes.union_share(squares, image_size)
         return replace(batch, values=values).noting(cutout_hidden=where_applied(cut, area), cutout_rate=cut.float())
 
-    def _range(self) -> tuple[float, float]:
-        return self.size if isinstance(self.size, tuple) else (self.size, self.size)
-
     def _squares(self, uniform: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Turn draws [B, 3] from U[0, 1) into boxes [B, 4]."""
         size, x, y = uniform.unbind(1)
-        low, high = (int(side if side > 1 or side == int(side) else side * min(image_size)) for side in self._range())
+        low, high = (
+            int(side if side > 1 or side == int(side) else side * min(image_size)) for side in range_of(self, "size")
+        )
         side = low + (size * (high - low + 1)).long()
         height, width = image_size
         return boxes.around((x * width).long(), (y * height).long(), side, side, image_size)

@@ -129,6 +129,15 @@ def map_size(method: Regularizer, values: Tensor) -> tuple[int, int]:
     return values.shape[-2], values.shape[-1]
 
 
+def range_of(method: Regularizer, name: str) -> tuple[float, float]:
+    """Return the setting `name`, a number or a range (smallest, largest), as a range; SettingError if it is neither."""
+    value = getattr(method, name)
+    ends = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(ends) != 2 or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends):
+        raise SettingError(f"{_title(method)}: {name}={value!r} must be a number, or a range (smallest, largest)")
+    return ends
+
+
 def check_choice(method: Regularizer, name: str, allowed: tuple[str, ...]) -> None:
     """Raise SettingError unless the setting `name` is one of `allowed`."""
     value = getattr(method, name)

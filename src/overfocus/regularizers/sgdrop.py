@@ -48,6 +48,7 @@ from overfocus.regularizers.regularizer import (
     SettingError,
     check_choice,
     check_range,
+    range_of,
     where_applied,
 )
 
@@ -70,7 +71,7 @@ class SGDrop(Regularizer):
     at: str = FEATURES
 
     def __post_init__(self) -> None:
-        low, high = self._range()
+        low, high = range_of(self, "drop")
         if not 0 <= low <= high <= 1 or high == 0:
             raise SettingError(
                 f"sgdrop: drop={self.drop!r} must be in (0, 1], or a range (smallest, largest) within it"
@@ -112,12 +113,9 @@ class SGDrop(Regularizer):
             clean_accuracy=where_applied(chosen, features.targets.accuracy(sight.logits)),
         )
 
-    def _range(self) -> tuple[float, float]:
-        return self.drop if isinstance(self.drop, tuple) else (self.drop, self.drop)
-
     def _drop(self, level: Tensor, progress: Tensor | float) -> Tensor | float:
         """Return the drop of every image [B] or of all: drawn from the range, 0 before `start`, growing over `ramp`."""
-        low, high = self._range()
+        low, high = range_of(self, "drop")
         drop = low + (high - low) * level if low < high else low
         if not self.scheduled:
             return drop

@@ -32,6 +32,9 @@ LEAK = 0.1
 label.
 """
 
+GLANCE = 500
+"""Steps between two looks at that without being asked: a look waits for the device."""
+
 
 class Objective(nn.Module):
     """A model, a method, and the loss of a batch under it.
@@ -76,7 +79,7 @@ class Objective(nn.Module):
         self._check(at)
         self._set_seams(at)
         self.teacher = self._new_teacher()
-        self._labels_checked = False
+        self._labels_checked, self._calls = False, 0
         self.last: dict[str, Tensor] = {}
         self._totals: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -96,6 +99,8 @@ class Objective(nn.Module):
         self.last = _measured(features, logits.detach(), loss.detach(), len(batch))
         self._add(self.last)
         self.step += 1
+        if not torch.compiler.is_compiling():
+            self._glance()
         return loss
 
     def prepare(self, images: Tensor, labels: Tensor) -> Batch:
@@ -111,11 +116,21 @@ class Objective(nn.Module):
         """Return the means of what was measured since the last report, and warn of what is wrong with it. Waits for the
         device.
         """
-        means = {name: float(total / count) for name, (total, count) in self._totals.items() if float(count)}
+        means = self._means()
         self._totals = {}
         for text in (*_idle(means), *_leaks(means)):
             warnings.warn(f"{self.method}: {text}", stacklevel=2)
         return means
+
+    def _means(self) -> dict[str, float]:
+        return {name: float(total / count) for name, (total, count) in self._totals.items() if float(count)}
+
+    def _glance(self) -> None:
+        """Warn of a mask that tells the label even in a loop that never asks for a report."""
+        self._calls += 1
+        if self._calls % GLANCE == 0 and "masked_accuracy" in self._totals:
+            for text in _leaks(self._means()):
+                warnings.warn(f"{self.method}: {text}", stacklevel=4)
 
     def train(self, mode: bool = True) -> Objective:
         """Set the mode of the model; the teacher stays in evaluation."""
