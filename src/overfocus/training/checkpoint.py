@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,15 @@ def evaluate_run(
     """Evaluate a finished run on `splits` of its data, by default all but the training images; see `evaluate`."""
     run = Run(Path(path))
     model, experiment = load_run(path, best=best), run.experiment()
-    if root is not None:
-        experiment = experiment.model_copy(update={"data": experiment.data.model_copy(update={"root": root})})
-    dataset = experiment.dataset()
-    if list(dataset.classes) != run.manifest()["classes"]:
+    changes = {"size": tuple(run.manifest()["size"])} | ({"root": root} if root is not None else {})
+    experiment = experiment.model_copy(update={"data": experiment.data.model_copy(update=changes)})
+    dataset, manifest = experiment.dataset(), run.manifest()
+    # The network knows images as they were normalised for it, whatever has been added to the folder since.
+    dataset = replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
+    if list(dataset.classes) != manifest["classes"]:
         raise OverfocusError(
             f"{run.path} was trained on other classes than {dataset.name} has now: "
-            f"{len(run.manifest()['classes'])} there, {len(dataset.classes)} here"
+            f"{len(manifest['classes'])} there, {len(dataset.classes)} here"
         )
     for name in splits:
         if name not in dataset.splits:

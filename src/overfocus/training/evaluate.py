@@ -27,13 +27,14 @@ def evaluate(
     mode = model.training
     model.eval()
     try:
-        sums = torch.zeros(3, dtype=torch.float64, device=stream.device)
+        dtype = next((each.dtype for each in model.parameters()), torch.float32)
+        sums = torch.zeros(3, dtype=_exact(torch.device(stream.device)), device=stream.device)
         for images, labels, _ in stream.epoch():
             if stream.shared:
                 mine = stream.mine(len(images))
                 images, labels = images[mine], labels[mine]  # noqa: PLW2901
             with autocast():
-                logits = model(images).float()
+                logits = model(images.to(dtype)).float()
             right = (logits.argmax(dim=1) == labels).sum()
             sums += torch.stack(
                 (right, F.cross_entropy(logits, labels, reduction="sum"), labels.new_tensor(len(labels)))
@@ -42,3 +43,8 @@ def evaluate(
         model.train(mode)
     right, loss, images = total(sums).tolist()
     return {"accuracy": right / images, "loss": loss / images, "images": int(images)}
+
+
+def _exact(device: torch.device) -> torch.dtype:
+    """Return what counts of any size are exact in; Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -5,6 +5,7 @@ out.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,9 @@ from pydantic import Field, field_validator
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data import Augment, Dataset, Stream, load
+from overfocus.data.decode import first_size
+from overfocus.data.fit import fitted
+from overfocus.data.split import Images, TensorImages
 from overfocus.models.split import FEATURES
 from overfocus.models.zoo import create_model
 from overfocus.regularizers.regularizer import Regularizer
@@ -23,6 +27,10 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+
+LARGE, CUSTOMARY = 256, 224
+"""Pixels: up to where images of one size stay as they are stored, and the side that most models are made for."""
 
 
 class AugmentSettings(Settings):
@@ -90,16 +98,16 @@ class Experiment(Settings):
     def dataset(self) -> Dataset:
         """Load the data: the same subset for the same seed, whatever model and method."""
         data = self.data
-        return load(
+        dataset = load(
             data.name, root=data.root, size=data.size, per_class=data.per_class, fraction=data.fraction, val=data.val,
             seed=self.seed, download=data.download, boxes=data.boxes, channels=data.channels,
-            on_bad_image=data.on_bad_image,
         )  # fmt: skip
+        return dataset if data.size is not None else _of_one_size(dataset)
 
     def stream(self, dataset: Dataset, name: str, **place: Any) -> Stream:
         """Return the batches of the split `name`; `place` is device, rank and world."""
         split, data = dataset.splits[name], self.data
-        size = data.size if data.size is not None else split.images.size(0)
+        size = data.size if data.size is not None else first_size(split.images)
         side = size if isinstance(size, int) else min(size)
         return Stream(
             split, batch=self.recipe.batch, mean=dataset.mean, std=dataset.std, size=data.size, seed=self.seed,
@@ -129,6 +137,33 @@ class Experiment(Settings):
         import tomli_w
 
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+
+def _of_one_size(dataset: Dataset) -> Dataset:
+    """Bring photographs to one size where nobody gave one: those that differ in size, and those larger than any model
+    is made for.
+    """
+    sizes = sorted({size for split in dataset.splits.values() for size in _stored_sizes(split.images)}, key=min)
+    if not sizes or (len(sizes) == 1 and min(sizes[0]) <= LARGE):
+        return dataset
+    shorter = sorted(min(size) for size in _stored_sizes(dataset.splits["train"].images))
+    side = min(CUSTOMARY, max(8, shorter[len(shorter) // 2] // 8 * 8))
+    (low, high), name = ("{} x {}".format(*size) for size in (sizes[0], sizes[-1])), f"{side} x {side}"
+    stored = f"{low} to {high}" if low != high else low
+    return dataset.with_splits(lambda split: fitted(split, (side, side))).noting(
+        f"Images are stored at {stored} pixels and were brought to {name}; --size gives another."
+    )
+
+
+def _stored_sizes(images: Images, most: int = 512) -> list[tuple[int, int]]:
+    """Return height and width of `most` images at even distances, those that cannot be read apart."""
+    if isinstance(images, TensorImages):
+        return [images.size(0)]
+    sizes = []
+    for row in range(0, len(images), max(1, len(images) // most)):
+        with suppress(OverfocusError):
+            sizes.append(images.size(row))
+    return sizes
 
 
 def read_experiment(path: str | Path) -> Experiment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from math import ceil, isfinite
 from pathlib import Path
@@ -23,18 +23,8 @@ from overfocus.models.weights import save_weights
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
 from overfocus.training.objective import Objective
-from overfocus.training.recipe import precision_for
+from overfocus.training.processes import Machine, averaged, one_fate, started, together
 from overfocus.training.run import Epoch, Run, provenance, replacing
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where to train; not part of the experiment, since it must not change what comes out."""
-
-    accelerator: str = "auto"
-    devices: int | str = 1
-    nodes: int = 1
-    strategy: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -55,41 +45,26 @@ Watch = Callable[[Step], None]
 def train(
     experiment: Experiment, out: str | Path, machine: Machine | None = None, watch: Watch = lambda step: None
 ) -> Iterator[Epoch]:
-    """Train, yielding each epoch when it is safely on the disk; a run that was stopped goes on behind its last whole
-    epoch.
+    """Train, yielding each epoch when it is safely on the disk; a stopped run goes on behind its last whole epoch.
 
     The folder `out` becomes the run. A finished one is not trained again: its epochs are yielded as they stand. `watch`
-    is called after every step. Raises OverfocusError for a folder that holds something else or is in use, for
-    unreadable data, for a full disk, for a loss that is not finite; the state of the last whole epoch is kept in every
-    case.
+    is called after every step. Over several processes each of them yields the same epochs, and the first one writes.
+    Raises OverfocusError for a folder that holds something else or is in use, for unreadable data, for a full disk, for
+    a loss that is not finite; the state of the last whole epoch is kept in every case.
     """
     run = Run(Path(out))
-    fabric = _fabric(experiment, machine or Machine())
-    with run.taken() if fabric.is_global_zero else nullcontext():
-        if fabric.is_global_zero:
-            run.claim(experiment)
-        fabric.barrier()
+    fabric = started(experiment.recipe.precision, machine or Machine())
+    with one_fate(fabric), ExitStack() as held:
+        together(fabric, lambda: _claim(run, experiment, held) if fabric.is_global_zero else None)
         if run.finished:
             yield from run.epochs()
             return
         yield from Trainer(experiment, run, fabric, watch).epochs()
 
 
-def _fabric(experiment: Experiment, machine: Machine) -> Fabric:
-    """Start the processes; in each, the random state and the devices are its own."""
-    many = machine.devices not in (1, "1") or machine.nodes > 1
-    strategy = "ddp" if machine.strategy == "auto" and many else machine.strategy
-    probe = Fabric(accelerator=machine.accelerator, devices=1) if experiment.recipe.precision == "auto" else None
-    precision: Any = precision_for(experiment.recipe.precision, probe.device if probe else torch.device("cpu"))
-    fabric = Fabric(
-        accelerator=machine.accelerator,
-        devices=machine.devices,
-        num_nodes=machine.nodes,
-        strategy=strategy,
-        precision=precision,
-    )
-    fabric.launch()
-    return fabric
+def _claim(run: Run, experiment: Experiment, held: ExitStack) -> None:
+    held.enter_context(run.taken())
+    run.claim(experiment)
 
 
 @dataclass
@@ -104,14 +79,22 @@ class Trainer:
     best: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        recipe, fabric = self.experiment.recipe, self.fabric
-        self.recipe = recipe
+        self.recipe = self.experiment.recipe
+        together(self.fabric, self._prepare)
+        compiled: Any = torch.compile(self.objective) if self.recipe.compile else self.objective
+        self.module, self.optimizer = self.fabric.setup(compiled, self.recipe.optimizer_for(self.objective.model))
+
+    def _prepare(self) -> None:
+        """Make all that can fail in one process alone: data, network, objective."""
+        recipe, fabric = self.recipe, self.fabric
         self.dataset = self.experiment.dataset()
         _check(self.dataset)
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
         self.streams = {name: self.experiment.stream(self.dataset, name, **place) for name in self.dataset.splits}
         self.judge = _judge(self.dataset)
-        model = self.experiment.create_model(len(self.dataset.classes), self.dataset.splits["train"].images.channels)
+        images = self.streams["train"].split.images
+        model = self.experiment.create_model(len(self.dataset.classes), images.channels)
+        _try(model, self.experiment.model.name, (images.channels, *images.size(0)), len(self.dataset.classes))
         if recipe.channels_last:
             model = model.to(memory_format=torch.channels_last)
         model = model.to(fabric.device)
@@ -122,8 +105,6 @@ class Trainer:
         )  # fmt: skip
         averaging = get_ema_multi_avg_fn(recipe.ema)
         self.average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True) if recipe.ema else None
-        compiled: Any = torch.compile(self.objective) if recipe.compile else self.objective
-        self.module, self.optimizer = fabric.setup(compiled, recipe.optimizer_for(model))
 
     @property
     def model(self) -> nn.Module:
@@ -133,27 +114,27 @@ class Trainer:
     def epochs(self) -> Iterator[Epoch]:
         """Train from where the run stands to its end."""
         if self.run.checkpoint.exists():
-            self._resume()
+            together(self.fabric, self._resume)
             yield from self.history
         for number in range(len(self.history) + 1, self.recipe.epochs + 1):
             epoch = self._epoch(number)
             self.history.append(epoch)
-            self._keep(epoch)
+            together(self.fabric, lambda epoch=epoch: self._keep(epoch))
             yield epoch
-        self._finish()
+        together(self.fabric, self._finish)
 
     def _epoch(self, number: int) -> Epoch:
         """Train for one epoch and evaluate."""
         started = perf_counter()
-        images = self._pass(number)
+        images, loss = self._pass(number)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            means = self.objective.report()
+            # The report's own loss leaves out what is not a number, as it does for all that was measured.
+            means = averaged(self.fabric, {**self.objective.report(), "loss": loss})
         if not isfinite(means["loss"]):
             raise OverfocusError(
                 f"the loss of epoch {number} is {means['loss']}; {self._kept()}: lower recipe.lr (now "
-                f"{self.recipe.lr:g}), "
-                "set recipe.clip=1, or use recipe.precision='32-true', and give another --out"
+                f"{self.recipe.lr:g}), set recipe.clip=1, or use recipe.precision='32-true', and give another --out"
             )
         seconds = perf_counter() - started
         due = number % self.recipe.evaluate_every == 0 or number == self.recipe.epochs
@@ -161,33 +142,44 @@ class Trainer:
         told = tuple(str(warning.message) for warning in caught)
         return Epoch(number, seconds, images / seconds, self.optimizer.param_groups[0]["lr"], means, scores, told)
 
-    def _pass(self, number: int) -> int:
-        """Run all steps of an epoch; return how many images were seen, over all processes."""
-        stream, seen = self.streams["train"], 0
-        with torch.random.fork_rng():
+    def _pass(self, number: int) -> tuple[int, float]:
+        """Run all steps of an epoch; return how many images were seen, over all processes, and this one's mean loss."""
+        stream, seen, total = self.streams["train"], 0, torch.zeros((), device=self.fabric.device)
+        with _forked(self.fabric.device):
             # For layers of the model that draw from the global state, such as its own dropout.
             torch.manual_seed(Draw.seeded(self.experiment.seed, number, self.fabric.global_rank).named("model").seed())
             self.module.train()
             for step, (images, labels, _) in enumerate(stream.epoch(number - 1)):
-                self._step(number, step, images, labels)
-                seen += len(images) * (1 if stream.shared else self.fabric.world_size)
+                total += self._step(number, step, images, labels)
+                seen = min((step + 1) * stream.batch, len(stream.split))
                 self.watch(Step(number, step + 1, len(stream), self.recipe.epochs, seen, self.objective.last))
-        return seen
+        return seen, float(total) / len(stream)
 
-    def _step(self, number: int, step: int, images: Tensor, labels: Tensor) -> None:
-        """Take one step: forward, back, and an update where the accumulated batches are complete."""
+    def _step(self, number: int, step: int, images: Tensor, labels: Tensor) -> Tensor:
+        """Take one step: forward, back, and an update where the accumulated batches are complete. Return the loss."""
         each, steps = self.recipe.accumulate, len(self.streams["train"])
-        last = (step + 1) % each == 0 or step + 1 == steps
-        with (
-            self.fabric.no_backward_sync(self.module, enabled=not last) if self.fabric.world_size > 1 else nullcontext()
-        ):
-            loss = self.module(*self._share(images, labels))
-            together = min(each, steps - step // each * each)
-            self.fabric.backward(loss / together if together > 1 else loss)
-        if not last:
-            return
-        updates = ceil(steps / each)
-        done = ((number - 1) * updates + step // each + 1) / (self.recipe.epochs * updates)
+        last, many = (step + 1) % each == 0 or step + 1 == steps, self.fabric.world_size > 1
+        with self.fabric.no_backward_sync(self.module, enabled=not last) if many else nullcontext():
+            mine = self._share(step, images, labels)
+            loss, weight = self.module(*mine), self._weight(step, len(mine[0]))
+            self.fabric.backward(loss if weight == 1 else loss * weight)
+        if last:
+            updates = ceil(steps / each)
+            # The middle of the update's own share of training: neither the first nor the last one has a rate of 0.
+            self._update(((number - 1) * updates + step // each + 0.5) / (self.recipe.epochs * updates))
+        return loss.detach()
+
+    def _weight(self, step: int, rows: int) -> float:
+        """Return what the mean loss of `rows` images counts in its update, so that every image counts the same there:
+        in a last batch that is not full, and in processes that have an image more than others.
+        """
+        stream, each = self.streams["train"], self.recipe.accumulate
+        start = step // each * each * stream.batch
+        stop = min(start + each * stream.batch, len(stream) * stream.batch, len(stream.split))
+        return rows * self.fabric.world_size / (stop - start)
+
+    def _update(self, done: float) -> None:
+        """Update the weights when the share `done` of training is over."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self.recipe.rate(done)
         if self.recipe.clip:
@@ -197,16 +189,20 @@ class Trainer:
         if self.average is not None:
             self.average.update_parameters(self.objective.model)
 
-    def _share(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-        """Return this process's part of a batch; where all processes see the whole batch, it is mixed as one "
-        "process would."""
+    def _share(self, step: int, images: Tensor, labels: Tensor) -> tuple[Any, ...]:
+        """Return this process's part of a batch, as the objective takes it; where every process sees the whole batch,
+        it is mixed as one process would.
+        """
+        stream = self.streams["train"]
         if self.recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        if self.fabric.world_size == 1 or not self.streams["train"].shared:
+        if self.fabric.world_size == 1:
             return images, labels
+        mine = stream.mine(min(stream.batch, len(stream.split) - step * stream.batch))
+        if not stream.shared:
+            return images, labels, None, mine.start
         batch = self.objective.prepare(images, labels)
-        mine = self.streams["train"].mine(len(images))
-        return batch.values[mine], batch.targets.labels[mine], batch.targets.weights[mine]
+        return batch.values[mine], batch.targets.labels[mine], batch.targets.weights[mine], mine.start
 
     def score(self, name: str) -> dict[str, float]:
         """Evaluate the model on the split `name`."""
@@ -221,8 +217,9 @@ class Trainer:
         return others if number == self.recipe.epochs else [self.judge]
 
     def _keep(self, epoch: Epoch) -> None:
-        """Put the epoch on the disk: the best weights, then the state, then the log; a kill between any two "
-        "loses nothing."""
+        """Put the epoch on the disk: the best weights, then the state, then the log; a kill between any two loses
+        nothing.
+        """
         accuracy = epoch.scores.get(self.judge, {}).get("accuracy", -1.0)
         if accuracy > self.best.get("accuracy", -1.0):
             self.best = {"epoch": epoch.number, "split": self.judge, **epoch.scores[self.judge]}
@@ -235,22 +232,24 @@ class Trainer:
             self.fabric.save(path, state)
         if self.fabric.is_global_zero:
             self.run.log(self.history)
-        self.fabric.barrier()
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {"objective": self.module, "optimizer": self.optimizer}
         return state | ({"average": self.average} if self.average is not None else {})
 
     def _resume(self) -> None:
-        """Load the state of the last whole epoch."""
+        """Load the state of the last whole epoch, and write the log that a kill may have kept from being written."""
         try:
             rest = self.fabric.load(self.run.checkpoint, self._state(), weights_only=True)
         except Exception as error:
             raise OverfocusError(
-                f"{self.run.checkpoint} cannot be read ({error}); remove {self.run.path} and train again"
+                f"{self.run.checkpoint} cannot be read: damaged, or of another version of the model "
+                f"({type(error).__name__}); remove {self.run.path} and train again"
             ) from error
         self.history = [Epoch(**{**each, "warnings": tuple(each["warnings"])}) for each in rest["history"]]
         self.best = rest["best"]
+        if self.fabric.is_global_zero:
+            self.run.log(self.history)
 
     def _kept(self) -> str:
         done = len(self.history)
@@ -260,24 +259,33 @@ class Trainer:
         """Write the last weights and, behind everything else, the manifest."""
         if self.fabric.is_global_zero:
             save_weights(self.model.state_dict(), self.run.weights)
-            last = {"epoch": self.recipe.epochs, "scores": self.history[-1].scores, "train": self.history[-1].train}
-            self.run.finish(
-                {
-                    "method": self.experiment.method,
-                    "classes": list(self.dataset.classes),
-                    "channels": self.dataset.splits["train"].images.channels,
-                    "last": last,
-                    "best": {**self.best, "note": _best_note(self.judge)},
-                    "seconds": sum(epoch.seconds for epoch in self.history),
-                    "images": {name: len(stream.split) for name, stream in self.streams.items()},
-                    "bad_images": {name: len(stream.bad) for name, stream in self.streams.items() if stream.bad},
-                    "data": {"fingerprint": self.dataset.fingerprint(), "note": self.dataset.note},
-                    "precision": str(self.fabric._precision.precision),
-                    "processes": self.fabric.world_size,
-                    **provenance(),
-                }
-            )
-        self.fabric.barrier()
+            self.run.finish(self._manifest())
+
+    def _manifest(self) -> dict[str, Any]:
+        """Return what a reader of the weights must know."""
+        last, images = self.history[-1], self.streams["train"].split.images
+        return {
+            "method": self.experiment.method,
+            "classes": list(self.dataset.classes),
+            "channels": images.channels,
+            "size": list(images.size(0)),
+            "mean": self.dataset.mean,
+            "std": self.dataset.std,
+            "last": {"epoch": last.number, "scores": last.scores, "train": last.train},
+            "best": {**self.best, "note": _best_note(self.judge)},
+            "seconds": sum(epoch.seconds for epoch in self.history),
+            "images": {name: len(stream.split) for name, stream in self.streams.items()},
+            "bad_images": {name: len(stream.bad) for name, stream in self.streams.items() if stream.bad},
+            "data": {"fingerprint": self.dataset.fingerprint(), "note": self._note()},
+            "precision": str(self.fabric.strategy.precision.precision),
+            "processes": self.fabric.world_size,
+            **provenance(),
+        }
+
+    def _note(self) -> str:
+        bad = [each for stream in self.streams.values() for each in stream.bad]
+        left_out = f"{len(bad)} images cannot be read and were left out; the first: {bad[0].reason}." if bad else ""
+        return self.dataset.noting(left_out).note
 
 
 def _judge(dataset: Dataset) -> str:
@@ -299,3 +307,29 @@ def _check(dataset: Dataset) -> None:
         raise OverfocusError(
             f"{dataset.name} has one class only ({', '.join(dataset.classes)}); a classifier needs two or more"
         )
+
+
+def _try(model: nn.Module, name: str, shape: tuple[int, int, int], classes: int) -> None:
+    """Run the network once, leaving no trace, so that what it cannot take is told in a line."""
+    model.eval()
+    given = f"model {name!r}, given images of {shape[0]} channels and {shape[1]} x {shape[2]} pixels,"
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            logits = model(torch.zeros(2, *shape))
+    except Exception as error:
+        raise OverfocusError(
+            f"{given} fails: {str(error).partition(chr(10))[0]}; give another --size, data.channels or model"
+        ) from error
+    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+        answer = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise OverfocusError(
+            f"{given} returns {answer} for two of them where the data has {classes} classes; it must return logits "
+            f"[2, {classes}]: give a model with as many classes as the data"
+        )
+
+
+def _forked(device: torch.device) -> Any:
+    """Give the global random state back at the end, on the processor and on `device`."""
+    if device.type == "cpu":
+        return torch.random.fork_rng(devices=[])
+    return torch.random.fork_rng(devices=[device], device_type=device.type)

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from overfocus.core.errors import OverfocusError
 from overfocus.training.experiment import Experiment, read_experiment
 
+KNOWN = ("experiment.toml", "tensorboard", "wandb", "mlflow.db", "mlflow")
+"""What may lie in a folder before it is a run: trackers start before training does."""
+ASIDE = re.compile(r"\..+\.\d+(\.unfinished)?|\.tmp\w{6}")
+"""What a process that is killed while it writes leaves behind: ours, and safetensors' own."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PACKAGES = ("overfocus", "torch", "torchvision", "lightning-fabric", "numpy", "timm", "scikit-learn", "Pillow")
 
 
@@ -81,8 +87,11 @@ class Run:
 
     def manifest(self) -> dict[str, Any]:
         """Read the manifest; OverfocusError where the run is not whole."""
+        path = self.path / "manifest.json"
         try:
-            return json.loads((self.path / "manifest.json").read_text())
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise OverfocusError(f"{path} is damaged ({error}); remove it, and run the train command again") from None
         except FileNotFoundError:
             hint = (
                 "it was stopped before its end; run its train command again"
@@ -101,15 +110,36 @@ class Run:
         return read_experiment(path)
 
     def claim(self, experiment: Experiment) -> None:
-        """Make the folder this experiment's, or check that it already is."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Make the folder this experiment's, or check that it already is, and clear what killed processes left."""
+        self._sweep()
         if not (self.path / "experiment.toml").exists():
+            self._check_empty()
+            write(self.path / "experiment.toml", experiment.toml())
+        elif self._never_trained():  # a command that failed, for a mistyped name of the data say, and was mended
             write(self.path / "experiment.toml", experiment.toml())
         elif (there := self.experiment()) != experiment:
             changed = ", ".join(_differences(there.model_dump(), experiment.model_dump()))
             raise OverfocusError(
                 f"{self.path} holds a run with other settings ({changed}); give another --out, or remove that folder"
             )
+
+    def _never_trained(self) -> bool:
+        """Whether all that lies here is an experiment as `claim` wrote it."""
+        text = (self.path / "experiment.toml").read_text(encoding="utf-8")
+        return not self.checkpoint.exists() and not self.finished and text == self.experiment().toml()
+
+    def _check_empty(self) -> None:
+        others = sorted(each.name for each in self.path.iterdir() if each.name not in KNOWN and each.name[0] != ".")
+        if others:
+            raise OverfocusError(
+                f"{self.path} is not empty and not a run (it holds {', '.join(others[:3])}); give a new folder as --out"
+            )
+
+    def _sweep(self) -> None:
+        for folder in (self.path, self.checkpoint.parent):
+            for file in folder.glob(".*"):
+                if file.is_file() and ASIDE.fullmatch(file.name):
+                    file.unlink()
 
     def log(self, epochs: Sequence[Epoch]) -> None:
         """Write all epochs so far as JSONL and CSV."""
@@ -135,13 +165,19 @@ class Run:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Hold the run for this process; another one that wants it gets an error. A killed process holds nothing."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w") as lock:
+        with self._lock() as lock:
             if not _locked(lock):
                 raise OverfocusError(
                     f"{self.path} is being trained by another process; wait for it, or give another --out"
                 )
             yield
+
+    def _lock(self) -> IO[str]:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return open(self.path / ".lock", "w")
+        except OSError as error:
+            raise OverfocusError(f"{self.path} cannot be written ({error.strerror}); give another --out") from error
 
 
 def _locked(lock: Any) -> bool:
@@ -174,8 +210,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "file write failed" in str(error):
+    except (OSError, RuntimeError) as error:
+        if _disk_is_full(error):
             raise OverfocusError(
                 f"the disk is full, {path.name} in {path.parent} was not written; what was there is untouched: "
                 "make room and run the same command again"
@@ -183,6 +219,15 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Look through what led to `error`: torch reports a failed write as a RuntimeError."""
+    while error is not None:
+        if getattr(error, "errno", None) in FULL:
+            return True
+        error = error.__context__
+    return False
 
 
 def provenance() -> dict[str, Any]:
@@ -211,8 +256,7 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
-    """Return the commit of the package's own checkout, with a + where files were changed; empty for an "
-    "installed package."""
+    """Return the commit of the package's own checkout, with a + where files were changed; empty where there is none."""
     here = Path(__file__).parent
     git = ["git", "-C", str(here)]
     try:

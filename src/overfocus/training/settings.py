@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -30,10 +30,14 @@ def _told(cls: type[BaseModel], error: Any) -> str:
     if error["type"] == "extra_forbidden":
         known = _fields(cls, place[:-1])
         return f"no setting {'.'.join(place)!r}; {nearest(place[-1], known)}"
+    if error["type"] == "value_error":  # raised by a check of ours, which says it all
+        return str(error["ctx"]["error"])
     return f"{'.'.join(place)} = {error.get('input')!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 def _fields(cls: Any, path: list[str]) -> list[str]:
+    """Return the settings of the table at `path`; a table that may be left out is a union with None."""
     for part in path:
-        cls = cls.model_fields[part].annotation
+        annotation = cls.model_fields[part].annotation
+        cls = next(kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields"))
     return list(cls.model_fields)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,10 +70,15 @@ class MLflow:
         import mlflow
 
         if "MLFLOW_TRACKING_URI" not in os.environ:
+            if find_spec("sqlalchemy") is None:  # the small mlflow comes without, and does not say that it needs it
+                raise ImportError("No module named 'sqlalchemy'")
             mlflow.set_tracking_uri(f"sqlite:///{(folder / 'mlflow.db').resolve()}")
+            if mlflow.get_experiment_by_name("overfocus") is None:  # left to itself, it writes where one stands
+                mlflow.create_experiment("overfocus", artifact_location=(folder / "mlflow").resolve().as_uri())
         mlflow.set_experiment("overfocus")
         self.mlflow = mlflow
         mlflow.start_run(run_name=folder.name)
+        mlflow.log_params(dict(_settings(experiment.model_dump(mode="json"))))
         mlflow.log_text(experiment.toml(), "experiment.toml")
 
     def log(self, epoch: Epoch) -> None:
@@ -99,10 +105,22 @@ def trackers(names: Sequence[str], experiment: Experiment, folder: Path) -> list
             raise UnknownName("tracker", name, TRACKERS)
         kind, extra = TRACKERS[name]
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             opened.append(kind(experiment, folder))
         except ImportError as error:
             raise OverfocusError(f"{name} is not installed ({error}); pip install 'overfocus[{extra}]'") from None
+        except OSError as error:
+            raise OverfocusError(f"{name} cannot write to {folder} ({error.strerror}); give another --out") from error
     return opened
+
+
+def _settings(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting by its dotted key."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _numbers(epoch: Epoch) -> dict[str, Any]:

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small import STARTED, photos
+
+# Two processes share two cores here. It is set once, before the first test: where it was changed from test to test,
+# torch 2.15 corrupted its heap in a backward pass in two runs of three.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images, for tests that leave it as it is."""
+    return photos(tmp_path_factory.mktemp("data") / "photos")
