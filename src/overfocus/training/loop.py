@@ -24,6 +24,7 @@ from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
 from overfocus.training.objective import Objective
 from overfocus.training.processes import Machine, averaged, one_fate, started, together
+from overfocus.training.recipe import channels_last_for
 from overfocus.training.run import Epoch, Run, provenance, replacing
 
 
@@ -95,7 +96,8 @@ class Trainer:
         images = self.streams["train"].split.images
         model = self.experiment.create_model(len(self.dataset.classes), images.channels)
         _try(model, self.experiment.model.name, (images.channels, *images.size(0)), len(self.dataset.classes))
-        if recipe.channels_last:
+        self.channels_last = channels_last_for(recipe.channels_last, fabric.device)
+        if self.channels_last:
             model = model.to(memory_format=torch.channels_last)
         model = model.to(fabric.device)
         steps = recipe.epochs * len(self.streams["train"])
@@ -194,7 +196,7 @@ class Trainer:
         it is mixed as one process would.
         """
         stream = self.streams["train"]
-        if self.recipe.channels_last:
+        if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         if self.fabric.world_size == 1:
             return images, labels
