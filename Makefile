@@ -31,7 +31,7 @@ test-all: .venv/installed-dev lint ## with the slow tests
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: .venv/installed-dev ## put the code into its format
 	$(BIN)/ruff format .
