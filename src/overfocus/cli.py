@@ -83,7 +83,7 @@ def train(  # noqa: PLR0913
     devices: Annotated[str, typer.Option(help="How many devices or processes, or auto.")] = "1",
     nodes: Annotated[int, typer.Option(help="How many machines.")] = 1,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    strategy: Annotated[str, typer.Option(help="auto, ddp or fsdp.")] = "auto",
+    strategy: Annotated[str, typer.Option(help="auto or ddp; other names go to Fabric untested.")] = "auto",
     log: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Also log to tensorboard, wandb or mlflow; repeatable.")
     ] = None,

@@ -6,8 +6,7 @@ import pytest
 import torch
 from small import STARTED, photos
 
-# Two processes share two cores here. It is set once, before the first test: where it was changed from test to test,
-# torch 2.15 corrupted its heap in a backward pass in two runs of three.
+# Two processes share two cores here, and bytes are compared: sums of several threads come in another order.
 torch.set_num_threads(1)
 
 

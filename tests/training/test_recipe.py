@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import settings
+from small import Running, settings, training
 from torch import nn
 
 from overfocus import Experiment, train
@@ -130,8 +130,21 @@ def test_the_average_is_the_moving_average_of_the_weights(folder, tmp_path):
 
 
 def test_the_memory_format_changes_nothing(folder, tmp_path):
-    ours = weights(folder, tmp_path / "last", recipe__channels_last=True)
-    close(ours, weights(folder, tmp_path / "first", recipe__channels_last=False))
+    wide = {"model__settings": {"widths": [16, 24], "norm": "group"}}
+    ours = weights(folder, tmp_path / "last", recipe__channels_last=True, **wide)
+    close(ours, weights(folder, tmp_path / "first", recipe__channels_last=False, **wide))
+
+
+def on_two_threads(values, out: str) -> None:
+    torch.set_num_threads(2)
+    training(values, out)
+
+
+def test_a_narrow_network_trains_on_two_threads(folder, tmp_path):
+    # With its channels last it corrupted the heap within a few epochs, in nearly every run.
+    values = settings(folder, recipe__epochs=20, recipe__evaluate_every=20)
+    ended = Running(on_two_threads, tmp_path / "log", values, str(tmp_path / "run"))
+    assert ended.end() == 0, ended.said[-500:]
 
 
 def test_smoothing_raises_the_loss_of_the_sure(folder, tmp_path):

@@ -49,8 +49,8 @@ class Recipe(Settings):
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true"] = "auto"
     """`auto` takes bf16 where the processor computes in it, float32 elsewhere."""
     channels_last: Literal["auto"] | bool = "auto"
-    """`auto` takes it on GPUs only: on a processor it is about 1.3 x as fast, but torch 2.15's backward pass of 3x3
-    convolutions with fewer than 16 channels then writes past its memory and kills the process (seen at 64 pixels).
+    """`auto` takes it on GPUs only: on a processor it is about 1.3 x as fast, but torch 2.15's backward pass through
+    narrow convolutions (fewer than 16 channels) then corrupts the heap and kills the process.
     """
     compile: bool = False
     evaluate_every: int = Field(1, ge=1)
