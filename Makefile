@@ -17,7 +17,7 @@ help:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: .venv/installed ## train on the embedded data, about 2 minutes on two cores
+demo: .venv/installed ## train on the embedded data, a few minutes on two cores
 	$(BIN)/overfocus inspect --method "cutmix + sgdrop" --out $(DEMO)/method.png
 	$(BIN)/overfocus train --data totem --method "sgdrop" --epochs 4 --batch 64 --out $(DEMO)/sgdrop
 	@echo "the result lies in $(DEMO): sgdrop/ is the run, method.png shows what the method does"
