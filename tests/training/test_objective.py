@@ -1,3 +1,4 @@
+import math
 import warnings
 from copy import deepcopy
 
@@ -168,6 +169,13 @@ def test_report_means_what_was_measured_since_the_last():
     assert report["loss"] == pytest.approx(sum(losses) / 4)
     assert report["cutmix_rate"] == pytest.approx(sum(rates) / 4)
     assert objective.report() == {}
+
+
+def test_a_loss_that_is_no_number_is_not_left_out():
+    objective = laws.objective("plain")
+    objective(images(), labels())
+    objective(images() * torch.nan, labels())
+    assert math.isnan(objective.report()["loss"])
 
 
 # Guards

@@ -214,10 +214,12 @@ class Objective(nn.Module):
             )
 
     def _add(self, measured: Mapping[str, Tensor]) -> None:
-        """Add to the totals that `report` divides: one reduction for all of them, and nobody waits."""
+        """Add to the totals that `report` divides, and wait for nobody. In a row, NaN says that a method did not act; a
+        number of the whole step, such as the loss, counts as it is.
+        """
         for name, value in measured.items():
-            known = ~value.isnan()
-            total, count = value.nan_to_num().float().sum(), known.sum()
+            known = ~value.isnan() if value.ndim else torch.ones_like(value, dtype=torch.bool)
+            total, count = torch.where(known, value, 0).float().sum(), known.sum()
             if name in self._totals:
                 total, count = self._totals[name][0] + total, self._totals[name][1] + count
             self._totals[name] = (total, count)
