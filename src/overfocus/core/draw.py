@@ -41,8 +41,8 @@ class Draw:
     """[2] int64, two 32-bit words; its device is where the numbers are made."""
     progress: Tensor | float = 1.0
     """Share of training that is done, in [0, 1]: what schedules and ramps read."""
-    first_row: int = 0
-    """Position of row 0 within the global batch, so that two processes draw what one would."""
+    first_row: int | Tensor = 0
+    """Position of row 0 within the global batch, so that two processes draw what one would; or the positions [B]."""
 
     @staticmethod
     def seeded(
@@ -59,10 +59,16 @@ class Draw:
         """Return an independent draw for the part of the computation called `name`, or for the step of that number."""
         return replace(self, key=_fold(self.key, _word_of(name) if isinstance(name, str) else name))
 
+    def at(self, rows: Tensor) -> Draw:
+        """Return the draw for the images at the positions `rows` [B]: each gets its own numbers in any batch."""
+        return replace(self, first_row=rows)
+
     def bits(self, rows: int, columns: int = 1) -> Tensor:
         """Draw 32 random bits: [rows, columns] int64 in [0, 2^32)."""
         device = self.key.device
-        row = torch.arange(self.first_row, self.first_row + rows, device=device)[:, None] ^ self.key[0]
+        first = self.first_row
+        place = first.to(device) if isinstance(first, Tensor) else torch.arange(first, first + rows, device=device)
+        row = place[:, None] ^ self.key[0]
         column = torch.arange(columns, device=device)[None] ^ self.key[1]
         # Rows and columns are mixed apart: no row is another one shifted, and the larger tensor is mixed only once.
         return _mix((_mix(row) + _mix(column)) & _WORD)

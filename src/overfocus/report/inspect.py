@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.files import replacing
 from overfocus.data import Dataset, Minibatch, Stream
 from overfocus.regularizers.regularizer import IMAGE, Regularizer
 from overfocus.regularizers.spec import parse
@@ -23,7 +24,7 @@ from overfocus.report.witness import Seen, Witness
 from overfocus.training.checkpoint import load_run
 from overfocus.training.experiment import Experiment, settle
 from overfocus.training.objective import Objective
-from overfocus.training.run import Run, replacing
+from overfocus.training.run import Run
 
 BATCH = 128
 BATCHES, ENCODED = 20, 8

@@ -18,6 +18,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.files import replacing
+from overfocus.core.provenance import provenance
 from overfocus.data import Dataset
 from overfocus.models.weights import save_weights
 from overfocus.training.evaluate import evaluate
@@ -25,7 +27,7 @@ from overfocus.training.experiment import Experiment
 from overfocus.training.objective import Objective
 from overfocus.training.processes import Machine, averaged, one_fate, started, together
 from overfocus.training.recipe import channels_last_for
-from overfocus.training.run import Epoch, Run, provenance, replacing
+from overfocus.training.run import Epoch, Run
 
 
 @dataclass(frozen=True)

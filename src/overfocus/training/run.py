@@ -5,30 +5,23 @@ moved into place.
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
-import os
-import platform
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.files import write
 from overfocus.training.experiment import Experiment, read_experiment
 
 KNOWN = ("experiment.toml", "tensorboard", "wandb", "mlflow.db", "mlflow")
 """What may lie in a folder before it is a run: trackers start before training does."""
 ASIDE = re.compile(r"\..+\.\d+(\.unfinished)?|\.tmp\w{6}")
 """What a process that is killed while it writes leaves behind: ours, and safetensors' own."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-PACKAGES = ("overfocus", "torch", "torchvision", "lightning-fabric", "numpy", "timm", "scikit-learn", "Pillow")
 
 
 @dataclass(frozen=True)
@@ -190,88 +183,6 @@ def _locked(lock: Any) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def write(path: Path, text: str) -> None:
-    """Write `text` whole or not at all, and to the disk before it gets its name."""
-    with replacing(path) as aside:
-        aside.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it takes the name `path` when the block ends well, and goes when it does
-    not.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield aside
-        with open(aside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except (OSError, RuntimeError) as error:
-        if _disk_is_full(error):
-            raise OverfocusError(
-                f"the disk is full, {path.name} in {path.parent} was not written; what was there is untouched: "
-                "make room and run the same command again"
-            ) from error
-        raise
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Look through what led to `error`: torch reports a failed write as a RuntimeError."""
-    while error is not None:
-        if getattr(error, "errno", None) in FULL:
-            return True
-        error = error.__context__
-    return False
-
-
-def provenance() -> dict[str, Any]:
-    """Return what a number depends on beside the experiment: versions, commit, machine."""
-    import torch
-
-    gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    return {
-        "versions": {"python": platform.python_version(), **{name: v for name in PACKAGES if (v := _version(name))}},
-        "commit": _commit(),
-        "machine": {
-            "system": platform.platform(),
-            "cpus": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "gpus": gpus,
-        },
-        "command": sys.argv,
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-def _commit() -> str:
-    """Return the commit of the package's own checkout, with a + where files were changed; empty where there is none."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here)]
-    try:
-        inside = subprocess.run(
-            [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=5, check=False
-        )
-        if inside.returncode:
-            return ""
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5, check=False
-        )
-        return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[str]:
