@@ -1,0 +1,1 @@
+"""Evidence in, numbers out: pure functions of tensors, which never see a model."""

@@ -1,0 +1,134 @@
+"""A number with what a reader must know of it: what it means, which way is better, how sure it is, and from how many.
+
+Intervals are bootstrapped over images (Efron 1979, percentiles), from a seed: the images are the sample, so an interval
+says how far the number would move with other images, not with another training run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite, isnan, nan, sqrt
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Better = Literal["higher", "lower", "neither"]
+DRAWS, LEVEL = 1000, 0.95
+MANY = 20_000
+"""Images from which on the interval is the normal one, which the bootstrap has then become."""
+FEW = 30
+"""Images below which no interval is worth a sentence."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number means."""
+
+    title: str
+    """A few words for a table."""
+    formula: str
+    better: Better = "neither"
+    unit: str = ""
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better, as a table shows it."""
+        return {"higher": "↑", "lower": "↓", "neither": ""}[self.better]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value with its 95 % interval and the number of images behind it; NaN where it has no answer."""
+
+    metric: Metric
+    value: float
+    low: float = nan
+    high: float = nan
+    n: int = 0
+    note: str = ""
+    """Why there is no answer, or what was left out."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is a number at all."""
+        return isfinite(self.value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold; no answer is null."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        return {
+            **{name: number if isfinite(number) else None for name, number in numbers.items()},
+            "n": self.n, "title": self.metric.title, "unit": self.metric.unit, "better": self.metric.better,
+            "note": self.note,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        if not self.answered:
+            return f"no answer ({self.note})" if self.note else "no answer"
+        interval = f" [{self.low:.3f}, {self.high:.3f}]" if isfinite(self.low) else ""
+        return f"{self.value:.3f}{interval}"
+
+
+def mean_score(metric: Metric, values: Tensor, *, seed: int = 0, note: str = "") -> Score:
+    """Return the mean of `values` [N] over images with its interval; images without an answer (NaN) are left out."""
+    values = values.detach().double().cpu().flatten()
+    kept = values[values.isfinite()]
+    if not len(kept):
+        return Score(metric, nan, note=note or "no image has an answer")
+    low, high = mean_interval(kept, seed)
+    left_out = len(values) - len(kept)
+    said = f"{left_out} images without an answer left out" if left_out else ""
+    return Score(metric, float(kept.mean()), low, high, len(kept), "; ".join(filter(None, (note, said))))
+
+
+def mean_interval(values: Tensor, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of `values` [N], all finite; NaN for fewer than two."""
+    count = len(values)
+    if count < 2:
+        return nan, nan
+    if count > MANY:
+        half = 1.959964 * float(values.std()) / sqrt(count)
+        return float(values.mean()) - half, float(values.mean()) + half
+    means = _counts(count, seed) @ values.numpy() / count
+    return _ends(means)
+
+
+def resampled_score(
+    metric: Metric, statistic: Callable[[Tensor], float], count: int, *, draws: int = 200, seed: int = 0, note: str = ""
+) -> Score:
+    """Return `statistic` of the rows [count], with the interval of its values on `draws` resamples of them.
+
+    For numbers that are no mean over images, such as an area under a curve. The statistic gets rows [count] int64.
+    """
+    if not count:
+        return Score(metric, nan, note=note or "no image has an answer")
+    value = statistic(torch.arange(count))
+    if isnan(value):
+        return Score(metric, nan, n=count, note=note or "no answer on these images")
+    rows = torch.from_numpy(np.random.Generator(np.random.Philox(seed)).integers(0, count, (draws, count)))
+    found = np.array([statistic(each) for each in rows])
+    low, high = _ends(found[np.isfinite(found)])
+    return Score(metric, value, low, high, count, note)
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    if len(values) < 2:
+        return nan, nan
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=4)
+def _counts(count: int, seed: int) -> np.ndarray:
+    """Return how often each of `count` images is in each resample: [DRAWS, count]. Shared, so that the intervals of one
+    examination are of the same resamples.
+    """
+    draws = np.random.Generator(np.random.Philox(seed)).integers(0, count, (DRAWS, count))
+    draws += np.arange(DRAWS)[:, None] * count
+    return np.bincount(draws.ravel(), minlength=DRAWS * count).reshape(DRAWS, count).astype(np.float64)
