@@ -1,0 +1,114 @@
+"""What every method of attribution is: a value that maps where the evidence for a logit lies."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from overfocus.attribution.sight import FEATURES, Seen, see
+from overfocus.attribution.still import logits_of, own_images, still
+from overfocus.attribution.target import Target, target_weights
+from overfocus.core.errors import OverfocusError
+
+
+@dataclass(frozen=True)
+class Attribution(ABC):
+    """A method; its fields are its settings.
+
+    Called, it returns maps [B, h, w] float32 on the images' device, in the method's own scale: higher is more evidence
+    for the target, nothing is stretched to [0, 1], and NaN says that there is no answer. The global random state is
+    neither read nor moved, and the model is left as it was.
+    """
+
+    @abstractmethod
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        target: Target = "predicted",
+        labels: Tensor | None = None,
+        at: str = FEATURES,
+    ) -> Tensor:
+        """Map `images` [B, C, H, W] for `target` (see `target.target_weights`), at the layer `at` (see `sight.see`)."""
+
+
+@dataclass(frozen=True)
+class LayerMethod(Attribution):
+    """A method of the features of one layer and the gradient to them, at the size of the layer."""
+
+    needs_gradient: ClassVar[bool] = True
+    """Whether the gradient is used; where not, the map is the same for every class."""
+
+    def map(self, features: Tensor, gradient: Tensor) -> Tensor:
+        """Return the maps [B, h, w] float32 of `features` and `gradient`, both [B, C, h, w]; pure arithmetic."""
+        return self._map(features.detach().float(), gradient.detach().float())
+
+    @abstractmethod
+    def _map(self, features: Tensor, gradient: Tensor) -> Tensor:
+        """Compute in float32."""
+
+    def of(self, seen: Seen, weights: Tensor) -> Tensor:
+        """Map what was seen for the logits weighed by `weights` [B, K]; one `Seen` serves several methods."""
+        gradient = seen.gradient_of(weights) if self.needs_gradient else torch.zeros_like(seen.features)
+        with torch.no_grad():
+            return self.map(seen.features, gradient)
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        target: Target = "predicted",
+        labels: Tensor | None = None,
+        at: str = FEATURES,
+    ) -> Tensor:
+        """Return maps [B, h, w] at the size of the layer `at`."""
+        seen = see(model, images, at)
+        return self.of(seen, target_weights(seen.logits.detach(), target, labels))
+
+
+@dataclass(frozen=True)
+class PixelMethod(Attribution):
+    """A method that asks the model about changed images; its maps have the size of the images and `at` is not used."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        target: Target = "predicted",
+        labels: Tensor | None = None,
+        at: str = FEATURES,
+    ) -> Tensor:
+        """Return maps [B, H, W]."""
+        images = own_images(images)
+        with still(model) as lent:
+            weights = target_weights(logits_of(lent, images.clone()), target, labels)
+            return self._map(Score(lent), images, weights).detach().float()
+
+    @abstractmethod
+    def _map(self, score: Score, images: Tensor, weights: Tensor) -> Tensor:
+        """Map `images` for the weighed logits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """The weighed logits of a model that is held still."""
+
+    model: nn.Module
+
+    def __call__(self, images: Tensor, weights: Tensor) -> Tensor:
+        """Return [B] for images [B, C, H, W] and weights [B, K]."""
+        # Copied, since a first layer that writes to its input may not do so on a leaf.
+        return (logits_of(self.model, images.clone()) * weights).sum(dim=1)
+
+
+def check(method: Attribution, setting: str, low: float, high: float, *, whole: bool = False) -> None:
+    """Raise OverfocusError unless the number `setting` of `method` lies in [low, high]; an integer if `whole`."""
+    value = getattr(method, setting)
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        kind = "an integer" if whole else "a number"
+        raise OverfocusError(f"{type(method).__name__}: {setting}={value!r} must be {kind} in [{low}, {high}]")
