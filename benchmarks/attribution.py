@@ -72,7 +72,7 @@ def captum(model: nn.Module, images: Tensor, layer: str) -> Step:
 
     extractor = LayerGradCam(model, model.get_submodule(layer))
 
-    def step() -> Tensor:
+    def step() -> object:
         with torch.no_grad():
             predicted = model(images).argmax(dim=1)
         return extractor.attribute(images, predicted, relu_attributions=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from nets import B, Plain, pictures, seeded
+from classifiers import B, Plain, pictures, seeded
 
 from overfocus.attribution import catalogue
 from overfocus.attribution.attribution import Attribution

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from nets import Plain, timm_vit
+from classifiers import Plain, timm_vit
 from torch import nn
 
 from overfocus.attribution.grid import Grid, grid_of, patch_of

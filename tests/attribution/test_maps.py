@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam, LayerGradientXActivation
-from nets import B, Flat, K, Plain, densenet, pictures, resnet18, seeded, swin, timm_swin, timm_vit, vit
+from classifiers import B, Flat, K, Plain, densenet, pictures, resnet18, seeded, swin, timm_swin, timm_vit, vit
 from torch import Tensor, nn
 
 from overfocus.attribution.cam import CAM
@@ -170,7 +170,7 @@ def test_hirescam_and_cam_of_a_mixture_are_the_mixture():
     ("make", "size", "linear"),
     [
         (Plain, (40, 56), "fc"),
-        (resnet18, (40, 72), "fc"),
+        pytest.param(resnet18, (40, 72), "fc", marks=pytest.mark.slow),
         (swin, (40, 56), "head"),
         (timm_swin, (32, 64), "head.fc"),
         (lambda: timm_vit(class_token=True, global_pool="avg", fc_norm=False), (48, 80), "head"),
@@ -210,8 +210,8 @@ def test_cam_refuses_any_other_head(make, size):
 
 
 def test_cam_refuses_an_earlier_layer():
-    with pytest.raises(OverfocusError, match="'layer3'"):
-        attribute(seeded(resnet18), pictures(), "cam", at="layer3")
+    with pytest.raises(OverfocusError, match="'relu1'"):
+        attribute(seeded(Plain), pictures(), "cam", at="relu1")
 
 
 # Score-CAM
@@ -255,7 +255,12 @@ def test_scorecam_leaves_out_a_channel_that_is_the_same_everywhere():
 
 # Well-kept libraries
 
-PARITY = [(Plain, (40, 56), "relu2"), (Plain, (41, 33), "bn1"), (Flat, (9, 11), "act"), (resnet18, (65, 97), "layer4")]
+PARITY = [
+    (Plain, (40, 56), "relu2"),
+    (Plain, (41, 33), "bn1"),
+    (Flat, (9, 11), "act"),
+    pytest.param(resnet18, (65, 97), "layer4", marks=pytest.mark.slow),
+]
 LABELS = torch.tensor([3, 0, 5])
 
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from nets import (
+from classifiers import (
     B,
     Flat,
     K,
@@ -38,6 +38,7 @@ NETS = {
     ),
     "timm swin": (timm_swin, (32, 64), "norm", (12 * 2, 4, 8)),
 }  # fmt: skip
+EACH = [pytest.param(name, marks=pytest.mark.slow) if name == "resnet18" else name for name in NETS]
 
 
 def raw_output(model: nn.Module, layer: str, images: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ def as_grid(values: Tensor, shape: tuple[int, int, int]) -> Tensor:
     return values if values.shape[1:] == shape else values.permute(0, 3, 1, 2)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", EACH)
 def test_the_features_the_logits_and_the_gradient_are_those_of_a_plain_run(name):
     make, size, layer, shape = NETS[name]
     model, images = seeded(make), pictures(size=size)
@@ -88,7 +89,7 @@ def test_the_features_the_logits_and_the_gradient_are_those_of_a_plain_run(name)
     assert torch.allclose(seen.gradient_of(weights), expected, atol=1e-6)  # and again
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", EACH)
 def test_the_layer_does_not_hang_on_the_batch(name):
     make, size, layer, _ = NETS[name]
     model, images = seeded(make), pictures(5, size, seed=3)
@@ -270,8 +271,8 @@ def test_a_layer_that_cannot_be_looked_at_says_why(layer, says):
 
 
 def test_an_unknown_layer_gets_the_nearest():
-    with pytest.raises(UnknownName, match="did you mean 'layer4'"):
-        see(seeded(resnet18), pictures(), "layer5")
+    with pytest.raises(UnknownName, match="did you mean 'conv2'"):
+        see(seeded(Plain), pictures(), "con2")
     with pytest.raises(UnknownName):
         see(seeded(Plain), pictures(), "")
 
@@ -305,6 +306,41 @@ def test_a_wrapped_model_is_seen_inside():
     images = pictures()
     assert features_layer(Wrapped(lambda y: y), images) == "net.relu2"
     assert torch.equal(attribute(Wrapped(lambda y: y), images), attribute(seeded(Plain), images))
+
+
+class Late(Plain):
+    """Its last grid never moves the logits, and no other does on a dark image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        light = (x.amax((1, 2, 3)) > 0).float()[:, None]
+        return super().forward(x) * light + self.last(x * 1).sum() * 0
+
+
+def test_a_first_image_without_a_gradient_does_not_decide():
+    images = pictures()
+    images[0] = 0
+    assert features_layer(seeded(Late), images[1:]) == features_layer(seeded(Late), images) == "relu2"
+    assert features_layer(seeded(Late), images[:1]) == "last"
+
+
+class Windows(Plain):
+    """Cuts its images into windows, as many rows each, and puts them together again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.window(torch.cat(x.chunk(2, 3))).view(2, -1, *x.shape[1:3], x.shape[3] // 2).sum(0))
+
+
+def test_a_layer_with_other_rows_than_images_is_no_grid():
+    with pytest.raises(OverfocusError, match="no grid over 3 images"):
+        see(seeded(Windows), pictures(), "window")
 
 
 class NoGrid(nn.Module):

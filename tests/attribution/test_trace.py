@@ -5,7 +5,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from nets import B, Flat, K, Plain, pictures, seeded, timm_vit
+from classifiers import B, Flat, K, Plain, pictures, seeded, timm_vit
 from torch import Tensor, nn
 
 from overfocus.attribution.catalogue import attribute, method, methods
@@ -126,7 +126,7 @@ def tensors(collect: bool = True) -> int:
     return sum(1 for each in gc.get_objects() if issubclass(type(each), Tensor))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def counted():
     gc.collect()
     gc.freeze()  # what lives now is not counted, and the count is quick

@@ -3,7 +3,7 @@
 Source: Chattopadhyay et al., "Grad-CAM++" (WACV 2018, 1710.11063), equations 5, 7 and 19, with the score exp(logit),
 for which the second and third derivatives are powers of the gradient.
 
-Formula: alpha = g^2 / (2 g^2 + (sum A_c) g^3), 0 where g is 0; w_c = sum over positions of alpha ReLU(g);
+Formula: alpha = g^2 / (2 g^2 + (sum A_c) g^3); w_c = sum over positions of alpha ReLU(g);
 L = ReLU(sum_c w_c A_c).
 
 Settings: none.

@@ -37,7 +37,9 @@ def _is_compiled(module: nn.Module) -> bool:
 
 @contextmanager
 def _no_autocast_cache() -> Iterator[None]:
-    """Keep autocast from storing weights that were cast without gradients: a later training step would take them."""
+    """Keep autocast from storing weights that were cast without gradients: on older releases of torch a later training
+    step would take them.
+    """
     cached = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)
     try:

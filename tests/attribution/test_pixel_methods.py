@@ -4,7 +4,7 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients as CaptumIG
 from captum.attr import Occlusion as CaptumOcclusion
-from nets import B, Flat, K, LeftHalf, OnePixel, Plain, pictures, seeded
+from classifiers import B, Flat, K, LeftHalf, OnePixel, Plain, pictures, seeded
 from torch import Tensor, nn
 
 from overfocus.attribution.catalogue import attribute
@@ -79,18 +79,18 @@ def test_smoothgrad_without_noise_is_the_gradient_and_its_seed_decides():
 
 
 def test_smoothgrad_of_many_samples_is_that_of_captum():
-    """Other draws of the same noise: both are means of 600, within four standard errors of each other."""
+    """Other draws of the same noise: both are means of 300, within four standard errors of each other."""
     from captum.attr import NoiseTunnel, Saliency
 
     model, image = flat(), pictures(1, SIZE)
-    ours = SmoothGrad(600, 0.1, absolute=False)(model, image, 2)
+    ours = SmoothGrad(300, 0.1, absolute=False)(model, image, 2)
     spread = 0.1 * (image.max() - image.min()).item()
-    singles = torch.stack([SmoothGrad(1, 0.1, absolute=False, seed=i)(model, image, 2) for i in range(40)])
+    singles = torch.stack([SmoothGrad(1, 0.1, absolute=False, seed=i)(model, image, 2) for i in range(30)])
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tunnel = NoiseTunnel(Saliency(model))
-        theirs = tunnel.attribute(image, nt_samples=600, stdevs=spread, target=2, abs=False).sum(1)
-    error = singles.std(0) * (2 / 600) ** 0.5
+        theirs = tunnel.attribute(image, nt_samples=300, stdevs=spread, target=2, abs=False).sum(1)
+    error = singles.std(0) * (2 / 300) ** 0.5
     assert ((ours - theirs).abs() < 4.5 * error + 1e-6).all()
     assert (error > 0).any()
 
