@@ -6,7 +6,7 @@ from overfocus.data.fit import fit, fit_boxes, fit_mask, fitted
 from overfocus.data.load import load, names
 from overfocus.data.split import Dataset, Images, Masks, Split, Splits, TensorImages
 from overfocus.data.stream import Minibatch, Stream
-from overfocus.data.subset import few, hold_out
+from overfocus.data.subset import balanced, few, hold_out
 from overfocus.data.totem import totem
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Splits",
     "Stream",
     "TensorImages",
+    "balanced",
     "decoded",
     "few",
     "fit",

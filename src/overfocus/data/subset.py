@@ -36,6 +36,17 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     return split.subset(rest.nonzero()[:, 0]), split.subset(held)
 
 
+def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
+    """Return `count` rows of `labels` [N], class by class in turn in a random order, ascending; nested in `count`."""
+    if count >= len(labels):
+        return torch.arange(len(labels))
+    order = Draw.seeded(seed).named("sample").order(len(labels))
+    grouped = order[labels[order].argsort(stable=True)]
+    counts = torch.bincount(labels)
+    turn = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[grouped]]
+    return grouped[turn.argsort(stable=True)[:count]].sort().values
+
+
 def _part(counts: Tensor, share: float) -> Tensor:
     """Return the `share` of each count, rounded, at least 1 where there is any: [K] int64."""
     return (counts * share).round().long().clamp(min=1).minimum(counts)

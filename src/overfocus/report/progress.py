@@ -65,10 +65,17 @@ class Progress:
         """Print an epoch as a line."""
         scores = "  ".join(f"{name} {score['accuracy']:.4f}" for name, score in epoch.scores.items())
         train = f"loss {epoch.train['loss']:.4f}  train {epoch.train['accuracy']:.4f}"
+        scores += f"  looks at {self._looks(epoch)}" if epoch.probe else ""
         line = f"epoch {epoch.number:>3}/{self.epochs}  {train}  {scores}  {epoch.images_per_second:,.0f} images/s"
         self.console.print(line, markup=False)
         for warning in epoch.warnings:
             self.console.print(f"warning: {warning}", style="yellow", markup=False)
+
+    def _looks(self, epoch: Epoch) -> str:
+        """Put the probe in words: the effective area, and the attribution on each part."""
+        parts = {name.removeprefix("on_"): value for name, value in epoch.probe.items() if name.startswith("on_")}
+        on = ", ".join(f"{part} {value:.2f}" for part, value in parts.items())
+        return f"{100 * epoch.probe['effective_area']:.0f} % of the map" + (f" ({on})" if on else "")
 
     def _begin(self, step: Step) -> None:
         if self.task is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
@@ -20,11 +20,12 @@ from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
 from overfocus.core.provenance import provenance
-from overfocus.data import Dataset
+from overfocus.data import Dataset, balanced
 from overfocus.models.weights import save_weights
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
 from overfocus.training.objective import Objective
+from overfocus.training.probe import Probe, images_for
 from overfocus.training.processes import Machine, averaged, one_fate, started, together
 from overfocus.training.recipe import channels_last_for
 from overfocus.training.run import Epoch, Run
@@ -80,6 +81,7 @@ class Trainer:
     watch: Watch
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
+    probe: Probe | None = None
 
     def __post_init__(self) -> None:
         self.recipe = self.experiment.recipe
@@ -144,7 +146,27 @@ class Trainer:
         due = number % self.recipe.evaluate_every == 0 or number == self.recipe.epochs
         scores = {name: self.score(name) for name in self._watched(number)} if due else {}
         told = tuple(str(warning.message) for warning in caught)
-        return Epoch(number, seconds, images / seconds, self.optimizer.param_groups[0]["lr"], means, scores, told)
+        rate = self.optimizer.param_groups[0]["lr"]
+        return Epoch(number, seconds, images / seconds, rate, means, scores, told, self._look(number))
+
+    def _look(self, number: int) -> dict[str, float]:
+        """Ask the probe where it is due."""
+        every = self.recipe.probe
+        if not every or (number % every and number != self.recipe.epochs):
+            return {}
+        if self.probe is None:
+            self.probe = self._probe()
+        return self.probe.look(self.model)
+
+    def _probe(self) -> Probe:
+        """Hold a few images of the split that judges."""
+        split = self.streams[self.judge].split
+        count = images_for(len(self.streams["train"].split))
+        few = split.subset(balanced(split.labels, count, self.experiment.seed))
+        stream = self.experiment.stream(
+            replace(self.dataset, splits={"probe": few}), "probe", device=self.fabric.device, rank=0, world=1
+        )
+        return Probe.of(stream, self.model, self.experiment.model.at)
 
     def _pass(self, number: int) -> tuple[int, float]:
         """Run all steps of an epoch; return how many images were seen, over all processes, and this one's mean loss."""

@@ -55,6 +55,8 @@ class Recipe(Settings):
     compile: bool = False
     evaluate_every: int = Field(1, ge=1)
     """Epochs between two evaluations; the last epoch is always evaluated."""
+    probe: int = Field(0, ge=0)
+    """Epochs between two looks at where the network looks; 0 for none."""
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,6 +40,8 @@ class Epoch:
     scores: dict[str, dict[str, float]]
     """Split -> accuracy, loss (nats), images; empty where the epoch was not evaluated."""
     warnings: tuple[str, ...] = ()
+    probe: dict[str, float] = field(default_factory=dict)
+    """Where the network looks on a few fixed images: see `training.probe`; empty where it was not asked."""
 
     def flat(self) -> dict[str, Any]:
         """Return one row for a table."""
@@ -49,6 +51,7 @@ class Epoch:
             "images_per_second": self.images_per_second,
         }
         row |= {"lr": self.lr} | {f"train_{name}": value for name, value in self.train.items()}
+        row |= {f"probe_{name}": value for name, value in self.probe.items()}
         return row | {f"{split}_{k}": v for split, score in self.scores.items() for k, v in score.items()}
 
 
