@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from overfocus.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from overfocus.attribution.catalogue import attribute as attribute
     from overfocus.core.batch import Batch as Batch
     from overfocus.core.draw import Draw as Draw
     from overfocus.core.errors import OverfocusError as OverfocusError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from overfocus.data import Augment as Augment
     from overfocus.data import Stream as Stream
     from overfocus.data import load as load
+    from overfocus.diagnosis.diagnosis import Diagnosis as Diagnosis
+    from overfocus.diagnosis.examination import diagnose as diagnose
     from overfocus.models.overfocus_cnn import OverfocusCNN as OverfocusCNN
     from overfocus.models.split import split as split
     from overfocus.models.weights import load_weights as load_weights
@@ -41,6 +44,7 @@ _HOME = {
     "Chain": "regularizers.chain",
     "CutMix": "regularizers.cutmix",
     "Cutout": "regularizers.cutout",
+    "Diagnosis": "diagnosis.diagnosis",
     "Draw": "core.draw",
     "DropBlock": "regularizers.dropblock",
     "Dropout": "regularizers.dropout",
@@ -55,7 +59,9 @@ _HOME = {
     "SpatialDropout": "regularizers.spatialdropout",
     "Stream": "data",
     "Targets": "core.targets",
+    "attribute": "attribution.catalogue",
     "create_model": "models.zoo",
+    "diagnose": "diagnosis.examination",
     "load": "data",
     "load_weights": "models.weights",
     "parse": "regularizers.spec",

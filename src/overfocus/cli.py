@@ -69,6 +69,9 @@ def train(  # noqa: PLR0913
     batch: Annotated[int | None, typer.Option(help="Images of a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Fixes first weights, subset, batch order and every draw.")] = None,
+    probe: Annotated[
+        int | None, typer.Option(metavar="N", help="Every N epochs, log where the network looks; changes nothing.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that read images, where they do not fit in memory.")
     ] = None,
@@ -104,7 +107,8 @@ def train(  # noqa: PLR0913
         "data.fraction": fraction, "data.val": val,
         "data.download": download or None, "data.workers": workers, "data.on_bad_image": on_bad_image,
         "model.name": model, "model.at": at, "model.stem": stem, "model.weights": weights,
-        "method": method, "recipe.epochs": epochs, "recipe.batch": batch, "recipe.lr": lr, "seed": seed,
+        "method": method, "recipe.epochs": epochs, "recipe.batch": batch, "recipe.lr": lr, "recipe.probe": probe,
+        "seed": seed,
     }  # fmt: skip
     settled = _experiment(experiment, given, changes or [])
     machine = Machine(accelerator, int(devices) if devices.isdigit() else devices, nodes, strategy)
@@ -204,6 +208,128 @@ def inspect(  # noqa: PLR0913
     print(out)
 
 
+MODEL_HELP = (
+    "A run's folder, a .safetensors or .pt file (with --model), torchvision:NAME, timm:NAME or package.module:factory."
+)
+Asking = Annotated[str | None, typer.Option("--model", help="Network of a bare file of weights.")]
+At = Annotated[str | None, typer.Option(help="Layer to look at; default: the last features before pooling.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+@app.command()
+def diagnose(  # noqa: PLR0913
+    checkpoints: Annotated[list[str], typer.Argument(metavar="MODEL...", help=MODEL_HELP + " Several are compared.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: diagnosis.html, scores.json, evidence.npz, pictures.")],
+    data: Annotated[str | None, typer.Option(help=DATA_HELP + " Default: that of the first run.")] = None,
+    split: Annotated[str, typer.Option(help="Which images; default the test images, else the validation images.")] = "",
+    root: Annotated[str | None, typer.Option(help="Where named data sets lie.")] = None,
+    size: Annotated[int | None, typer.Option(help="Height and width of the images in pixels.")] = None,
+    boxes: Annotated[
+        str | None, typer.Option(help="Where the objects are: a CSV, a COCO JSON, a folder of VOC XML or of masks.")
+    ] = None,
+    on_bad_image: Annotated[str | None, typer.Option(help="error, or skip files that cannot be read.")] = None,
+    model: Asking = None,
+    weights: Annotated[str, typer.Option(help="File of weights for a model that is given by name.")] = "",
+    setting: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="What the model's constructor takes; repeatable.")
+    ] = None,
+    best: Annotated[bool, typer.Option("--best", help="Of runs, the best epoch instead of the last.")] = False,
+    mean: Annotated[str, typer.Option(help="Normalisation, R,G,B in [0, 1]; default the run's, else the data's.")] = "",
+    std: Annotated[str, typer.Option(help="As --mean.")] = "",
+    at: At = None,
+    attribution: Annotated[str, typer.Option("--map", help="How attribution is computed.")] = "hirescam",
+    only: Annotated[str, typer.Option(metavar="NAME,...", help="Only these sections, e.g. spread,hiding.")] = "",
+    without: Annotated[str, typer.Option(metavar="NAME,...", help="Not these sections.")] = "",
+    ood: Annotated[str, typer.Option(metavar="DATA", help="A second data set of other classes.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="At most this many images, balanced over classes; 0: all.")] = 1000,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Also every metric for each class, as JSON.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the choice of images and of every draw.")] = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Examine classifiers: where they look, how narrowly, and what breaks when that is hidden or attacked.
+
+    Sections: spread, focus, localization, hiding, deletion, robustness, corruptions, in_between, confidence, outliers,
+    shortcut. Every number comes with a 95 % interval over images and n.
+
+    \b
+    overfocus diagnose runs/first --out diagnosis
+    overfocus diagnose runs/plain runs/sgdrop --out side-by-side
+    overfocus diagnose model.safetensors --model resnet18 --data photos --size 224 --boxes boxes.csv --out diagnosis
+    """
+    from rich.console import Console
+
+    from overfocus.report.diagnose import Order, as_dict, diagnose_checkpoints
+    from overfocus.report.diagnosis_terminal import diagnosis_table
+
+    given = {
+        "data.name": data, "data.root": root, "data.size": size, "data.boxes": boxes,
+        "data.on_bad_image": on_bad_image,
+    }  # fmt: skip
+    order = Order(
+        tuple(checkpoints), {key: value for key, value in given.items() if value is not None}, split,
+        _asked(model, weights, setting, at, mean, std, best), _names(only), _names(without), limit, seed, attribution,
+        ood, device,
+    )  # fmt: skip
+    comparison = diagnose_checkpoints(order, out, per_class=per_class, console=Console(stderr=True))
+    if as_json:
+        print(json.dumps(as_dict(comparison, per_class)))
+        return
+    diagnosis_table(comparison)
+    print(f"page: {out / 'diagnosis.html'}")
+
+
+@app.command()
+def explain(  # noqa: PLR0913
+    checkpoint: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
+    methods: Annotated[
+        str, typer.Option(metavar="NAME,...", help="e.g. cam,gradcam,integrated_gradients; `overfocus maps` lists all.")
+    ] = "gradcam",
+    target: Annotated[str, typer.Option(help="The class to explain, by name or number.")] = "predicted",
+    size: Annotated[int | None, typer.Option(help="Height and width; default the model's own, else 224.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data that names the classes of a model that is no run.")] = None,
+    root: Annotated[str | None, typer.Option(help="Where named data sets lie.")] = None,
+    model: Asking = None,
+    weights: Annotated[str, typer.Option(help="File of weights for a model that is given by name.")] = "",
+    at: At = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Draw where a classifier looks in your own pictures.
+
+    \b
+    overfocus explain runs/first cat.jpg dog.jpg --methods gradcam,occlusion --out explained
+    """
+    from overfocus.report.diagnose import explain_checkpoint
+
+    given = {key: value for key, value in {"data.name": data, "data.root": root}.items() if value is not None}
+    asked = _asked(model, weights, None, at, "", "", best=False)
+    told = explain_checkpoint(
+        checkpoint, images, _names(methods), out, target=target, size=size, data=given, asked=asked, device=device
+    )
+    if as_json:
+        print(json.dumps(told))
+        return
+    from overfocus.report.terminal import explained_table
+
+    explained_table(told)
+    print(out / "explained.png")
+
+
+@app.command()
+def maps(
+    name: Annotated[str | None, typer.Argument(help="Show the whole card of this method.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the methods of attribution, which draw where a classifier looks, or show the card of one."""
+    from overfocus.attribution.catalogue import card, methods
+
+    cards = {each: card(each) for each in ([name] if name else methods())}
+    _list([(each, text.partition("\n")[0]) for each, text in cards.items()], cards, name, as_json)
+
+
 def main() -> None:
     """Run the command line; what a user can mend is told in a line, without a traceback."""
     from overfocus.core.errors import OverfocusError
@@ -284,6 +410,24 @@ def _train(experiment: Experiment, folder: Path, machine: Any, log: list[str], a
         return
     run = Run(folder)
     print(json.dumps({"run": str(folder), **run.manifest()})) if as_json else run_summary(run)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _asked(
+    model: str | None, weights: str, settings: list[str] | None, at: str | None, mean: str, std: str, best: bool
+) -> Any:
+    """Put together how a checkpoint that is no run is to be read."""
+    from overfocus.core.errors import OverfocusError
+    from overfocus.study.checkpoint import Asked
+
+    try:
+        numbers = [tuple(float(part) for part in _names(text)) for text in (mean, std)]
+    except ValueError:
+        raise OverfocusError(f"--mean {mean!r} --std {std!r}: give numbers like 0.485,0.456,0.406") from None
+    return Asked(model or "", tuple(settings or ()), weights, at or "", numbers[0], numbers[1], best)
 
 
 def _list(rows: list[tuple[str, str]], cards: dict[str, str], name: str | None, as_json: bool) -> None:

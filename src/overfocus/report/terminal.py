@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -13,6 +14,7 @@ from rich.table import Table
 from overfocus.training.run import Run
 
 if TYPE_CHECKING:
+    from overfocus.report.explain import Explained
     from overfocus.report.inspect import Rate
 
 MOST = 40
@@ -55,6 +57,17 @@ def rates_table(rates: Mapping[str, Rate], console: Console | None = None) -> No
     for name, rate in rates.items():
         cells = ("-" if value is None else f"{value:.3f}" for value in (rate["nominal"], rate["measured"], rate["sd"]))
         table.add_row(name.replace("_", " "), *cells, f"{rate['n']:,}")
+    _print(table, console)
+
+
+def explained_table(told: Sequence[Explained], console: Console | None = None) -> None:
+    """Print for every picture what the model says of it, and how wide it looks by each method."""
+    table = _numbers("picture", "predicted", "confidence", "map", "effective area", "Gini")
+    for each in told:
+        for method, spread in each["methods"].items():
+            numbers = (spread["effective_area"], spread["gini"])
+            cells = ("no answer" if value is None else f"{value:.3f}" for value in numbers)
+            table.add_row(Path(each["file"]).name, each["predicted"], f"{each['confidence']:.3f}", method, *cells)
     _print(table, console)
 
 

@@ -1,0 +1,116 @@
+"""The result of an examination, as a value: what was seen, what each section found, what could not be asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from overfocus.core.errors import OverfocusError
+from overfocus.core.files import replacing_folder, write
+from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.section import Finding
+from overfocus.diagnosis.sections import SECTIONS
+from overfocus.metrics.score import Score
+
+EVIDENCE, SCORES = "evidence.npz", "scores.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """An examination of one model on one sample of images."""
+
+    evidence: Evidence
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return str(self.evidence.about["model"])
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What each section found, computed from the evidence."""
+        asked = self.evidence.about["sections"]
+        return tuple(section.judge(self.evidence) for section in SECTIONS if section.name in asked)
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """Section -> why it was not asked."""
+        return dict(self.evidence.about["skipped"])
+
+    def __getitem__(self, section: str) -> Mapping[str, Score]:
+        """Return the scores of a section."""
+        for finding in self.findings:
+            if finding.name == section:
+                return finding.scores
+        known = [finding.name for finding in self.findings]
+        raise KeyError(f"{section!r} is not in this diagnosis ({self.skipped.get(section, f'there are {known}')})")
+
+    def as_dict(self, per_class: bool = False) -> dict[str, Any]:
+        """Return what JSON can hold: about, and for each section its sentence and scores; no answer is null."""
+        sections = {}
+        for finding in self.findings:
+            sections[finding.name] = {
+                "title": finding.title, "sentence": finding.sentence, "scores": _numbers(finding.scores),
+                "notes": list(finding.notes),
+            }  # fmt: skip
+            if per_class and finding.per_image:
+                classes = finding.per_class(self.evidence.labels, self.evidence.classes, self.evidence.seed)
+                sections[finding.name]["per_class"] = {name: _numbers(scores) for name, scores in classes.items()}
+        return {"about": dict(self.evidence.about), "sections": sections}
+
+    def save(self, folder: str | Path, per_class: bool = False) -> Path:
+        """Write `scores.json` and `evidence.npz` into a new folder, whole or not at all; return it.
+
+        An older diagnosis in its place is replaced; a folder that holds anything else is not touched.
+        """
+        folder = Path(folder)
+        check_free(folder)
+        with replacing_folder(folder) as aside:
+            self.write(aside, per_class)
+        return folder
+
+    def write(self, folder: Path, per_class: bool = False) -> None:
+        """Write the files into `folder`."""
+        self.evidence.save(folder / EVIDENCE)
+        write(folder / SCORES, json.dumps(self.as_dict(per_class), indent=2) + "\n")
+
+    @staticmethod
+    def load(folder: str | Path) -> Diagnosis:
+        """Read what `save` wrote; the numbers are computed anew from the evidence."""
+        path = Path(folder) / EVIDENCE
+        if not path.is_file():
+            raise OverfocusError(f"{folder} holds no {EVIDENCE}; give a folder that `overfocus diagnose` wrote")
+        return Diagnosis(Evidence.load(path))
+
+    def __str__(self) -> str:
+        about = self.evidence.about
+        lines = [f"{self.name} on {about['data']}, {about['sample']}"]
+        for finding in self.findings:
+            lines += ["", f"{finding.title}: {finding.sentence}", *_rows(finding.scores.items())]
+        lines += ["", *(f"{name} was not asked: {why}" for name, why in self.skipped.items())]
+        return "\n".join(lines).rstrip()
+
+
+def check_free(folder: Path) -> None:
+    """Raise OverfocusError where `folder` holds something that is no diagnosis."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_diagnosis(folder)):
+        raise OverfocusError(f"{folder} holds something else than a diagnosis; give an --out that is new or empty")
+
+
+def _is_diagnosis(folder: Path) -> bool:
+    return (folder / "diagnosis.html").exists() or (folder / SCORES).exists()
+
+
+def _numbers(scores: Mapping[str, Score]) -> dict[str, Any]:
+    return {name: score.as_dict() for name, score in scores.items()}
+
+
+def _rows(scores: Iterable[tuple[str, Score]]) -> list[str]:
+    """Return one line for each score: name, direction, value with interval, n."""
+    rows = [(f"{name} {score.metric.arrow}".rstrip(), str(score), f"n = {score.n:,}") for name, score in scores]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    return [f"  {name:<{width}}  {value:<28} {count}".rstrip() for name, value, count in rows]

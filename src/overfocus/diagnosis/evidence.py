@@ -1,0 +1,90 @@
+"""What was seen of a model: arrays and a few words. Every number follows from them; no model is asked again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from overfocus.core.errors import OverfocusError
+from overfocus.core.files import replacing
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Arrays by name, such as `logits` [N, K] or `hiding/salient/right` [S, N], and what they were made with."""
+
+    arrays: Mapping[str, np.ndarray]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Names of model, data and classes, the seed, and each section's settings; whatever JSON holds."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the array `name` as a tensor that shares its memory."""
+        return torch.from_numpy(self.arrays[name])
+
+    def below(self, prefix: str) -> list[str]:
+        """Return the next parts of all names below `prefix`, in the order in which they were collected."""
+        start = f"{prefix}/"
+        return list(dict.fromkeys(n[len(start) :].split("/")[0] for n in self.arrays if n.startswith(start)))
+
+    def with_arrays(self, more: Mapping[str, np.ndarray], **about: Any) -> Evidence:
+        """Return this evidence and `more`."""
+        return Evidence({**self.arrays, **more}, {**self.about, **about})
+
+    @property
+    def labels(self) -> Tensor:
+        """What each image is: [N] int64."""
+        return self.tensor("labels")
+
+    @property
+    def logits(self) -> Tensor:
+        """The model's answer to each image: [N, K] float32."""
+        return self.tensor("logits")
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes."""
+        return list(self.about["classes"])
+
+    @property
+    def seed(self) -> int:
+        """The seed of all draws."""
+        return int(self.about.get("seed", 0))
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz file, whole or not at all."""
+        text = np.frombuffer(json.dumps(dict(self.about)).encode(), dtype=np.uint8)
+        with replacing(Path(path)) as aside, aside.open("wb") as file:
+            np.savez_compressed(file, **{"about.json": text, **self.arrays})  # type: ignore[arg-type]
+
+    @staticmethod
+    def load(path: str | Path) -> Evidence:
+        """Read what `save` wrote; never runs code from the file."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            about = json.loads(arrays.pop("about.json").tobytes())
+        except (OSError, ValueError, KeyError) as error:
+            raise OverfocusError(f"{path} is not evidence that was saved here ({error}); run diagnose again") from error
+        return Evidence(arrays, about)
+
+
+def packed(masks: Tensor) -> np.ndarray:
+    """Return bool masks [N, H, W] as bits [N, ceil(H W / 8)] uint8."""
+    return np.packbits(masks.flatten(1).cpu().numpy(), axis=1)
+
+
+def unpacked(bits: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Return what `packed` took: [N, H, W] bool."""
+    height, width = size
+    flat = np.unpackbits(bits, axis=1, count=height * width)
+    return torch.from_numpy(flat.astype(bool)).view(-1, height, width)

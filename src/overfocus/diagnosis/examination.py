@@ -1,0 +1,139 @@
+"""One call from a model and images to a diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.provenance import provenance
+from overfocus.data import Split
+from overfocus.diagnosis.diagnosis import Diagnosis
+from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.looking import Looking
+from overfocus.diagnosis.sample import Sample, fitting, from_loader, from_split
+from overfocus.diagnosis.section import Section
+from overfocus.diagnosis.sections import SECTIONS
+from overfocus.diagnosis.subject import Subject
+
+Watch = Callable[[str, int, int], None]
+"""Called with a section's title, how much of it is done, and how much there is."""
+LIMIT = 1000
+"""Images of an examination unless more are asked for."""
+
+
+def diagnose(  # noqa: PLR0913
+    model: nn.Module | Subject,
+    data: Sample | Split | Iterable,
+    *,
+    classes: Sequence[str] | None = None,
+    mean: Sequence[float] = (0.0, 0.0, 0.0),
+    std: Sequence[float] = (1.0, 1.0, 1.0),
+    at: str = "features",
+    only: Sequence[str] | None = None,
+    sections: Sequence[Section] = (),
+    limit: int = LIMIT,
+    seed: int = 0,
+    map: str = "hirescam",
+    name: str = "model",
+    data_name: str = "data",
+    watch: Watch = lambda title, done, total: None,
+) -> Diagnosis:
+    """Examine a classifier and return what was found.
+
+    model: any module from images [B, C, H, W] to logits [B, K], on any device; it is left as it was.
+    data: a split of `overfocus.load`, or anything that yields (images, labels), such as a DataLoader. Images that a
+        loader yields are normalised with `mean` and `std`; those of a split are not, and the model expects them so.
+    classes: their names; those of the split, or numbers, unless given.
+    at: the layer whose features are looked at, by name; "features" finds the last ones before pooling.
+    only: names of the sections to ask; all that the data allows unless given. `sections` replaces some by ones with
+        other settings, such as `Hiding(shares=(0, 0.5))`.
+    limit: at most this many images, balanced over the classes where the data is a split; 0 takes all.
+    Raises UnknownName for a layer or section that is not there, OverfocusError for data that does not fit the model.
+    """
+    subject = model if isinstance(model, Subject) else None
+    sample = _sampled(data, classes, mean, std, limit, seed, subject)
+    if not isinstance(model, Subject):
+        channels = sample.channels
+        mean, std = _for_channels(mean, channels), _for_channels(std, channels)
+        subject = Subject(name, model, mean, std, sample.classes, at)
+    assert subject is not None
+    chosen = _chosen(only, sections)
+    lacking = {section.name: why for section in chosen if (why := section.lacking(sample))}
+    asked = [section for section in chosen if section.name not in lacking]
+    with subject.examined():
+        evidence = _collected(subject, sample, Looking(map), asked, seed, watch)
+    about = {"data": data_name, "sample": sample.note, "skipped": lacking}
+    return Diagnosis(evidence.with_arrays({}, **about))
+
+
+def _collected(
+    subject: Subject, sample: Sample, looking: Looking, asked: Sequence[Section], seed: int, watch: Watch
+) -> Evidence:
+    """Run the model for every section in turn."""
+    subject = subject.settled(next(sample.batches(None)).pixels[:2])
+    evidence = Evidence(
+        looking.collect(subject, sample, lambda done, total: watch("Looking", done, total)),
+        {
+            "model": subject.name, "classes": list(subject.classes), "seed": seed, "map": looking.map,
+            "layer": subject.at, "size": list(sample.size), "mean": list(subject.mean),
+            "std": list(subject.std), "note": subject.note, "sections": [], "settings": {}, **provenance(),
+        },
+    )  # fmt: skip
+    for section in asked:
+        arrays = section.collect(subject, sample, evidence, _tick(watch, section.title))
+        names, settings = [*evidence.about["sections"], section.name], dict(evidence.about["settings"])
+        settings[section.name] = section.settings()
+        evidence = evidence.with_arrays(arrays, sections=names, settings=settings)
+    return evidence
+
+
+def _tick(watch: Watch, title: str) -> Callable[[int, int], None]:
+    return lambda done, total: watch(title, done, total)
+
+
+def _sampled(
+    data: Any, classes: Sequence[str] | None, mean: Sequence[float], std: Sequence[float], limit: int, seed: int,
+    subject: Subject | None,
+) -> Sample:  # fmt: skip
+    """Return the images to ask about, with the model's classes where those are known."""
+    if isinstance(data, Split):
+        device = subject.device if subject else "cpu"
+        data = from_split(data, limit=limit, seed=seed, device=device)
+    if not isinstance(data, Sample):
+        names = classes or (subject.classes if subject else ())
+        data = from_loader(data, tuple(names), mean, std, limit=limit)
+        if not names:
+            numbers = range(int(data.labels.max()) + 1)
+            data = _named(data, tuple(str(number) for number in numbers))
+    if classes and not subject:
+        data = _named(data, tuple(classes))
+    return fitting(data, subject.classes, subject.name) if subject else data
+
+
+def _named(sample: Sample, classes: tuple[str, ...]) -> Sample:
+    from dataclasses import replace
+
+    if int(sample.labels.max()) >= len(classes):
+        raise OverfocusError(
+            f"diagnose: label {int(sample.labels.max())} and only {len(classes)} classes; name every class"
+        )
+    return replace(sample, classes=classes)
+
+
+def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Return one value for each channel where all given ones are equal."""
+    if len(values) != channels and len(set(values)) == 1:
+        return (float(values[0]),) * channels
+    return tuple(float(value) for value in values)
+
+
+def _chosen(only: Sequence[str] | None, given: Sequence[Section]) -> list[Section]:
+    known: Mapping[str, Section] = {section.name: section for section in SECTIONS}
+    for name in only or ():
+        if name not in known:
+            raise UnknownName("section", name, known)
+    own = {section.name: section for section in given}
+    return [own.get(name) or section for name, section in known.items() if not only or name in only]

@@ -1,0 +1,120 @@
+"""A part of an examination: a question, how evidence is collected for it, and what the evidence says."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.sample import Sample
+from overfocus.diagnosis.subject import Subject
+from overfocus.metrics.score import Metric, Score, mean_score
+
+Tick = Callable[[int, int], None]
+"""Called with how much is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart, with its 95 % interval where there is one."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+    control: bool = False
+    """What the others are compared with."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over one axis."""
+
+    title: str
+    x: str
+    y: str
+    lines: tuple[Line, ...]
+    diagonal: bool = False
+    """Whether y = x is where a perfect model lies."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a section found."""
+
+    name: str
+    title: str
+    question: str
+    sentence: str
+    """What was found, against what it is compared, and whether the sample is large enough to say so."""
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    per_image: Mapping[str, tuple[Metric, Tensor]] = field(default_factory=dict)
+    """The values [N] behind the scores that are means over images; NaN where an image has no answer."""
+    charts: tuple[Chart, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def per_class(self, labels: Tensor, classes: list[str], seed: int = 0) -> dict[str, dict[str, Score]]:
+        """Return class -> name -> score of the images of that class alone."""
+        return {
+            name: {
+                key: mean_score(metric, values[labels == number], seed=seed)
+                for key, (metric, values) in self.per_image.items()
+            }
+            for number, name in enumerate(classes)
+        }
+
+
+class Section(ABC):
+    """One file = one section: a frozen dataclass whose fields are its settings."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    question: ClassVar[str]
+
+    def lacking(self, sample: Sample) -> str:
+        """Say what the data lacks for this section; empty where it lacks nothing."""
+        return ""
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings as JSON can hold them."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    @abstractmethod
+    def collect(self, subject: Subject, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+        """Run the model; return arrays by name, all below this section's own name. `evidence` holds logits and maps."""
+
+    @abstractmethod
+    def judge(self, evidence: Evidence) -> Finding:
+        """Compute what the evidence says; no model is run."""
+
+    def found(
+        self,
+        sentence: Callable[[Mapping[str, Score]], str],
+        per_image: Mapping[str, tuple[Metric, Tensor]],
+        seed: int,
+        scores: Mapping[str, Score] | None = None,
+        **more: Any,
+    ) -> Finding:
+        """Return the finding whose scores are the means of `per_image`, and those given; `sentence` puts them in words.
+
+        more: charts, tables, notes.
+        """
+        means = {name: mean_score(metric, values, seed=seed) for name, (metric, values) in per_image.items()}
+        every = {**means, **(scores or {})}
+        return Finding(self.name, self.title, self.question, sentence(every), every, per_image, **more)

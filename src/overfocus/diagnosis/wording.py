@@ -1,0 +1,31 @@
+"""Plain sentences for numbers: what was found, and whether the sample is large enough to say so."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from overfocus.metrics.score import FEW, Score
+
+
+def percent(value: float, digits: int = 0) -> str:
+    """Return a share as per cent."""
+    return f"{100 * value:.{digits}f} %" if isfinite(value) else "no answer"
+
+
+def told(score: Score, digits: int = 3) -> str:
+    """Return a score with its interval and n."""
+    if not score.answered:
+        return f"no answer ({score.note})" if score.note else "no answer"
+    interval = f" [{score.low:.{digits}f}, {score.high:.{digits}f}]" if isfinite(score.low) else ""
+    return f"{score.value:.{digits}f}{interval}"
+
+
+def enough(score: Score, reference: float = 0.0) -> str:
+    """Say whether `score` can be told from `reference` with the images at hand."""
+    if not score.answered or not isfinite(score.low):
+        return f"{score.n} images are too few to say more."
+    if score.n < FEW:
+        return f"{score.n} images are few: take this as a hint."
+    if score.low <= reference <= score.high:
+        return f"With {score.n:,} images this cannot be told from {reference:g}."
+    return f"{score.n:,} images are enough to tell this from {reference:g}."

@@ -1,0 +1,98 @@
+"""The page of a diagnosis: one HTML file that opens anywhere, with its charts and pictures inside."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from overfocus.core.files import replacing, write
+from overfocus.diagnosis.comparison import Comparison
+from overfocus.diagnosis.sample import Sample
+from overfocus.diagnosis.wording import percent
+from overfocus.report.charts import png
+from overfocus.report.diagnosis_view import View, agreements, facts, skipped, view
+from overfocus.report.gallery import check, gallery, rows_of, thumbnails
+from overfocus.report.overlay import Shown, bar, sheet
+
+PAGE, PICTURES, MAPS = "diagnosis.html", "pictures", "maps.png"
+IMAGES = 12
+LISTED = "file"
+"""The first head of a table whose rows are of images."""
+
+
+def write_page(
+    folder: str | Path, comparison: Comparison, sample: Sample | None = None, *, images: int = IMAGES
+) -> Path:
+    """Write `diagnosis.html` and `pictures/*.png` into `folder`; return the path of the page.
+
+    The page asks for nothing outside itself. sample: the images that the models were asked about; `images` of them,
+    balanced over classes, are shown with the maps of all models, and lists of images get small pictures. Without it,
+    as when a diagnosis is read from its folder, both are left out and the page says so. The same evidence gives the
+    same bytes. Raises OverfocusError for a sample of other images.
+    """
+    folder = Path(folder)
+    if sample is not None:
+        check(comparison, sample)
+    views = [view(comparison, section) for section in comparison.sections]
+    shown = [] if sample is None or images < 1 else gallery(comparison, sample, images)
+    _write_pictures(folder / PICTURES, views, shown, comparison)
+    write(folder / PAGE, page(comparison, views, shown, _small(comparison, views, sample)))
+    return folder / PAGE
+
+
+def page(comparison: Comparison, views: list[View], shown: list[Shown], small: Mapping[str, Image.Image]) -> str:
+    """Return the HTML text. small: pictures for lists, by the name of the image."""
+    agreed, disagreement = agreements(comparison)
+    text = _environment().get_template("diagnosis.html.j2").render(
+        names=comparison.names, about=comparison.diagnoses[0].evidence.about, facts=facts(comparison), views=views,
+        skipped=skipped(comparison), agreed=agreed, disagreement=disagreement, shown=shown, listed=LISTED,
+        small=dict(small), bar=bar(), count=len(comparison.diagnoses[0].evidence.labels),
+    )  # fmt: skip
+    # A lone surrogate, as in the name of a file that is no text, cannot be written.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _environment() -> Environment:
+    """Everything is escaped: names of files, classes and models are anybody's."""
+    environment = Environment(
+        loader=PackageLoader("overfocus", "report/templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["uri"] = uri
+    environment.filters["percent"] = percent
+    return environment
+
+
+def uri(image: Image.Image) -> str:
+    """Return a picture as an address that holds it."""
+    memory = BytesIO()
+    image.save(memory, format="PNG", optimize=True)
+    return "data:image/png;base64," + b64encode(memory.getvalue()).decode()
+
+
+def _small(comparison: Comparison, views: list[View], sample: Sample | None) -> dict[str, Image.Image]:
+    """Return small pictures of all images that a table names."""
+    tables = [table for each in views for _, table in each.tables if table.heads[:1] == (LISTED,)]
+    if sample is None or not tables:
+        return {}
+    rows = rows_of(sample.names, (row[0] for table in tables for row in table.rows))
+    pictures = thumbnails(sample, rows.values())
+    return {name: pictures[row] for name, row in rows.items()}
+
+
+def _write_pictures(folder: Path, views: list[View], shown: list[Shown], comparison: Comparison) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in views:
+        for number, drawn in enumerate(each.charts, 1):
+            png(drawn.chart, folder / f"{re.sub(r'[^a-z0-9_]+', '_', each.name.lower())}-{number}.png")
+    if shown:
+        line = "Evidence for the predicted class. Each map has its own scale, from 0 to its maximum."
+        picture = sheet(f"Where {' and '.join(comparison.names)} look", [line], shown)
+        with replacing(folder / MAPS) as aside:
+            picture.save(aside, format="PNG")

@@ -1,0 +1,1 @@
+"""Runs and checkpoints as things to be compared."""

@@ -1,0 +1,121 @@
+"""Models whose flaw is known: the examination must find it."""
+
+import math
+
+import pytest
+import torch
+from nets import Constant, LeftHalf, OnePixel, Spots, halves, marked
+
+import overfocus as of
+from overfocus.diagnosis.sample import from_pixels
+from overfocus.diagnosis.shortcut import suspects
+
+NAMES = ("0", "1")
+
+
+def sampled(pixels, labels, classes=NAMES, **known):
+    return from_pixels(pixels, labels, classes, batch=7, **known)
+
+
+def left_masks(count, size):
+    left = torch.zeros(count, *size, dtype=torch.bool)
+    left[..., : size[1] // 2] = True
+    return {"left": left, "right": ~left}
+
+
+def test_a_model_that_reads_the_left_half_is_seen_to():
+    pixels, labels = halves(40)
+    sample = sampled(pixels, labels, masks=left_masks(40, pixels.shape[2:]))
+    found = of.diagnose(LeftHalf(), sample, at="look", only=["focus", "hiding", "confidence"])
+    assert found["confidence"]["accuracy"].value == 1
+    assert found["focus"]["part_left"].value == pytest.approx(1, abs=0.02)
+    assert found["focus"]["part_right"].value == pytest.approx(0, abs=0.02)
+
+
+def test_what_is_hidden_first_is_what_it_reads():
+    pixels, labels = halves(40)
+    found = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["hiding"])
+    evidence = found.evidence
+    shares = evidence.tensor("hiding/shares")
+    half = int((shares - 0.5).abs().argmin())
+    # With the salient half gone only the mean colour is left, with the other half gone nothing is lost.
+    assert evidence.tensor("hiding/least/right")[half].mean() == 1
+    assert evidence.tensor("hiding/salient/right")[half].mean() < 0.8
+    assert found["hiding"]["overfocus"].low > 0
+
+
+def test_a_model_that_reads_one_pixel_is_as_narrow_as_can_be():
+    pixels = torch.rand(30, 3, 12, 16, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.1
+    labels = torch.arange(30) % 2
+    pixels[:, :, 1, 2] = 0.95 * labels[:, None].float()
+    found = of.diagnose(OnePixel(), sampled(pixels, labels), at="look", only=["spread", "hiding"])
+    bright = found.evidence.tensor("maps/predicted")[labels == 1]
+    assert (bright.flatten(1).argmax(dim=1) == 1 * 16 + 2).all()
+    assert found["spread"]["effective_area_predicted"].value == pytest.approx(1 / (12 * 16), rel=1e-5)
+    assert found["spread"]["gini_predicted"].value == pytest.approx(1 - 1 / (12 * 16), rel=1e-5)
+
+
+def test_a_constant_model_looks_nowhere_and_gets_no_number_for_it():
+    pixels, labels = halves(20)
+    found = of.diagnose(
+        Constant(), sampled(pixels, labels), at="look", only=["spread", "hiding", "confidence", "shortcut"]
+    )
+    assert not found["spread"]["gini_predicted"].answered
+    assert not found["hiding"]["overfocus"].answered
+    assert not found["shortcut"]["flagged"].answered
+    assert found["confidence"]["accuracy"].value == 0.5
+    assert found["hiding"]["area_pixels"].value == pytest.approx(0.5)
+    assert "nan" not in str(found).lower()
+
+
+def test_a_watermark_in_one_class_is_flagged_and_no_other_class_is():
+    pixels, labels = marked(80)
+    found = of.diagnose(
+        Spots(), sampled(pixels, labels, tuple("abcd")), only=["shortcut", "confidence"], mean=(0,), std=(1,)
+    )
+    assert found["confidence"]["accuracy"].value == 1
+    assert found["shortcut"]["flagged"].value == 1
+    finding = next(each for each in found.findings if each.name == "shortcut")
+    assert "'a'" in finding.sentence
+    flagged = [row for row in finding.tables[0].rows if row[1] == "suspicious"]
+    assert [row[0] for row in flagged] == ["a"]
+    assert flagged[0][2].startswith("x 0.00 to 0.")
+
+
+def test_without_a_watermark_nothing_is_flagged():
+    pixels, labels = marked(80)
+    source = torch.Generator().manual_seed(5)
+    moved = torch.stack(
+        [image.roll(tuple(torch.randint(0, 16, (2,), generator=source).tolist()), (1, 2)) for image in pixels]
+    )
+    found = of.diagnose(Spots(), sampled(moved, labels, tuple("abcd")), only=["shortcut"], mean=(0,), std=(1,))
+    assert found["shortcut"]["flagged"].value == 0
+
+
+def test_the_first_suspect_is_sure_narrow_and_lost_without_its_place():
+    pixels, labels = marked(24)
+    found = of.diagnose(Spots(), sampled(pixels, labels, tuple("abcd")), only=["shortcut"], mean=(0,), std=(1,))
+    rows = suspects(found.evidence)
+    assert [row["rank"] for row in rows] == list(range(1, 25))
+    values = [row["suspicion"] for row in rows]
+    assert values == sorted(values, reverse=True)
+    assert rows[0]["confidence"] > 0.9
+    assert rows[0]["confidence_hidden"] < 0.9
+
+
+def test_an_attack_on_what_it_reads_works_and_one_beside_it_does_not():
+    pixels, labels = halves(24)
+    pixels[..., :8] = 0.5 + (pixels[..., :8] - 0.5) * 0.02
+    found = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["robustness"])["robustness"]
+    assert found["clean"].value > 0.9
+    assert found["pgd_8"].value == 0
+    assert found["salient"].value < 0.2
+    assert found["other"].value > 0.9
+
+
+def test_an_even_confidence_is_said_to_be_what_it_is():
+    pixels, labels = halves(40)
+    found = of.diagnose(LeftHalf(), sampled(pixels, 1 - labels), at="look", only=["confidence"])["confidence"]
+    assert found["accuracy"].value == 0
+    assert found["gap"].value > 0.9
+    assert math.isclose(found["gap"].value, found["confidence"].value)
