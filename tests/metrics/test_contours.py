@@ -43,7 +43,7 @@ def slow(map8, threshold):
         areas.append((area_within(filled), int(np.flatnonzero(part)[0]), box))
         boxes.append(box)
         holes, found = ndimage.label(filled & ~part)
-        # A part inside a hole belongs to the hole only as what is not below the threshold around it does not.
+        # A part inside a hole does not reach its edge, so the box of both is the hole's.
         for hole in range(1, found + 1):
             region = holes == hole
             rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))

@@ -93,7 +93,7 @@ def forest(values: Ints, *, diagonal: bool) -> Forest:
     ranked = flat.astype(kind) << shift | np.arange(flat.size, dtype=kind)
     nodes, peaks = _climbed(flat, ranked, np.array([*steps, *(-step for step in steps)]), (1 << shift) - 1)
     floor, parent, merges = _merged(peaks, *_passes(flat, nodes, steps, len(peaks)))
-    return Forest(flat, nodes, peaks >> shift, floor, parent, merges)
+    return _pruned(Forest(flat, nodes, peaks >> shift, floor, parent, merges))
 
 
 def _climbed(flat: Ints, ranked: Ints, steps: Ints, mask: int) -> tuple[Ints, Ints]:
@@ -145,3 +145,18 @@ def _merged(peaks: Ints, one: Ints, other: Ints, levels: Ints) -> tuple[Ints, In
             floor[gone] = level
             merges.append((kept, gone, level))
     return floor, parent, merges
+
+
+def _pruned(trees: Forest) -> Forest:
+    """Leave out the nodes that are never a component of their own: on a plateau there are several, by place alone."""
+    real = trees.floor < trees.peak
+    owner = np.where(real, np.arange(len(real)), trees.parent)
+    while (further := owner[owner]).tobytes() != owner.tobytes():
+        owner = further
+    number = np.cumsum(real, dtype=np.int32) - 1
+    # What takes in a real node is real: it is no lower, and was there before the pass between them.
+    merges = [(int(number[kept]), int(number[gone]), level) for kept, gone, level in trees.merges if real[gone]]
+    return Forest(
+        trees.values, number[owner][trees.nodes], trees.peak[real], trees.floor[real], number[trees.parent[real]],
+        merges,
+    )  # fmt: skip

@@ -78,7 +78,10 @@ def _contours(trees: Forest, width: int, outside: int = -1) -> _Contours:
     above, aside = ((-width,), ()) if hole else ((-width, -width - 1, 1 - width), (-1 - width, width - 1))
     own = (trees.values > 0) & (trees.nodes != outside)
     first, last = _leading(trees, own, (-1, *above)), _leading(trees, own, (1, *(-step for step in above)))
-    left, right = _leading(trees, own, (-1, *aside)), _leading(trees, own, (1, *(-step for step in aside)))
+    # In a column, of neighbours only the higher one counts, and of equal ones the upper one.
+    own[:-width] &= trees.values[:-width] >= trees.values[width:]
+    left = _leading(trees, own, (-1, *aside, -width))
+    right = _leading(trees, own, (1, *(-step for step in aside), -width))
     amounts = [-first, last, -(left % width), right % width]
     reach = trees.extremes([first, last, left, right], amounts)[nodes, :, levels]
     start, end, left, right = (reach * [-1, 1, -1, 1]).T
