@@ -36,6 +36,10 @@ class Outliers(Section):
     """Images of other classes, at the size of the model's."""
     other_name: str = "other"
 
+    def lacking(self, sample: Sample) -> str:
+        """Need pictures: grey or RGB."""
+        return "" if sample.channels in (1, 3) else f"the images have {sample.channels} channels and not 1 or 3"
+
     def settings(self) -> dict:
         """Return what JSON can hold."""
         return {"images": self.images, "other_name": self.other_name if self.other is not None else ""}

@@ -45,6 +45,10 @@ class Robustness(Section):
     images: int = 200
     """At most this many: PGD needs a pass forward and back for each of its 10 steps."""
 
+    def lacking(self, sample: Sample) -> str:
+        """Need pictures: grey or RGB."""
+        return "" if sample.channels in (1, 3) else f"the images have {sample.channels} channels and not 1 or 3"
+
     def collect(self, subject: Subject, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return robustness/predicted/ATTACK [n], robustness/unsteady and blind [n], and robustness/rows [n]."""
         rows, done = sample.some(self.images, evidence.seed), 0

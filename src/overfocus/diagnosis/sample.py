@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data import Masks, Split, Stream, balanced
+from overfocus.data import Images, Masks, Split, Stream, balanced
 
 
 class Portion(NamedTuple):
@@ -70,9 +70,10 @@ def from_split(
 
     Small sets are held in memory on the device; large ones are read anew each time they are gone through.
     """
-    whole = len(split)
-    if limit and limit < whole:
-        split = split.subset(balanced(split.labels, limit, seed))
+    given, rows = split, torch.arange(len(split))
+    if limit and limit < len(given):
+        rows = balanced(split.labels, limit, seed)
+        split = split.subset(rows)
     channels = split.images.channels
     zero, one = (0.0,) * channels, (1.0,) * channels
 
@@ -91,27 +92,29 @@ def from_split(
             yield Portion(pixels, labels, places.cpu() if rows is None else rows[places.cpu()])
 
     height, width = split.images.size(0)
-    note = f"{len(split):,} of {whole:,} images" if len(split) < whole else f"all {whole:,} images"
+    rows = rows[[row for row in range(len(rows)) if row not in {each.row for each in first.bad}]]
+    note = f"{len(rows):,} of {len(given):,} images" if len(rows) < len(given) else f"all {len(given):,} images"
     bad = f"; {len(first.bad)} files cannot be read and are left out" if first.bad else ""
     return Sample(
-        split.labels, split.classes, (height, width), channels, batches, _Names(split), split.boxes,
+        split.labels, split.classes, (height, width), channels, batches, _Names(given.images, rows), split.boxes,
         dict(split.masks), note + bad,
     )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class _Names(Sequence[str]):
-    """Names of images, read only when they are asked for."""
+    """Names of some images of a set, read only when they are asked for."""
 
-    split: Split
+    images: Images
+    rows: Tensor
 
     def __len__(self) -> int:
-        return len(self.split)
+        return len(self.rows)
 
     def __getitem__(self, row):
         if not 0 <= row < len(self):  # what ends a loop over a sequence
             raise IndexError(row)
-        return self.split.images.name(row)
+        return self.images.name(int(self.rows[row]))
 
 
 def from_loader(
