@@ -79,7 +79,7 @@ def slow_hits(cv2, maps, boxes, share):
 
 def test_the_published_maximum_over_a_thousand_thresholds():
     cv2 = pytest.importorskip("cv2")
-    maps, boxes = scene(0)
+    maps, boxes = scene(0, 8)
     levels = [slow_hits(cv2, maps, boxes, share) for share in np.arange(0, 1, 0.001)]
     found = accumulated(maps, boxes).oracle()
     assert found["max_box_acc_oracle"].value == max(largest.mean() for largest, _ in levels)
@@ -101,6 +101,17 @@ def test_figures_at_a_given_threshold():
     assert found["top1_loc_fixed"].value == (levels[FIXED][0] & right.numpy()).mean()
     every = np.mean([levels[level][1][:, bound].mean() for bound, level in enumerate((51, 102, 153))])
     assert found["max_box_acc_v2"].value == pytest.approx(every)
+
+
+def test_the_fixed_threshold_is_15_percent_of_the_maximum():
+    """A square at 39 of 255, on a patch at 38 that is no use, beside a spot of 255."""
+    image = torch.zeros(SIZE)
+    image[0:16, 0:20], image[2:9, 3:12], image[18, 25] = 38, 39, 255
+    right = torch.tensor([True, False])
+    found = accumulated(image.expand(2, *SIZE), [box(3, 2, 12, 9)] * 2, right).compute(GIVEN)
+    assert found["gt_known_fixed"].value == 1
+    assert found["top1_loc_fixed"].value == 0.5
+    assert found["max_box_acc"].value == 0
 
 
 def test_iou_counts_both_ends():

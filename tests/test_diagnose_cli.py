@@ -1,0 +1,153 @@
+"""`overfocus diagnose` and `overfocus explain` as a person uses them."""
+
+import csv
+import json
+import signal
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from overfocus import cli
+
+QUICK = "spread,focus,localization,confidence,shortcut"
+
+
+@pytest.fixture
+def overfocus(monkeypatch, capfd):
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+    kept = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(cli, "_print_anything", lambda: None)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["overfocus", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code or 0, *capfd.readouterr()
+
+    yield call
+    for each, handler in kept.items():
+        signal.signal(each, handler)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    from overfocus import Experiment, train
+
+    folder = tmp_path_factory.mktemp("runs")
+    for seed in (0, 1):
+        values = {
+            "data": {"name": "totem", "fraction": 0.03},
+            "model": {"settings": {"widths": [4, 8]}},
+            "recipe": {"epochs": 1},
+            "seed": seed,
+        }
+        list(train(Experiment.read(values, "test"), folder / f"run{seed}"))
+    return folder
+
+
+def test_one_run(overfocus, runs, tmp_path):
+    code, out, err = overfocus("diagnose", runs / "run0", "--limit", 30, "--only", QUICK, "--per-class",
+                               "--out", tmp_path / "d")  # fmt: skip
+    assert code == 0, err
+    assert "effective area" in out
+    assert "diagnosis.html" in out
+    assert "run0 (plain): Spread" in err
+    scores = json.loads((tmp_path / "d" / "scores.json").read_text())
+    assert list(scores["sections"]) == QUICK.split(",")
+    assert scores["sections"]["focus"]["scores"]["part_digit"]["n"] == 30
+    assert set(scores["sections"]["spread"]["per_class"]) == {str(digit) for digit in range(10)}
+    page = (tmp_path / "d" / "diagnosis.html").read_text()
+    assert "attribution on digit" in page
+    with (tmp_path / "d" / "suspects.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 30
+    assert rows[0]["file"].startswith("totem/all#")
+    assert (tmp_path / "d" / "evidence.npz").exists()
+    assert list((tmp_path / "d" / "pictures").glob("*.png"))
+
+
+def test_two_runs_side_by_side(overfocus, runs, tmp_path):
+    code, out, err = overfocus("diagnose", runs / "run0", runs / "run1", "--limit", 24, "--only", "spread,focus",
+                               "--out", tmp_path / "d", "--json")  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    assert [each["about"]["model"] for each in found["models"]] == ["run0 (plain)", "run1 (plain)"]
+    (difference,) = found["differences_to_first"]["spread"]["gini_predicted"]
+    first, second = (each["sections"]["spread"]["scores"]["gini_predicted"]["value"] for each in found["models"])
+    assert difference["value"] == pytest.approx(second - first)
+    assert difference["low"] <= difference["value"] <= difference["high"]
+    assert 0 <= found["agreement_with_first"]["run1 (plain)"]["iou"]["value"] <= 1
+    assert sorted(path.name for path in (tmp_path / "d").iterdir() if path.is_dir()) == [
+        "1-run0-plain", "2-run1-plain", "pictures",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--only", "spraed"), "did you mean 'spread'"),
+    (("--at", "features.9"), "no layer"),
+    (("--split", "digitonly"), "digit-only"),
+    (("--map", "gradcamm"), "gradcam"),
+    (("--map", "occlusion"), "no layer to look at"),
+    (("--mean", "a,b,c"), "give numbers"),
+    (("--data", "nowhere/at/all"), "no such file"),
+    (("--ood", "fashion_mnist", "--root", "nowhere"), "fashion_mnist"),
+])  # fmt: skip
+def test_a_wrong_argument_is_told_in_a_line_and_nothing_is_written(words, said, overfocus, runs, tmp_path):
+    code, _, err = overfocus(
+        "diagnose", runs / "run0", "--limit", 4, "--only", "spread", *words, "--out", tmp_path / "d"
+    )
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_folder_with_other_things_is_refused_before_any_work(overfocus, runs, tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    code, _, err = overfocus("diagnose", runs / "run0", "--limit", 4, "--out", tmp_path)
+    assert code == 2
+    assert "something else" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_explain(overfocus, runs, tmp_path):
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (50, 70, 3), dtype=np.uint8)).save(tmp_path / "rgb.png")
+    Image.fromarray(random.integers(0, 256, (30, 30), dtype=np.uint8)).save(tmp_path / "grey.png")
+    Image.fromarray(random.integers(0, 256, (41, 40, 4), dtype=np.uint8)).save(tmp_path / "alpha.png")
+    pictures = [tmp_path / f"{name}.png" for name in ("rgb", "grey", "alpha")]
+    code, out, err = overfocus("explain", runs / "run0", *pictures, "--methods", "cam,gradcam,occlusion",
+                               "--out", tmp_path / "out", "--json")  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    assert [set(each["methods"]) for each in found] == [{"cam", "gradcam", "occlusion"}] * 3
+    assert (tmp_path / "out" / "explained.png").exists()
+    assert len(list((tmp_path / "out").glob("*.png"))) == 10
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--methods", "gradcan"), "gradcam"),
+    (("--target", "eleven"), "no class"),
+])  # fmt: skip
+def test_explain_tells_what_is_wrong(words, said, overfocus, runs, tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    code, _, err = overfocus("explain", runs / "run0", tmp_path / "a.png", *words, "--out", tmp_path / "out")
+    assert code == 2
+    assert said in err
+
+
+def test_explain_names_a_file_that_is_no_picture(overfocus, runs, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"text")
+    code, _, err = overfocus("explain", runs / "run0", tmp_path / "a.png", "--out", tmp_path / "out")
+    assert code == 2
+    assert "a.png" in err
+
+
+def test_maps_are_listed_with_their_cards(overfocus):
+    code, out, _ = overfocus("maps")
+    assert code == 0
+    assert "gradcam" in out
+    assert "2011.08891" in overfocus("maps", "hirescam")[1]
