@@ -241,6 +241,9 @@ def diagnose(  # noqa: PLR0913
     only: Annotated[str, typer.Option(metavar="NAME,...", help="Only these sections, e.g. spread,hiding.")] = "",
     without: Annotated[str, typer.Option(metavar="NAME,...", help="Not these sections.")] = "",
     ood: Annotated[str, typer.Option(metavar="DATA", help="A second data set of other classes.")] = "",
+    autoattack: Annotated[
+        bool, typer.Option("--autoattack", help="Also AutoAttack, whose package you have installed; slow.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=0, help="At most this many images, balanced over classes; 0: all.")] = 1000,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also every metric for each class, as JSON.")] = False,
     seed: Annotated[int, typer.Option(help="Of the choice of images and of every draw.")] = 0,
@@ -269,7 +272,7 @@ def diagnose(  # noqa: PLR0913
     order = Order(
         tuple(checkpoints), {key: value for key, value in given.items() if value is not None}, split,
         _asked(model, weights, setting, at, mean, std, best), _names(only), _names(without), limit, seed, attribution,
-        ood, device,
+        ood, autoattack, device,
     )  # fmt: skip
     comparison = diagnose_checkpoints(order, out, per_class=per_class, console=Console(stderr=True))
     if as_json:

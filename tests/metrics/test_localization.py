@@ -79,7 +79,7 @@ def slow_hits(cv2, maps, boxes, share):
 
 def test_the_published_maximum_over_a_thousand_thresholds():
     cv2 = pytest.importorskip("cv2")
-    maps, boxes = scene(0, 8)
+    maps, boxes = scene(0)
     levels = [slow_hits(cv2, maps, boxes, share) for share in np.arange(0, 1, 0.001)]
     found = accumulated(maps, boxes).oracle()
     assert found["max_box_acc_oracle"].value == max(largest.mean() for largest, _ in levels)

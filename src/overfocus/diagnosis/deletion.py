@@ -46,10 +46,12 @@ class Deletion(Section):
         """Return deletion/WAY/ORDER [S, n]: the probability of the first prediction, and deletion/rows [n]."""
         rows = sample.some(self.images, evidence.seed)
         kept: dict[str, list[Tensor]] = {}
-        for done, portion in enumerate(sample.batches(rows)):
+        done = 0
+        for portion in sample.batches(rows):
             for name, values in self._portion(subject, sample, evidence, portion).items():
                 kept.setdefault(name, []).append(values.cpu())
-            tick((done + 1) * len(portion.labels), len(rows))
+            done += len(portion.labels)
+            tick(done, len(rows))
         arrays = {f"deletion/{name}": torch.cat(values, dim=1).numpy() for name, values in kept.items()}
         return {"deletion/rows": rows.numpy(), **arrays}
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from overfocus.attribution.catalogue import upsampled
 from overfocus.core.draw import Draw
-from overfocus.diagnosis.attack import ATTACKS, PGD, assess
-from overfocus.diagnosis.distrust import Probe, flags, probe
+from overfocus.diagnosis.attack import ATTACKS, PGD, assess, predicted
+from overfocus.diagnosis.distrust import Probe, auto_attack, flags, probe
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.hiding import ranks, scattered
 from overfocus.diagnosis.sample import Portion, Sample
@@ -29,9 +29,15 @@ from overfocus.metrics.score import Metric, Score
 
 CLEAN = Metric("accuracy, no attack", "share still right", "higher")
 TITLES = {
-    "noise": "random signs, 8/255", "fgsm": "FGSM, 8/255", "pgd_2": "PGD, 2/255", "pgd_8": "PGD, 8/255",
-    "pgd_l2": "PGD, L2 0.5", "salient": "PGD 2/255 on the salient half", "other": "PGD 2/255 on the other half",
-}  # fmt: skip
+    "noise": "random signs, 8/255",
+    "fgsm": "FGSM, 8/255",
+    "pgd_2": "PGD, 2/255",
+    "pgd_8": "PGD, 8/255",
+    "pgd_l2": "PGD, L2 0.5",
+    "auto": "AutoAttack, 8/255",
+    "salient": "PGD 2/255 on the salient half",
+    "other": "PGD 2/255 on the other half",
+}
 REGIONAL = PGD(2 / 255, 0.5 / 255)
 
 
@@ -44,6 +50,8 @@ class Robustness(Section):
     question: ClassVar[str] = "How small a change of the pixels breaks it, and where?"
     images: int = 200
     """At most this many: PGD needs a pass forward and back for each of its 10 steps."""
+    auto: bool = False
+    """Also AutoAttack (8/255), where its package is installed; far slower."""
 
     def lacking(self, sample: Sample) -> str:
         """Need pictures: grey or RGB."""
@@ -71,6 +79,8 @@ class Robustness(Section):
         for name, region in (("salient", salient), ("other", ~salient)):
             mask = region.view(-1, 1, *sample.size)
             found |= assess(subject, pixels, labels, {name: REGIONAL}, draw, mask)
+        if self.auto:
+            found["auto"] = predicted(subject, auto_attack(subject, pixels, labels, evidence.seed))
         seen = probe(subject, pixels, labels)
         probabilities = torch.full((len(labels),), seen.probabilities)
         return {
@@ -82,10 +92,12 @@ class Robustness(Section):
         """Compute accuracy under each attack, and the flags."""
         rows, count = evidence.tensor("robustness/rows").long(), len(evidence.labels)
         labels, clean = evidence.labels[rows], evidence.logits[rows].argmax(dim=1)
-        found = {name: evidence.tensor(f"robustness/predicted/{name}") for name in TITLES}
+        found = {
+            name: evidence.tensor(f"robustness/predicted/{name}") for name in evidence.below("robustness/predicted")
+        }
         per_image = {"clean": (CLEAN, scattered((clean == labels).double(), rows, count))}
-        for name, predicted in found.items():
-            right = torch.where(predicted < 0, torch.nan, (predicted == labels).double())
+        for name, named in found.items():
+            right = torch.where(named < 0, torch.nan, (named == labels).double())
             metric = Metric(f"accuracy, {TITLES[name]}", "share still right", "higher")
             per_image[name] = (metric, scattered(right, rows, count))
         seen = _seen(evidence)

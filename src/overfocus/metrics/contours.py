@@ -135,14 +135,13 @@ def _halves(padded: Ints) -> Ints:
 
 
 def _areas(halves: Ints, solid: _Contours, holes: _Contours, parents: Ints) -> Ints:
-    """Return twice the area within each solid contour, and all that lies inside it; -1 for those inside a hole."""
+    """Return twice the area within each solid contour, and all that lies inside it; 0 for those inside a hole."""
     own = [each.trees.total(halves)[each.nodes, each.levels] for each in (solid, holes) if len(each.nodes)]
     roots = parents
     while (higher := roots[roots]).tobytes() != roots.tobytes():
         roots = higher
     areas = np.bincount(roots, weights=np.concatenate([*own, []]), minlength=len(roots)).astype(np.int64)
-    count = len(solid.nodes)
-    return np.where(roots[:count] == np.arange(count), areas[:count], -1)
+    return areas[: len(solid.nodes)]
 
 
 def _largest(solid: _Contours, areas: Ints) -> Ints:

@@ -18,6 +18,8 @@ from torch import Tensor
 
 Better = Literal["higher", "lower", "neither"]
 DRAWS, LEVEL = 1000, 0.95
+NORMAL = 1.959964
+"""Standard deviations on each side that hold 95 % of a normal distribution."""
 MANY = 20_000
 """Images from which on the interval is the normal one, which the bootstrap has then become."""
 FEW = 30
@@ -93,7 +95,7 @@ def mean_interval(values: Tensor, seed: int = 0) -> tuple[float, float]:
     if count < 2:
         return nan, nan
     if count > MANY:
-        half = 1.959964 * float(values.std()) / sqrt(count)
+        half = NORMAL * float(values.std()) / sqrt(count)
         return float(values.mean()) - half, float(values.mean()) + half
     means = _counts(count, seed) @ values.numpy() / count
     return _ends(means)

@@ -22,7 +22,9 @@ from overfocus.diagnosis.comparison import Comparison
 from overfocus.diagnosis.diagnosis import SCORES, Diagnosis, check_free
 from overfocus.diagnosis.examination import LIMIT, diagnose
 from overfocus.diagnosis.outliers import Outliers
+from overfocus.diagnosis.robustness import Robustness
 from overfocus.diagnosis.sample import Sample, from_split
+from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections import SECTIONS
 from overfocus.diagnosis.shortcut import suspects
 from overfocus.diagnosis.subject import Subject
@@ -49,6 +51,7 @@ class Order:
     map: str = "hirescam"
     ood: str = ""
     """A second data set, whose images are none of the classes."""
+    autoattack: bool = False
     device: str = "auto"
 
 
@@ -70,11 +73,12 @@ def diagnose_checkpoints(
         on_bad_image=experiment.data.on_bad_image,
     )  # fmt: skip
     subjects = _named(subject_of(each, dataset, order.asked, device) for each in order.models)
-    others = [Outliers(other=_other(order, sample, device), other_name=order.ood)] if order.ood else []
+    own: list[Section] = [Robustness(auto=order.autoattack)]
+    own += [Outliers(other=_other(order, sample, device), other_name=order.ood)] if order.ood else []
     with _bars(console or Console(stderr=True)) as watch_of:
         diagnoses = tuple(
             diagnose(
-                subject, sample, only=wanted, sections=others, limit=order.limit, seed=order.seed, map=order.map,
+                subject, sample, only=wanted, sections=own, limit=order.limit, seed=order.seed, map=order.map,
                 data_name=f"{dataset.name}, split {name}", watch=watch_of(subject.name),
             )
             for subject in subjects

@@ -1,0 +1,205 @@
+"""The examination as a whole: leaves no trace, is the same in any batch, and takes what people have."""
+
+import pytest
+import torch
+from nets import Spots, marked
+from torch import nn
+
+import overfocus as of
+from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.diagnosis.hiding import KINDS, Hiding
+from overfocus.diagnosis.sample import from_pixels
+from overfocus.diagnosis.section import Section
+from overfocus.diagnosis.sections import SECTIONS
+
+NAMES = [section.name for section in SECTIONS]
+
+
+def net(channels=3, classes=4):
+    """A small network with everything that a look could disturb."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.Conv2d(6, 8, 3, padding=1),
+        nn.Dropout(0.5), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes),
+    )  # fmt: skip
+
+
+def pictures(count=12, channels=3, size=(10, 14), seed=0):
+    source = torch.Generator().manual_seed(seed)
+    return torch.rand(count, channels, *size, generator=source), torch.arange(count) % 4
+
+
+def sampled(batch=5, **options):
+    pixels, labels = pictures(**options)
+    left = torch.zeros(len(labels), *pixels.shape[2:], dtype=torch.bool)
+    left[:, :, :5] = True
+    boxes = [torch.tensor([[0, 0, 5, 8]]) for _ in labels]
+    return from_pixels(pixels, labels, tuple("abcd"), batch=batch, masks={"left": left, "right": ~left}, boxes=boxes)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return of.diagnose(net().train(), sampled(), seed=3)
+
+
+def test_every_section_is_asked_and_speaks(whole):
+    assert [finding.name for finding in whole.findings] == NAMES
+    for finding in whole.findings:
+        assert finding.sentence.endswith((".", "]")), finding.sentence
+        assert "nan" not in finding.sentence.lower()
+        assert finding.scores
+        for name, score in finding.scores.items():
+            assert score.n > 0 or score.note, f"{finding.name} {name}: no number and no reason"
+            assert score.metric.formula
+            if score.answered and score.low == score.low:
+                assert score.low - 1e-9 <= score.high
+
+
+@pytest.mark.parametrize("batch", [1, 12])
+def test_numbers_do_not_depend_on_the_batch(whole, batch):
+    other = of.diagnose(net(), sampled(batch=batch), seed=3)
+    for finding in whole.findings:
+        for name, score in finding.scores.items():
+            again = other[finding.name][name]
+            assert again.n == score.n
+            assert again.value == pytest.approx(score.value, abs=1e-4, nan_ok=True), f"{finding.name} {name}"
+
+
+def test_another_seed_draws_anew(whole):
+    other = of.diagnose(net(), sampled(), seed=4, only=["outliers"])
+    same = [
+        torch.equal(other.evidence.tensor(f"outliers/{kind}"), whole.evidence.tensor(f"outliers/{kind}"))
+        for kind in whole.evidence.below("outliers")
+    ]
+    assert not any(same)
+
+
+def test_the_model_is_left_as_it_was():
+    model = net().train()
+    model[1].eval()
+    model[0].weight.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state, wanted = torch.get_rng_state(), [each.requires_grad for each in model.parameters()]
+    of.diagnose(model, sampled())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in model] == [True, False] + [True] * 7
+    assert [each.requires_grad for each in model.parameters()] == wanted
+    assert all(each.grad is None for each in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_it_is_given_back_after_an_error_too():
+    class Fails(Section):
+        name, title, question = "hiding", "fails", "?"
+
+        def settings(self):
+            return {}
+
+        def collect(self, subject, sample, evidence, tick):
+            raise ZeroDivisionError
+
+        def judge(self, evidence):
+            raise AssertionError
+
+    model = net().train()
+    with pytest.raises(ZeroDivisionError):
+        of.diagnose(model, sampled(), only=["hiding"], sections=[Fails()])
+    assert all(module.training for module in model.modules())
+    assert all(each.requires_grad for each in model.parameters())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_few_grey_and_single_images_give_numbers_or_reasons(channels, count):
+    pixels, labels = pictures(count, channels)
+    found = of.diagnose(net(channels), from_pixels(pixels, labels, tuple("abcd")), limit=0)
+    text = str(found)
+    assert "nan" not in text.replace("none", "").lower().replace("finance", "")
+    assert {finding.name for finding in found.findings} | set(found.skipped) == set(NAMES)
+
+
+def test_a_compiled_model_is_examined_like_the_plain_one(whole):
+    model = torch.compile(net().eval(), backend="eager")
+    model(torch.rand(2, 3, 10, 14))
+    found = of.diagnose(model, sampled(), seed=3, only=["spread", "hiding"])
+    for name, score in found["spread"].items():
+        assert score.value == pytest.approx(whole["spread"][name].value, abs=1e-5)
+
+
+def test_a_loader_is_enough():
+    pixels, labels = pictures()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(pixels, labels), batch_size=4)
+    for limit, count in ((0, 12), (5, 5)):
+        found = of.diagnose(net(), loader, limit=limit, classes=tuple("abcd"), only=["confidence"])
+        assert found["confidence"]["accuracy"].n == count
+
+
+def test_progress_is_told_to_its_end():
+    told = {}
+    of.diagnose(net(), sampled(), watch=lambda title, done, total: told.setdefault(title, []).append((done, total)))
+    for title, steps in told.items():
+        assert steps[-1][0] == steps[-1][1], title
+        assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+
+
+def test_what_does_not_fit_is_told():
+    with pytest.raises(OverfocusError, match="4 classes"):
+        of.diagnose(net(classes=7), sampled())
+    with pytest.raises(UnknownName, match="spread"):
+        of.diagnose(net(), sampled(), only=["spred"])
+    with pytest.raises(UnknownName):
+        of.diagnose(net(), sampled(), at="layer9")
+
+
+class TestHiding:
+    def test_each_kind_hides_as_many_pixels_and_each_pixel_once(self):
+        from overfocus.core.draw import Draw
+        from overfocus.diagnosis.hiding import hidden, orders_of
+
+        maps = torch.rand(3, 6, 9)
+        for _, order in orders_of(maps, Draw.seeded(0), torch.arange(3)):
+            assert (order.sort(dim=1).values == torch.arange(54)).all()
+            gone = hidden(torch.zeros(3, 1, 6, 9), order, 1 / 3, torch.ones(1, 1, 1))
+            assert gone.sum(dim=(1, 2, 3)).tolist() == [18, 18, 18]
+
+    def test_salient_and_least_are_what_they_say(self):
+        from overfocus.core.draw import Draw
+        from overfocus.diagnosis.hiding import orders_of
+
+        maps = torch.rand(2, 5, 7)
+        orders = dict(orders_of(maps, Draw.seeded(0), torch.arange(2)))
+        flat = maps.flatten(1)
+        assert (orders["salient"] == 0).nonzero()[:, 1].tolist() == flat.argmax(dim=1).tolist()
+        assert (orders["least"] == 0).nonzero()[:, 1].tolist() == flat.argmin(dim=1).tolist()
+        middle = (orders["centre"] == 0).view(2, 5, 7)
+        assert middle[:, 2, 3].all()
+        corners = orders["border"].view(2, 5, 7)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+        assert (corners < 24).all()  # the frame is of 20 pixels, of which some tie with the next
+
+    def test_the_control_has_the_same_shape_elsewhere(self):
+        from overfocus.core.draw import Draw
+        from overfocus.diagnosis.hiding import elsewhere
+
+        maps = torch.rand(40, 5, 8)
+        moved = elsewhere(maps, Draw.seeded(1).at(torch.arange(40)))
+        for one, other in zip(maps, moved, strict=True):
+            candidates = [
+                flipped.roll((y, x), (0, 1))
+                for flipped in (one, one.flip(0), one.flip(1), one.flip(0, 1))
+                for y in range(5)
+                for x in range(8)
+            ]
+            assert any(torch.equal(other, each) for each in candidates)
+        assert sum(torch.equal(one, other) for one, other in zip(maps, moved, strict=True)) < 5
+
+    def test_shares_can_be_set_and_nothing_hidden_is_the_plain_answer(self):
+        pixels, labels = marked(12)
+        found = of.diagnose(
+            Spots(), from_pixels(pixels, labels, tuple("abcd")), mean=(0,), std=(1,), only=["hiding"],
+            sections=[Hiding(shares=(0, 0.5))],
+        )  # fmt: skip
+        for kind in KINDS:
+            right = found.evidence.tensor(f"hiding/{kind}/right")
+            assert right.shape == (2, 12)
+            assert right[0].mean() == 1
