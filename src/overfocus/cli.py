@@ -208,6 +208,15 @@ def inspect(  # noqa: PLR0913
     print(out)
 
 
+@app.command()
+def metrics(as_json: Json = False) -> None:
+    """List the metrics of a diagnosis: which way is better, and the formula."""
+    from overfocus.report import catalogue
+
+    rows = [(f"{metric.title} {metric.arrow}".rstrip(), metric.formula) for _, metric in catalogue.metrics()]
+    _list(rows, dict(rows), None, as_json)
+
+
 MODEL_HELP = (
     "A run's folder, a .safetensors or .pt file (with --model), torchvision:NAME, timm:NAME or package.module:factory."
 )

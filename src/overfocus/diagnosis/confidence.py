@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import inf, isfinite
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +20,9 @@ from overfocus.metrics.reliability import diagram
 from overfocus.metrics.score import Metric, Score
 from overfocus.metrics.temperature import scaled, tempered
 
-TEMPERATURE = Metric("temperature", "T > 0 of least NLL on one half; above 1 was over-confident", "neither")
+SLIGHT = 0.005
+"""A gap that nobody acts on."""
+TEMPERATURE = Metric("temperature", "T > 0 of least NLL on one half; above 1 was over-confident", "neither", high=inf)
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,10 @@ def _reliability(name: str, logits: Tensor, labels: Tensor, bins: int) -> Line:
 
 def _sentence(found: Mapping[str, Score]) -> str:
     gap, ece = found["gap"], found["ece"]
-    low, high = gap.low if isfinite(gap.low) else nan, gap.high if isfinite(gap.high) else nan
-    side = "over-confident" if low > 0 else "under-confident" if high < 0 else "neither over- nor under-confident"
+    apart = isfinite(gap.low) and not gap.low <= 0 <= gap.high
+    side = "as sure as it should be" if abs(gap.value) < SLIGHT else "not told apart from what it should be"
+    if apart and abs(gap.value) >= SLIGHT:
+        side = "over-confident" if gap.value > 0 else "under-confident"
     after = found["ece_tempered"]
     helped = f" A temperature of {found['temperature'].value:.2f} takes the ECE of the held-out half from " + (
         f"{found['ece_half'].value:.3f} to {after.value:.3f}."

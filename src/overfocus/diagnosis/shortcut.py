@@ -20,7 +20,13 @@ from overfocus.metrics.score import Metric, Score
 from overfocus.metrics.shortcut import FEWEST, SUSPICION, Place, shortcuts, suspicion
 from overfocus.metrics.spread import effective_area
 
-FLAGGED = Metric("classes flagged", "classes whose maps share a narrow place that others' do not", "lower", "classes")
+FLAGGED = Metric(
+    "classes flagged",
+    "classes whose maps share a narrow place that others' do not",
+    "lower",
+    "classes",
+    high=float("inf"),
+)
 FIRST = 12
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from itertools import groupby
+from math import isinf
+from pkgutil import iter_modules
 
+import overfocus.diagnosis
+import overfocus.metrics
 from overfocus.core.errors import UnknownName
+from overfocus.metrics.score import Metric
 from overfocus.models.zoo import closest, model_names, timm_names
 
 Names = list[tuple[str, str]]
@@ -41,3 +47,28 @@ def _natural(name: str) -> list[int | str]:
 def _first_word(name: str) -> str:
     letters = re.match(r"[a-z]+(?![a-z.:])", name)
     return letters[0] if letters else name
+
+
+def metrics() -> list[tuple[str, Metric]]:
+    """Return every metric of a diagnosis with the module that computes it, each title once."""
+    found: dict[str, tuple[str, Metric]] = {}
+    for package in (overfocus.metrics, overfocus.diagnosis):
+        for each in iter_modules(package.__path__):
+            for value in vars(import_module(f"{package.__name__}.{each.name}")).values():
+                for metric in value.values() if isinstance(value, dict) else (value,):
+                    if isinstance(metric, Metric):
+                        found.setdefault(metric.title, (each.name, metric))
+    return list(found.values())
+
+
+def metrics_page() -> str:
+    """Return the table of docs/metrics.md."""
+    heads = "| metric | better | unit | range | formula | computed in |\n|---|---|---|---|---|---|"
+    return "\n".join([heads, *(_metric_row(place, metric) for place, metric in metrics())]) + "\n"
+
+
+def _metric_row(place: str, metric: Metric) -> str:
+    ends = f"{metric.low:g} to {'no end' if isinf(metric.high) else f'{metric.high:g}'}"
+    cells = (metric.title, metric.better, metric.unit or "-", ends, f"`{metric.formula}`", f"`{place}`")
+    # A bar inside a cell would end it.
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
