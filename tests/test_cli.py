@@ -177,15 +177,20 @@ def test_a_mended_command_may_keep_its_folder(photos, overfocus, tmp_path):
     assert text.splitlines()[-1] == f"run: {tmp_path / 'run'}"
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["methods"], ["models"], ["datasets"], ["inspect"]])
+COMMANDS = ("train", "evaluate", "methods", "models", "datasets", "inspect", "diagnose", "explain", "maps", "metrics")
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)])
 def test_help_reads_well(words, overfocus, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, text, _ = overfocus(*words, "--help")
     assert code == 0
     assert max(len(line) for line in text.splitlines()) <= 80
-    assert "..." not in text.replace("[OPTIONS] COMMAND [ARGS]...", "")
+    for usage in ("[OPTIONS] COMMAND [ARGS]...", "MODEL}...", "IMAGE}...", "MODEL...", "IMAGE...", "NAME,..."):
+        text = text.replace(usage, "")
+    assert "..." not in text
     examples = [line for line in text.splitlines() if line.startswith("  overfocus ")]
-    assert len(examples) == {"": 2, "train": 2, "inspect": 1}.get("".join(words), 0)
+    assert len(examples) == {"": 3, "train": 2, "inspect": 1, "diagnose": 3, "explain": 1}.get("".join(words), 0)
 
 
 def test_help_does_not_wait_for_torch():

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from overfocus.training.experiment import Experiment
 
 app = typer.Typer(
-    help="""Train image classifiers that look at the whole object.
+    help="""Train image classifiers that look at the whole object, and examine any.
 
     Start with the embedded data set `totem`, or with your own images, a folder for each class:
 
     \b
     overfocus train --method "cutmix + sgdrop" --out runs/first
     overfocus train --method "cutmix + sgdrop" --data photos --size 64
+    overfocus diagnose runs/first --out diagnosis
     """,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -210,7 +211,10 @@ def inspect(  # noqa: PLR0913
 
 @app.command()
 def metrics(as_json: Json = False) -> None:
-    """List the metrics of a diagnosis: which way is better, and the formula."""
+    """List the metrics of a diagnosis.
+
+    Each with the way that is better and its formula.
+    """
     from overfocus.report import catalogue
 
     rows = [(f"{metric.title} {metric.arrow}".rstrip(), metric.formula) for _, metric in catalogue.metrics()]
@@ -227,7 +231,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 @app.command()
 def diagnose(  # noqa: PLR0913
-    checkpoints: Annotated[list[str], typer.Argument(metavar="MODEL...", help=MODEL_HELP + " Several are compared.")],
+    checkpoints: Annotated[list[str], typer.Argument(metavar="MODEL", help=MODEL_HELP + " Several are compared.")],
     out: Annotated[Path, typer.Option(help="Folder to write: diagnosis.html, scores.json, evidence.npz, pictures.")],
     data: Annotated[str | None, typer.Option(help=DATA_HELP + " Default: that of the first run.")] = None,
     split: Annotated[str, typer.Option(help="Which images; default the test images, else the validation images.")] = "",
@@ -259,7 +263,9 @@ def diagnose(  # noqa: PLR0913
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Examine classifiers: where they look, how narrowly, and what breaks when that is hidden or attacked.
+    """Examine classifiers, side by side.
+
+    Where they look, how narrowly, and what breaks when that is hidden or attacked.
 
     Sections: spread, focus, localization, hiding, deletion, robustness, corruptions, in_between, confidence, outliers,
     shortcut. Every number comes with a 95 % interval over images and n.
@@ -267,7 +273,7 @@ def diagnose(  # noqa: PLR0913
     \b
     overfocus diagnose runs/first --out diagnosis
     overfocus diagnose runs/plain runs/sgdrop --out side-by-side
-    overfocus diagnose model.safetensors --model resnet18 --data photos --size 224 --boxes boxes.csv --out diagnosis
+    overfocus diagnose net.pt --model resnet18 --data photos --out diagnosis
     """
     from rich.console import Console
 
@@ -294,7 +300,7 @@ def diagnose(  # noqa: PLR0913
 @app.command()
 def explain(  # noqa: PLR0913
     checkpoint: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures.")],
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
     methods: Annotated[
         str, typer.Option(metavar="NAME,...", help="e.g. cam,gradcam,integrated_gradients; `overfocus maps` lists all.")
@@ -312,7 +318,7 @@ def explain(  # noqa: PLR0913
     """Draw where a classifier looks in your own pictures.
 
     \b
-    overfocus explain runs/first cat.jpg dog.jpg --methods gradcam,occlusion --out explained
+    overfocus explain runs/first cat.jpg --methods cam,occlusion --out maps
     """
     from overfocus.report.diagnose import explain_checkpoint
 
@@ -335,7 +341,10 @@ def maps(
     name: Annotated[str | None, typer.Argument(help="Show the whole card of this method.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the methods of attribution, which draw where a classifier looks, or show the card of one."""
+    """List the methods of attribution.
+
+    They map where a classifier looks; with a name, its whole card is shown.
+    """
     from overfocus.attribution.catalogue import card, methods
 
     cards = {each: card(each) for each in ([name] if name else methods())}

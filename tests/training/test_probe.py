@@ -8,17 +8,15 @@ from overfocus import Experiment, load, train
 from overfocus.data import Stream
 from overfocus.training.probe import Probe, images_for
 
-FEW = {"data__name": "totem", "data__fraction": 0.05, "recipe__batch": 32}
 
-
-def run(out, **changes):
-    return list(train(Experiment.read(settings("totem", **{**FEW, **changes}), "test"), out))
+def run(data, out, **changes):
+    return list(train(Experiment.read(settings(data, **changes), "test"), out))
 
 
 @pytest.mark.parametrize("kind", [{}, {"model__name": "small:own_dropout", "model__settings": {}, "method": "cutmix"}])
-def test_it_changes_nothing(kind, tmp_path):
-    without = run(tmp_path / "without", **kind)
-    with_it = run(tmp_path / "with", recipe__probe=1, **kind)
+def test_it_changes_nothing(kind, folder, tmp_path):
+    without = run(folder, tmp_path / "without", **kind)
+    with_it = run(folder, tmp_path / "with", recipe__probe=1, **kind)
     assert [epoch.train for epoch in with_it] == [epoch.train for epoch in without]
     assert [epoch.scores for epoch in with_it] == [epoch.scores for epoch in without]
     for name in ("weights.safetensors", "best.safetensors"):
@@ -27,13 +25,14 @@ def test_it_changes_nothing(kind, tmp_path):
     assert not any(epoch.probe for epoch in without)
 
 
-def test_it_is_asked_every_so_many_epochs_and_after_the_last(tmp_path):
-    epochs = run(tmp_path / "run", recipe__probe=2)
+def test_it_is_asked_every_so_many_epochs_and_after_the_last(folder, tmp_path):
+    epochs = run(folder, tmp_path / "run", recipe__probe=2)
     assert [bool(epoch.probe) for epoch in epochs] == [False, True, True]
 
 
 def test_parts_and_the_rest_add_up_and_are_in_the_table(tmp_path):
-    last = run(tmp_path / "run", recipe__probe=3)[-1].probe
+    few = {"data__fraction": 0.02, "recipe__batch": 32, "recipe__epochs": 1, "recipe__probe": 1}
+    last = run("totem", tmp_path / "run", **few)[-1].probe
     assert set(last) == {"effective_area", "gini", "on_disc", "on_stripes", "on_digit", "on_rest"}
     assert sum(last[f"on_{part}"] for part in ("disc", "stripes", "digit", "rest")) == pytest.approx(1, abs=1e-5)
     assert 0 < last["effective_area"] <= 1
