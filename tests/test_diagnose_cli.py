@@ -85,6 +85,48 @@ def test_two_runs_side_by_side(overfocus, runs, tmp_path):
     ]  # fmt: skip
 
 
+def photos(folder):
+    """Write a folder of squares with boxes, three of which cannot be used as they are."""
+    random, rows = np.random.default_rng(0), ["file,x0,y0,x1,y1"]
+    for part, count in (("train", 9), ("test", 8)):
+        for name in ("a", "<script>b"):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{number}.png")
+                box = {0: "5,5,5,9", 1: "20,10,90,40", 2: "3,3,1,8"}.get(number, "4,4,20,16")
+                rows += [f"test/{name}/{number}.png,{box}"] * (part == "test")
+    (folder.parent / "boxes.csv").write_text("\n".join([*rows, "test/a/99.png,0,0,4,4"]))
+
+
+def test_a_strangers_file_on_a_folder_with_boxes_that_are_not_all_good(overfocus, tmp_path):
+    import torch
+
+    from overfocus import create_model
+
+    photos(tmp_path / "photos")
+    torch.manual_seed(0)
+    torch.save(create_model("overfocus_cnn", 2, widths=[4, 8]).state_dict(), tmp_path / "net.pt")
+    asked = ("--data", tmp_path / "photos", "--boxes", tmp_path / "boxes.csv", "--only", "focus,localization")
+    own = ("--model", "overfocus_cnn", "--setting", "widths=[4,8]", "--out", tmp_path / "d")
+    code, out, err = overfocus("diagnose", tmp_path / "net.pt", *asked, *own)
+    assert code == 0, err
+    assert "4 boxes without area are left out" in out
+    assert "2 boxes reach beyond their image" in out
+    assert "1 annotations name no file" in out
+    found = json.loads((tmp_path / "d" / "scores.json").read_text())["sections"]
+    assert found["focus"]["scores"]["energy_inside"]["n"] == 12
+    assert found["localization"]["scores"]["max_box_acc"]["n"] == 12
+    assert "4 images without a box left out" in found["localization"]["scores"]["max_box_acc"]["note"]
+    page = (tmp_path / "d" / "diagnosis.html").read_text()
+    assert "<script>b" not in page
+    code, _, err = overfocus(
+        "diagnose", tmp_path / "net.pt", *asked, "--model", "overfocus_cnn", "--out", tmp_path / "e"
+    )
+    assert (code, (tmp_path / "e").exists()) == (2, False)
+    assert "net.pt" in err
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (("--only", "spraed"), "did you mean 'spread'"),
     (("--at", "features.9"), "no layer"),

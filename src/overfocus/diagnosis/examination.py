@@ -65,7 +65,7 @@ def diagnose(  # noqa: PLR0913
     asked = [section for section in chosen if section.name not in lacking]
     with subject.examined():
         evidence = _collected(subject, sample, Looking(map), asked, seed, watch)
-    about = {"data": data_name, "sample": sample.note, "skipped": lacking}
+    about = {"data": data_name, "sample": sample.note, "source": sample.source, "skipped": lacking}
     return Diagnosis(evidence.with_arrays({}, **about))
 
 

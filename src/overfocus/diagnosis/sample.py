@@ -43,6 +43,8 @@ class Sample:
     """Part -> bool [H, W] of each image."""
     note: str = ""
     """Which images these are, and what was left out."""
+    source: str = ""
+    """What a reader of its figures must know of the data: licence, boxes that were clipped or left out."""
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -72,6 +72,7 @@ def diagnose_checkpoints(
         split, limit=order.limit, seed=order.seed, size=experiment.data.size, device=device,
         on_bad_image=experiment.data.on_bad_image,
     )  # fmt: skip
+    sample = replace(sample, source=dataset.note)
     subjects = _named(subject_of(each, dataset, order.asked, device) for each in order.models)
     own: list[Section] = [Robustness(auto=order.autoattack)]
     own += [Outliers(other=_other(order, sample, device), other_name=order.ood)] if order.ood else []

@@ -21,6 +21,8 @@ def diagnosis_table(comparison: Comparison, console: Console | None = None) -> N
     console = console or _console()
     first = comparison.diagnoses[0].evidence.about
     _say(console, f"{' and '.join(comparison.names)} on {first.get('data', 'data')}, {first.get('sample', '')}", "bold")
+    if source := first.get("source"):
+        _say(console, source, "dim")
     for section in comparison.sections:
         findings = comparison.findings(section)
         _say(console, f"\n{findings[0].title}", "bold")

@@ -17,7 +17,7 @@ from overfocus.report.charts import overlaid, span, svg
 from overfocus.report.diagnosis_terminal import apart
 from overfocus.report.headline import headline
 
-NONE = "no answer"
+NONE, MINUS = "no answer", "\u2212"
 BETTER = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
 
 
@@ -66,6 +66,8 @@ class Track:
     title: str
     better: str
     ends: tuple[str, str]
+    zero: float | None
+    """Where 0 lies, if between the ends."""
     marks: list[Mark]
 
 
@@ -118,7 +120,7 @@ def number(value: float, sign: str = "") -> str:
     if not isfinite(value):
         return NONE
     plain = f"{value:{sign}.3f}" if value == 0 or 0.001 <= abs(value) < 10_000 else f"{value:{sign}.3g}"
-    return plain.replace("-", "\u2212")
+    return plain.replace("-", MINUS)
 
 
 def cell(score: Score, sign: str = "") -> Cell:
@@ -150,7 +152,8 @@ def track(row: Row, names: Sequence[str]) -> Track:
     low, high = _range(row)
     marks = [_mark(name, score, low, high) for name, score in zip(names, row.scores, strict=True)]
     title = f"{row.metric.title} {row.metric.arrow}".rstrip()
-    return Track(title, BETTER[row.metric.better], (f"{low:g}", f"{high:g}"), marks)
+    ends = f"{low:.3g}".replace("-", MINUS), f"{high:.3g}"
+    return Track(title, BETTER[row.metric.better], ends, _place(0.0, low, high) if low < 0 < high else None, marks)
 
 
 def _range(row: Row) -> tuple[float, float]:
@@ -162,10 +165,12 @@ def _range(row: Row) -> tuple[float, float]:
 
 
 def _mark(name: str, score: Score, low: float, high: float) -> Mark:
-    at, start, end = (round(100 * (v - low) / (high - low), 2) if isfinite(v) else None
-                      for v in (score.value, score.low, score.high))  # fmt: skip
-    told = cell(score)
-    return Mark(name, f"{told.value} {told.interval}".rstrip(), at, start, end)
+    at, start, end = (_place(value, low, high) for value in (score.value, score.low, score.high))
+    return Mark(name, str(score).replace("-", MINUS) if score.answered else NONE, at, start, end)
+
+
+def _place(value: float, low: float, high: float) -> float | None:
+    return round(100 * (value - low) / (high - low), 2) if isfinite(value) else None
 
 
 def _charts(names: Sequence[str], findings: Sequence[Finding]) -> list[Drawn]:
@@ -213,6 +218,7 @@ def _facts(diagnosis: Diagnosis) -> dict[str, str]:
         "weights": str(about.get("note") or "not said"),
         "accuracy on these images": number(right),
         "images": f"{about.get('data', 'not said')}: {about.get('sample') or len(evidence.labels)}, {size} pixels",
+        **({"about the data": str(about["source"])} if about.get("source") else {}),
         "classes": f"{len(evidence.classes)}",
         "layer": f"{about.get('layer', 'not said')}, {maps} positions",
         "map": str(about.get("map", "not said")),
