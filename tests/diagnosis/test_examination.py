@@ -135,6 +135,41 @@ def test_a_loader_is_enough():
         assert found["confidence"]["accuracy"].n == count
 
 
+class SometimesNaN(nn.Module):
+    """Answers NaN to bright images."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = net()
+
+    def forward(self, x):
+        return torch.where(x.mean(dim=(1, 2, 3))[:, None] > 0.5, torch.nan, self.net(x))
+
+
+def test_an_answer_that_is_no_number_is_never_right():
+    sample = sampled()
+    pixels = torch.cat([portion.pixels for portion in sample.batches(None)])
+    bright = pixels.mean(dim=(1, 2, 3)) > 0.5
+    assert 0 < bright.sum() < 12
+    found = of.diagnose(SometimesNaN(), sample)
+    assert f"{int(bright.sum())} of them have logits that are not numbers" in found.evidence.about["sample"]
+    for kind in KINDS:
+        right = found.evidence.tensor(f"hiding/{kind}/right")
+        assert not right[0, bright].nan_to_num(0).any()
+    clean = next(each for each in found.findings if each.name == "robustness").per_image["clean"][1]
+    assert not clean[bright].any()
+    assert found["confidence"]["accuracy"].n == 12 - int(bright.sum())
+
+
+def test_a_class_without_images_has_no_answer_and_the_others_do():
+    pixels, labels = pictures()
+    found = of.diagnose(net(), from_pixels(pixels, labels % 2, tuple("abcd")), only=["spread"])
+    by_class = found.as_dict(per_class=True)["sections"]["spread"]["per_class"]
+    assert by_class["d"]["entropy_true"]["value"] is None
+    assert by_class["d"]["entropy_true"]["n"] == 0
+    assert by_class["a"]["entropy_true"]["n"] > 0
+
+
 def test_progress_is_told_to_its_end():
     told = {}
     of.diagnose(net(), sampled(), watch=lambda title, done, total: told.setdefault(title, []).append((done, total)))

@@ -148,7 +148,11 @@ def assess(
 def predicted(model: Model, pixels: Tensor) -> Tensor:
     """Return the predicted classes [B] int64 of images [B, C, H, W]; -1 where the logits hold NaN."""
     with torch.no_grad(), steady(model):
-        logits = model(pixels)
+        return named(model(pixels))
+
+
+def named(logits: Tensor) -> Tensor:
+    """Return the class [B] int64 that `logits` [B, K] name; -1, which is no class, where they hold NaN."""
     return torch.where(logits.isnan().any(dim=1), -1, logits.argmax(dim=1))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from overfocus.core.draw import Draw
+from overfocus.diagnosis.attack import named
 from overfocus.diagnosis.corruption import CORRUPTIONS, LEAST, SEVERITIES, corrupted
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.hiding import scattered
@@ -51,7 +52,7 @@ class CommonCorruptions(Section):
                 for severity in SEVERITIES:
                     with torch.no_grad():
                         logits = subject(corrupted(name, pixels, severity, draw))
-                    predicted[kind, severity - 1, place[portion.rows]] = logits.argmax(dim=1).cpu()
+                    predicted[kind, severity - 1, place[portion.rows]] = named(logits).cpu()
                 done += len(portion.labels)
                 tick(done, len(rows) * len(CORRUPTIONS))
         return {"corruptions/rows": rows.numpy(), "corruptions/predicted": predicted.numpy()}
@@ -59,7 +60,7 @@ class CommonCorruptions(Section):
     def judge(self, evidence: Evidence) -> Finding:
         """Compute the plain mean error, that of each corruption, and mCE where it means something."""
         rows, count = evidence.tensor("corruptions/rows").long(), len(evidence.labels)
-        labels, clean = evidence.labels[rows], evidence.logits[rows].argmax(dim=1)
+        labels, clean = evidence.labels[rows], named(evidence.logits[rows])
         wrong = (evidence.tensor("corruptions/predicted") != labels).double()
         per_image = {
             "clean_error": (CLEAN_ERROR, scattered((clean != labels).double(), rows, count)),

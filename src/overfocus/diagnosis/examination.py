@@ -65,7 +65,9 @@ def diagnose(  # noqa: PLR0913
     asked = [section for section in chosen if section.name not in lacking]
     with subject.examined():
         evidence = _collected(subject, sample, Looking(map), asked, seed, watch)
-    about = {"data": data_name, "sample": sample.note, "source": sample.source, "skipped": lacking}
+    lost = int((~evidence.logits.isfinite().all(dim=1)).sum())
+    said = f"; {lost} of them have logits that are not numbers and count as wrong" if lost else ""
+    about = {"data": data_name, "sample": sample.note + said, "source": sample.source, "skipped": lacking}
     return Diagnosis(evidence.with_arrays({}, **about))
 
 

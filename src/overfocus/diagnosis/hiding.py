@@ -16,6 +16,7 @@ from torch import Tensor
 
 from overfocus.attribution.catalogue import upsampled
 from overfocus.core.draw import Draw
+from overfocus.diagnosis.attack import named
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Portion, Sample
 from overfocus.diagnosis.section import Chart, Finding, Line, Section, Tick
@@ -55,7 +56,7 @@ class Hiding(Section):
         for portion in sample.batches(None):
             maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(subject.device)
             orders = orders_of(maps, Draw.seeded(evidence.seed, device=subject.device).named("hiding"), portion.rows)
-            whole = (evidence.logits[portion.rows].argmax(dim=1) == sample.labels[portion.rows]).to(subject.device)
+            whole = (named(evidence.logits[portion.rows]) == sample.labels[portion.rows]).to(subject.device)
             for kind, order in orders:
                 right[kind][:, portion.rows] = self._hide(subject, portion, order, whole).cpu()
                 done += len(portion.labels)
@@ -72,7 +73,7 @@ class Hiding(Section):
         fill = torch.tensor(subject.mean, device=pixels.device).view(-1, 1, 1)
         with torch.no_grad():
             rows = [
-                (subject(hidden(pixels, order, share, fill)).argmax(dim=1) == labels) if share else whole
+                (named(subject(hidden(pixels, order, share, fill))) == labels) if share else whole
                 for share in self.shares
             ]
         return torch.stack(rows).float()

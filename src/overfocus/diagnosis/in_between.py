@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from overfocus.core.draw import Draw
+from overfocus.diagnosis.attack import named
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.hiding import curve, scattered
 from overfocus.diagnosis.mix import KINDS, LAMBDAS, mixed, partners
@@ -51,7 +52,7 @@ class InBetween(Section):
                 for step, share in enumerate(LAMBDAS):
                     with torch.no_grad():
                         logits = subject(mixed(kind, pixels[some], pixels[place[some]], share))
-                    predicted[kind][step, some] = logits.argmax(dim=1).cpu()
+                    predicted[kind][step, some] = named(logits).cpu()
             tick(done + 1, len(batches))
         arrays = {f"in_between/{kind}": values.numpy() for kind, values in predicted.items()}
         return {"in_between/rows": rows.numpy(), "in_between/partners": partner.numpy(), **arrays}
@@ -60,7 +61,7 @@ class InBetween(Section):
         """Compute the share of either class at every lambda, and its mean over those between 0 and 1."""
         rows, count = evidence.tensor("in_between/rows").long(), len(evidence.labels)
         first, second = evidence.labels[rows], evidence.labels[evidence.tensor("in_between/partners").long()]
-        named = {
+        hits = {
             kind: torch.stack([either(row, first, second) for row in evidence.tensor(f"in_between/{kind}")])
             for kind in KINDS
         }
@@ -69,10 +70,10 @@ class InBetween(Section):
                 Metric(f"either class, {TITLES[kind]}", "mean over lambda 0.1 to 0.9 of argmax in {a, b}", "higher"),
                 scattered(values[1:-1].mean(dim=0), rows, count),
             )
-            for kind, values in named.items()
+            for kind, values in hits.items()
         }
         shares = torch.tensor(LAMBDAS)
-        lines = tuple(curve(TITLES[kind], shares, values, False, evidence.seed) for kind, values in named.items())
+        lines = tuple(curve(TITLES[kind], shares, values, False, evidence.seed) for kind, values in hits.items())
         chart = Chart("Named as either class", "share of the first image", "share of mixes", lines)
         notes = ("A model that was trained on such mixes has seen their like: Mixup's blends, CutMix's boxes.",)
         return self.found(_sentence, per_image, evidence.seed, charts=(chart,), notes=notes)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from overfocus.diagnosis.attack import named
 from overfocus.diagnosis.evidence import Evidence, unpacked
 from overfocus.diagnosis.focus import CHUNK, boxes_of
 from overfocus.diagnosis.sample import Sample
@@ -45,7 +46,7 @@ class Localization(Section):
     def judge(self, evidence: Evidence) -> Finding:
         """Judge the maps of the true class; each half of the images at the threshold that is best on the other."""
         boxes, pixels = BoxAccuracy(), PxAP()
-        parts, right = evidence.below("masks"), evidence.logits.argmax(dim=1) == evidence.labels
+        parts, right = evidence.below("masks"), named(evidence.logits) == evidence.labels
         size = tuple(evidence.about["size"])
         for rows in torch.arange(len(evidence.labels)).split(CHUNK):
             # The reference enlarges with cubic splines.

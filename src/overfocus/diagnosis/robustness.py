@@ -17,7 +17,7 @@ from torch import Tensor
 
 from overfocus.attribution.catalogue import upsampled
 from overfocus.core.draw import Draw
-from overfocus.diagnosis.attack import ATTACKS, PGD, assess, predicted
+from overfocus.diagnosis.attack import ATTACKS, PGD, assess, named, predicted
 from overfocus.diagnosis.distrust import Probe, auto_attack, flags, probe
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.hiding import ranks, scattered
@@ -91,13 +91,13 @@ class Robustness(Section):
     def judge(self, evidence: Evidence) -> Finding:
         """Compute accuracy under each attack, and the flags."""
         rows, count = evidence.tensor("robustness/rows").long(), len(evidence.labels)
-        labels, clean = evidence.labels[rows], evidence.logits[rows].argmax(dim=1)
+        labels, clean = evidence.labels[rows], named(evidence.logits[rows])
         found = {
             name: evidence.tensor(f"robustness/predicted/{name}") for name in evidence.below("robustness/predicted")
         }
         per_image = {"clean": (CLEAN, scattered((clean == labels).double(), rows, count))}
-        for name, named in found.items():
-            right = torch.where(named < 0, torch.nan, (named == labels).double())
+        for name, classes in found.items():
+            right = torch.where(classes < 0, torch.nan, (classes == labels).double())
             metric = Metric(f"accuracy, {TITLES[name]}", "share still right", "higher")
             per_image[name] = (metric, scattered(right, rows, count))
         seen = _seen(evidence)
