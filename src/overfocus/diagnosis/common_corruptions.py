@@ -31,7 +31,7 @@ class CommonCorruptions(Section):
     name: ClassVar[str] = "corruptions"
     title: ClassVar[str] = "Common corruptions"
     question: ClassVar[str] = "What do noise, blur, weather and compression cost?"
-    images: int = 200
+    images: int = 250
     """At most this many: each is changed in 75 ways."""
 
     def lacking(self, sample: Sample) -> str:

@@ -39,7 +39,7 @@ class Deletion(Section):
     title: ClassVar[str] = "Deletion and insertion"
     question: ClassVar[str] = "How fast does its answer fall, and come back, in the order of its own map?"
     steps: int = 28
-    images: int = 128
+    images: int = 250
     """At most this many: each needs 4 x (steps + 1) passes."""
 
     def collect(self, subject: Subject, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:

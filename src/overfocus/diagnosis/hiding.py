@@ -37,7 +37,7 @@ KINDS = {
 the edges), so that it hides as much in pieces of the same form. `centre` and `border` are the centre and boundary
 occlusion of the CutMix paper (1905.04899, figure 4).
 """
-SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class InBetween(Section):
     name: ClassVar[str] = "in_between"
     title: ClassVar[str] = "Between two classes"
     question: ClassVar[str] = "Does it name one of the two classes when two images are mixed?"
-    images: int = 250
+    images: int = 500
     """At most this many first images: each is mixed in 22 ways."""
 
     def lacking(self, sample: Sample) -> str:

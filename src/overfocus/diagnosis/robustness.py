@@ -48,7 +48,7 @@ class Robustness(Section):
     name: ClassVar[str] = "robustness"
     title: ClassVar[str] = "Attacks"
     question: ClassVar[str] = "How small a change of the pixels breaks it, and where?"
-    images: int = 200
+    images: int = 250
     """At most this many: PGD needs a pass forward and back for each of its 10 steps."""
     auto: bool = False
     """Also AutoAttack (8/255), where its package is installed; far slower."""

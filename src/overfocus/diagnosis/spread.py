@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Tick
+from overfocus.diagnosis.section import Finding, Section, Table, Tick
 from overfocus.diagnosis.subject import Subject
 from overfocus.diagnosis.wording import percent, told
-from overfocus.metrics.coverage import coverage_scores
+from overfocus.metrics.coverage import coverage, coverage_scores
 from overfocus.metrics.score import Score
 from overfocus.metrics.spread import ALL
+
+LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,25 @@ class Spread(Section):
             f"channels_{name}": score
             for name, score in coverage_scores(used, evidence.labels, len(evidence.classes), seed=evidence.seed).items()
         }
-        return self.found(_sentence, per_image, evidence.seed, channels, notes=notes)
+        tables = (_channels(used, evidence.labels, evidence.classes),)
+        return self.found(_sentence, per_image, evidence.seed, channels, tables=tables, notes=notes)
+
+
+def _channels(used: Tensor, labels: Tensor, classes: list[str]) -> Table:
+    """Return the classes that use the fewest channels, the fewest first; classes without an answer last."""
+    found = coverage(used, labels, len(classes))
+    order = found.participation.nan_to_num(2.0).argsort(stable=True)[:LISTED].tolist()
+    rows = tuple(
+        (
+            classes[k],
+            percent(float(found.participation[k])),
+            percent(float(found.share_90[k])),
+            str(int(found.count[k])),
+        )
+        for k in order
+    )
+    heads = ("class", "channels used", "channels of 90 % of the use", "n")
+    return Table("Classes that use the fewest channels", heads, rows)
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:
