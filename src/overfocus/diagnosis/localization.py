@@ -76,9 +76,12 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     centre, whole = scores["centre_box"], scores["whole_picture"]
     best = max(centre.value, whole.value)
     verdict = "better than" if half.low > best else "no better than" if half.high < best else "not to be told from"
+    on_small = (
+        f" On pictures with a small object it is {told(small, 2)}, the centred box "
+        f"{scores['centre_box_small'].value:.2f} (n = {small.n:,})."
+    )
     return (
         f"MaxBoxAccV2 is {told(v2)}. At IoU 0.5 a box around the map is right for {told(half, 2)} of the pictures, a "
         f"centred box for {centre.value:.2f} and the whole picture for {whole.value:.2f}: {verdict} what needs no "
-        f"model (n = {half.n:,}). On pictures with a small object it is {told(small, 2)}, the centred box "
-        f"{scores['centre_box_small'].value:.2f} (n = {small.n:,})."
+        f"model (n = {half.n:,}).{on_small if small.answered else ' No picture has a small object.'}"
     )

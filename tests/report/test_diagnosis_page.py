@@ -1,0 +1,164 @@
+"""The page of a diagnosis: whole in one file, safe with any name, readable without a mouse."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from torch import nn
+
+import overfocus as of
+from overfocus.diagnosis.comparison import Comparison
+from overfocus.diagnosis.sample import from_pixels
+from overfocus.report.diagnosis_page import write_page
+
+CHROMIUM = shutil.which("chromium")
+EVIL = "<script>alert('x')</script>&\"'"
+VOID = {"meta", "img", "br", "hr", "link", "input", "col", "path", "use", "source", "wbr"}
+
+
+def net(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)
+    )
+
+
+def sampled():
+    source = torch.Generator().manual_seed(0)
+    pixels, labels = torch.rand(24, 3, 12, 16, generator=source), torch.arange(24) % 3
+    masks = {"left": torch.zeros(24, 12, 16, dtype=torch.bool), "right": torch.zeros(24, 12, 16, dtype=torch.bool)}
+    masks["left"][:, :, :7] = True
+    masks["right"][:, :, 9:] = True
+    boxes = [torch.tensor([[1, 1, 9, 9]]) for _ in labels]
+    return from_pixels(pixels, labels, ("cat", EVIL, "dog"), masks=masks, boxes=boxes)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A page of one model and a page of two, with every section."""
+    sample, folder = sampled(), tmp_path_factory.mktemp("pages")
+    diagnoses = tuple(of.diagnose(net(seed), sample, name=name) for seed, name in enumerate(("one", EVIL)))
+    return {
+        1: (write_page(folder / "one", Comparison(diagnoses[:1]), sample), diagnoses[:1], sample),
+        2: (write_page(folder / "two", Comparison(diagnoses), sample), diagnoses, sample),
+    }
+
+
+class Reader(HTMLParser):
+    """Collects what is looked for, and whether all that opens closes."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.text, self.addresses, self.wrong = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "data", "action", "xlink:href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag in VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(page):
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    return reader
+
+
+@pytest.mark.parametrize("count", [1, 2])
+class TestPage:
+    def test_all_that_opens_closes(self, pages, count):
+        reader = read(pages[count][0])
+        assert not reader.wrong
+        assert not reader.open
+
+    def test_it_asks_for_nothing_outside(self, pages, count):
+        page = pages[count][0]
+        for address in read(page).addresses:
+            assert address.startswith(("#", "data:")), address[:80]
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"url\((?!#|['\"]?data:)", text)
+        assert "@import" not in text
+
+    def test_names_are_text_and_never_code(self, pages, count):
+        reader = read(pages[count][0])
+        assert not [attrs for tag, attrs in reader.tags if tag == "script" and not attrs.get("data-own")]
+        assert not [attrs for _, attrs in reader.tags if any(name.startswith("on") for name in attrs)]
+        if count == 2:
+            assert EVIL in "".join(reader.text)
+
+    def test_pictures_have_words_and_tables_have_heads(self, pages, count):
+        reader = read(pages[count][0])
+        pictures = [attrs for tag, attrs in reader.tags if tag == "img"]
+        assert pictures
+        assert all("alt" in attrs for attrs in pictures)
+        tables, captions = (sum(tag == name for tag, _ in reader.tags) for name in ("table", "caption"))
+        assert tables == captions > 5
+        assert all("scope" in attrs for tag, attrs in reader.tags if tag == "th")
+        assert [attrs["lang"] for tag, attrs in reader.tags if tag == "html"] == ["en"]
+
+    def test_every_sentence_and_every_number_is_there(self, pages, count):
+        page, diagnoses, _ = pages[count]
+        text = " ".join("".join(read(page).text).split())
+        for diagnosis in diagnoses:
+            for finding in diagnosis.findings:
+                assert " ".join(finding.sentence.split()) in text, finding.name
+                for score in finding.scores.values():
+                    assert score.metric.title in text
+        assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+        assert "no answer" in text
+
+    def test_the_same_evidence_gives_the_same_bytes(self, pages, count, tmp_path):
+        page, diagnoses, sample = pages[count]
+        again = write_page(tmp_path / "again", Comparison(diagnoses), sample)
+        assert again.read_bytes() == page.read_bytes()
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(not CHROMIUM, reason="needs a browser")
+    @pytest.mark.parametrize("width", [400, 1400])
+    def test_a_browser_shows_it_without_a_bar_below_and_without_complaint(self, pages, count, width, tmp_path):
+        page = pages[count][0]
+        probe = tmp_path / "probe.html"
+        script = (
+            "<script data-own>addEventListener('load', () => { const d = document.documentElement;"
+            "document.title = 'wide ' + (d.scrollWidth - d.clientWidth); });</script></body>"
+        )
+        probe.write_text(page.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
+        done = subprocess.run(
+            [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+             "--no-first-run", "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}",
+             f"--window-size={width},900", "--dump-dom", f"file://{probe}"],
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        assert int(re.search(r"<title>wide (-?\d+)</title>", done.stdout)[1]) <= 0
+        assert "CONSOLE" not in done.stderr
+
+
+def test_a_sample_of_other_images_is_refused(pages, tmp_path):
+    from overfocus.core.errors import OverfocusError
+
+    _, diagnoses, _ = pages[1]
+    other = from_pixels(torch.rand(5, 3, 12, 16), torch.arange(5) % 3, ("cat", EVIL, "dog"))
+    with pytest.raises(OverfocusError):
+        write_page(tmp_path, Comparison(diagnoses), other)
+
+
+def test_a_diagnosis_from_its_folder_gives_a_page_without_images(pages, tmp_path):
+    _, diagnoses, _ = pages[1]
+    diagnoses[0].save(tmp_path / "d")
+    page = write_page(tmp_path / "page", Comparison((of.Diagnosis.load(tmp_path / "d"),)))
+    assert "Spread" in page.read_text(encoding="utf-8")
