@@ -170,6 +170,17 @@ def test_a_class_without_images_has_no_answer_and_the_others_do():
     assert by_class["a"]["entropy_true"]["n"] > 0
 
 
+def test_images_that_were_not_asked_about_are_not_said_to_be_left_out():
+    from overfocus.diagnosis.robustness import Robustness
+
+    found = of.diagnose(net(), sampled(), only=["robustness"], sections=[Robustness(images=8)])
+    for score in found["robustness"].values():
+        assert (score.n, score.note) == (8, "")
+    by_class = found.as_dict(per_class=True)["sections"]["robustness"]["per_class"]
+    assert [scores["clean"]["n"] for scores in by_class.values()] == [2, 2, 2, 2]
+    assert not any(scores["clean"]["note"] for scores in by_class.values())
+
+
 def test_progress_is_told_to_its_end():
     told = {}
     of.diagnose(net(), sampled(), watch=lambda title, done, total: told.setdefault(title, []).append((done, total)))

@@ -84,7 +84,7 @@ class CommonCorruptions(Section):
             if not imagenet
             else "Both the plain mean and mCE are given; papers on ImageNet print mCE times 100.",
         )
-        return self.found(_sentence, per_image, evidence.seed, extra, tables=(table,), notes=notes)
+        return self.found(_sentence, per_image, evidence.seed, extra, tables=(table,), notes=notes, asked=rows)
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:

@@ -103,7 +103,7 @@ class Deletion(Section):
             "These judge the map as much as the model: a map that points at the evidence has a low deletion and a high "
             "insertion. A blurred image is unlike any that the model was trained on.",
         )
-        return self.found(_sentence, per_image, evidence.seed, charts=charts, notes=notes)
+        return self.found(_sentence, per_image, evidence.seed, charts=charts, notes=notes, asked=rows)
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:

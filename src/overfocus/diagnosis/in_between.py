@@ -76,7 +76,7 @@ class InBetween(Section):
         lines = tuple(curve(TITLES[kind], shares, values, False, evidence.seed) for kind, values in hits.items())
         chart = Chart("Named as either class", "share of the first image", "share of mixes", lines)
         notes = ("A model that was trained on such mixes has seen their like: Mixup's blends, CutMix's boxes.",)
-        return self.found(_sentence, per_image, evidence.seed, charts=(chart,), notes=notes)
+        return self.found(_sentence, per_image, evidence.seed, charts=(chart,), notes=notes, asked=rows)
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from overfocus.diagnosis.attack import named
 from overfocus.diagnosis.evidence import Evidence, unpacked
 from overfocus.diagnosis.focus import CHUNK, boxes_of
+from overfocus.diagnosis.hiding import scattered
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section, Tick
 from overfocus.diagnosis.subject import Subject
 from overfocus.diagnosis.wording import told
-from overfocus.metrics.localization import BoxAccuracy
+from overfocus.metrics.hits import with_area
+from overfocus.metrics.localization import METRICS, BoxAccuracy
 from overfocus.metrics.pixels import PxAP
-from overfocus.metrics.score import Score
+from overfocus.metrics.score import Metric, Score
 
 FEWEST = 2
 """Images with a box that it takes to choose a threshold on one half for the other."""
@@ -59,13 +62,26 @@ class Localization(Section):
                 pixels.update(maps, torch.stack(shown).any(dim=0))
         judged = "boxes" in evidence and sum(len(part.small) for part in boxes.parts) >= FEWEST
         scores = {**boxes.crossed(seed=evidence.seed), **boxes.oracle(seed=evidence.seed)} if judged else {}
+        said = scores["max_box_acc"].note if judged else ""
+        scores = {name: replace(score, note="") if score.answered else score for name, score in scores.items()}
+        per_image = _per_image(evidence, boxes, size) if judged else {}
         scores |= pixels.compute() if parts else {}
         notes = (
             "Maps of the true class, enlarged to the picture. Each half of the images is judged at the threshold that "
             "is best on the other half; `oracle` figures, as papers print them, choose it on the same images.",
             "`small` figures are of the pictures whose box covers under a third.",
+            *([f"{said[0].upper()}{said[1:]}."] if said else []),
         )
-        return self.found(_sentence, {}, evidence.seed, scores, notes=notes)
+        return self.found(_sentence, per_image, evidence.seed, scores, notes=notes)
+
+
+def _per_image(evidence: Evidence, boxes: BoxAccuracy, size: tuple[int, int]) -> dict[str, tuple[Metric, Tensor]]:
+    """Return the hits [N] behind the figures, NaN for images without a box."""
+    count = len(evidence.labels)
+    given = boxes_of(evidence, torch.arange(count))
+    rows = torch.tensor([row for row in range(count) if len(with_area(given[row], size))])
+    values, _ = boxes.crossed_values(seed=evidence.seed)
+    return {name: (METRICS[name], scattered(torch.from_numpy(of), rows, count)) for name, of in values.items()}
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:

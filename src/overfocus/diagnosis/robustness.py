@@ -107,7 +107,7 @@ class Robustness(Section):
             "A network that was not trained against attacks is expected near 0 % under PGD at 8/255. What PGD leaves "
             "is an upper bound; AutoAttack is the standard check.",
         )
-        return self.found(_sentence, per_image, evidence.seed, notes=notes)
+        return self.found(_sentence, per_image, evidence.seed, notes=notes, asked=rows)
 
 
 def _seen(evidence: Evidence) -> Probe:

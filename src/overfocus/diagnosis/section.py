@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from overfocus.diagnosis.evidence import Evidence
@@ -64,16 +65,21 @@ class Finding:
     """What was found, against what it is compared, and whether the sample is large enough to say so."""
     scores: Mapping[str, Score] = field(default_factory=dict)
     per_image: Mapping[str, tuple[Metric, Tensor]] = field(default_factory=dict)
-    """The values [N] behind the scores that are means over images; NaN where an image has no answer."""
+    """The values [N] behind the scores that are means over images; NaN where an image has no answer or was not asked
+    about.
+    """
+    asked: Tensor | None = None
+    """The rows [n] of the images that were asked about, where not all were."""
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
 
     def per_class(self, labels: Tensor, classes: list[str], seed: int = 0) -> dict[str, dict[str, Score]]:
         """Return class -> name -> score of the images of that class alone."""
+        rows = torch.arange(len(labels)) if self.asked is None else self.asked
         return {
             name: {
-                key: mean_score(metric, values[labels == number], seed=seed)
+                key: mean_score(metric, values[rows[labels[rows] == number]], seed=seed)
                 for key, (metric, values) in self.per_image.items()
             }
             for number, name in enumerate(classes)
@@ -113,8 +119,9 @@ class Section(ABC):
     ) -> Finding:
         """Return the finding whose scores are the means of `per_image`, and those given; `sentence` puts them in words.
 
-        more: charts, tables, notes.
+        more: charts, tables, notes, and `asked`, the rows of the images that were asked about where not all were.
         """
-        means = {name: mean_score(metric, values, seed=seed) for name, (metric, values) in per_image.items()}
+        rows = more.get("asked", slice(None))
+        means = {name: mean_score(metric, values[rows], seed=seed) for name, (metric, values) in per_image.items()}
         every = {**means, **(scores or {})}
         return Finding(self.name, self.title, self.question, sentence(every), every, per_image, **more)

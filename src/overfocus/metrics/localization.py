@@ -114,14 +114,23 @@ class BoxAccuracy:
         """Return the same figures where each half of the images, split by `seed`, is judged at the threshold that is
         best on the other half. Raises for fewer than two images.
         """
+        values, note = self.crossed_values(seed=seed)
+        return self._scores(Hits.joined(self.parts), values, note, seed)
+
+    def crossed_values(self, *, seed: int = 0) -> tuple[dict[str, Array], str]:
+        """Return the value of every figure of `crossed` for every image with a box, in the order in which they were
+        added: name -> [N] float64; and which thresholds were taken.
+        """
         found = Hits.joined(self.parts)
         order = np.random.Generator(np.random.Philox(seed)).permutation(len(found.small))
-        halves = [found.take(rows) for rows in np.array_split(order, 2)]
+        places = np.array_split(order, 2)
+        halves = [found.take(rows) for rows in places]
         chosen = [_best(half) for half in reversed(halves)]
         judged = [_judged(half, thresholds) for half, thresholds in zip(halves, chosen, strict=True)]
-        values = {name: np.concatenate([each[name] for each in judged]) for name in METRICS}
+        back = np.argsort(order)
+        values = {name: np.concatenate([each[name] for each in judged])[back] for name in METRICS}
         used = " and ".join(str(each.largest) for each in chosen)
-        return self._scores(Hits.joined(halves), values, f"thresholds {used} of 255, from the other half", seed)
+        return values, f"thresholds {used} of 255, from the other half"
 
     def oracle(self, *, seed: int = 0) -> dict[str, Score]:
         """Return MaxBoxAcc and MaxBoxAccV2 as published: at the threshold that is best on these very images.
