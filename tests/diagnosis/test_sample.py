@@ -91,5 +91,9 @@ def test_labels_are_brought_to_the_order_of_the_models_classes():
     fitted = fitting(sample, ("bird", "dog", "cat"), "model")
     assert fitted.labels.tolist() == [2, 1, 1, 2]
     assert next(fitted.batches(None)).labels.tolist() == [2, 1, 1, 2]
+    assert "taken in order" in fitting(sample, ("Katze", "Hund"), "model").note
+    assert fitting(sample, ("dog", "cat"), "model").labels.tolist() == [1, 0, 0, 1]
+    with pytest.raises(OverfocusError, match="'cat' among them"):  # one name in common: no guess by position
+        fitting(sample, ("dog", "wolf"), "model")
     with pytest.raises(OverfocusError, match="'dog' among them"):
         fitting(sample, ("bird", "cat", "cow"), "model")

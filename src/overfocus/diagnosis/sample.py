@@ -166,8 +166,9 @@ def from_pixels(
 
 def fitting(sample: Sample, classes: tuple[str, ...], name: str) -> Sample:
     """Check that a model with `classes` can be asked about `sample`; return it with its labels in the model's order."""
-    if len(sample.classes) == len(classes) and set(sample.classes) != set(classes):
-        return sample  # other names for the same number: taken in order
+    if len(sample.classes) == len(classes) and not set(sample.classes) & set(classes):
+        said = f"classes taken in order, since {name} calls them by other names, such as {classes[0]!r}"
+        return replace(sample, note=f"{sample.note}; {said}" if sample.note else said)
     if sample.classes == classes:
         return sample
     missing = [each for each in sample.classes if each not in classes]
