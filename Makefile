@@ -20,7 +20,9 @@ help:
 demo: .venv/installed ## train on the embedded data, a few minutes on two cores
 	$(BIN)/overfocus inspect --method "cutmix + sgdrop" --out $(DEMO)/method.png
 	$(BIN)/overfocus train --data totem --method "sgdrop" --epochs 4 --batch 64 --out $(DEMO)/sgdrop
-	@echo "the result lies in $(DEMO): sgdrop/ is the run, method.png shows what the method does"
+	$(BIN)/overfocus diagnose $(DEMO)/sgdrop --limit 200 --only spread,focus,hiding --out $(DEMO)/diagnosis
+	@echo "the result lies in $(DEMO): diagnosis/diagnosis.html says where the network looks, sgdrop/ is the run, method.png"
+	@echo "shows what the method does"
 
 test: .venv/installed-dev lint ## what must be green: format, lint, types, tests
 	$(BIN)/python -m pytest
