@@ -192,6 +192,9 @@ def test_progress_is_told_to_its_end():
 def test_what_does_not_fit_is_told():
     with pytest.raises(OverfocusError, match="4 classes"):
         of.diagnose(net(classes=7), sampled())
+    grey = from_pixels(torch.rand(4, 1, 10, 14), torch.arange(4), tuple("abcd"))
+    with pytest.raises(OverfocusError, match="given images of 1 channels and 10 x 14 pixels"):
+        of.diagnose(net(channels=3), grey)
     with pytest.raises(UnknownName, match="spread"):
         of.diagnose(net(), sampled(), only=["spred"])
     with pytest.raises(UnknownName):

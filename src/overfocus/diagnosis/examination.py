@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.provenance import provenance
@@ -75,7 +76,9 @@ def _collected(
     subject: Subject, sample: Sample, looking: Looking, asked: Sequence[Section], seed: int, watch: Watch
 ) -> Evidence:
     """Run the model for every section in turn."""
-    subject = subject.settled(next(sample.batches(None)).pixels[:2])
+    first = next(sample.batches(None)).pixels[:2]
+    _try(subject, first)
+    subject = subject.settled(first)
     evidence = Evidence(
         looking.collect(subject, sample, lambda done, total: watch("Looking", done, total)),
         {
@@ -90,6 +93,23 @@ def _collected(
         settings[section.name] = section.settings()
         evidence = evidence.with_arrays(arrays, sections=names, settings=settings)
     return evidence
+
+
+def _try(subject: Subject, pixels: Tensor) -> None:
+    """Ask about two images, so that what the model cannot take is told in a line."""
+    _, channels, height, width = pixels.shape
+    given = f"{subject.name}, given images of {channels} channels and {height} x {width} pixels,"
+    try:
+        with torch.no_grad():
+            logits = subject(pixels.to(subject.device))
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        reason = str(error).partition("\n")[0]
+        raise OverfocusError(f"{given} fails: {reason}; give data or a --size that the model was made for") from error
+    if logits.ndim != 2 or logits.shape[1] != len(subject.classes):
+        raise OverfocusError(
+            f"{given} answers {list(logits.shape[1:])} numbers for each and the data has {len(subject.classes)} "
+            "classes; give the model that was trained on these, or --model with its head"
+        )
 
 
 def _tick(watch: Watch, title: str) -> Callable[[int, int], None]:

@@ -47,11 +47,6 @@ class Looking:
     def _look(self, subject: Subject, method: LayerMethod, portion: Portion) -> dict[str, Tensor]:
         seen = subject.see(portion.pixels.to(subject.device))
         logits = seen.logits.detach().float()
-        if logits.ndim != 2 or logits.shape[1] != len(subject.classes):
-            raise OverfocusError(
-                f"{subject.name} answers {list(logits.shape[1:])} numbers an image and the data has "
-                f"{len(subject.classes)} classes; give the model that was trained on these, or --model with its head"
-            )
         labels, predicted = portion.labels.to(logits.device), logits.argmax(dim=1)
         true = seen.gradient_of(_of_class(labels, logits))
         # Where the prediction is right both are one; the second pass back through the head costs little otherwise.
