@@ -55,7 +55,7 @@ def test_every_section_is_asked_and_speaks(whole):
                 assert score.low - 1e-9 <= score.high
 
 
-@pytest.mark.parametrize("batch", [1, 12])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 12])
 def test_numbers_do_not_depend_on_the_batch(whole, batch):
     other = of.diagnose(net(), sampled(batch=batch), seed=3)
     for finding in whole.findings:

@@ -43,6 +43,7 @@ def test_tensorboard(run):
     assert "experiment/text_summary" in events.Tags()["tensors"]
 
 
+@pytest.mark.slow
 def test_mlflow(run):
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
