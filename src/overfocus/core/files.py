@@ -8,10 +8,51 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from overfocus.core.errors import OverfocusError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class DiskFull(OverfocusError):
+    """There is no room; whoever tries next will have none either."""
+
+
+class Taken(OverfocusError):
+    """Another process holds what was asked for."""
+
+
+@contextmanager
+def held(path: Path, error: str) -> Iterator[None]:
+    """Hold the lock file `path` for this process; a killed process holds nothing.
+
+    Raises Taken(error) where another process holds it, OverfocusError where it cannot be written.
+    """
+    with _opened(path) as lock:
+        if not _locked(lock):
+            raise Taken(error)
+        yield
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "w")
+    except OSError as error:
+        raise OverfocusError(f"{path.parent} cannot be written ({error.strerror}); give another --out") from error
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows: no advisory locks, so no guard
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write(path: Path, text: str) -> None:
@@ -33,8 +74,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except (OSError, RuntimeError) as error:
-        if _disk_is_full(error):
-            raise OverfocusError(
+        if disk_is_full(error):
+            raise DiskFull(
                 f"the disk is full, {path.name} in {path.parent} was not written; what was there is untouched: "
                 "make room and run the same command again"
             ) from error
@@ -59,8 +100,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             os.replace(path, old)
         os.replace(aside, path)
     except (OSError, RuntimeError) as error:
-        if _disk_is_full(error):
-            raise OverfocusError(
+        if disk_is_full(error):
+            raise DiskFull(
                 f"the disk is full, {path} was not written; what was there is untouched: make room and run the same "
                 "command again"
             ) from error
@@ -70,10 +111,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Look through what led to `error`: torch reports a failed write as a RuntimeError."""
+def disk_is_full(error: BaseException | None) -> bool:
+    """Look through what led to `error`: torch reports a failed write as a RuntimeError, safetensors in its text."""
     while error is not None:
-        if getattr(error, "errno", None) in FULL:
+        if getattr(error, "errno", None) in FULL or any(f"os error {number})" in str(error) for number in FULL):
             return True
         error = error.__context__
     return False

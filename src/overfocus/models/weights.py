@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.files import DiskFull, disk_is_full
 from overfocus.models.transfer import classifier_name, first_convolution, fit_channels
 
 NESTS = ("state_dict", "model_state_dict", "model", "state_dict_ema", "weights", "net", "module")
@@ -182,6 +183,10 @@ def save_weights(model_state: Mapping[str, Tensor], path: str | Path) -> None:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except (SafetensorError, OSError) as error:
+        if disk_is_full(error):
+            raise DiskFull(
+                f"the disk is full, {path} was not written: make room and run the same command again"
+            ) from error
         raise OverfocusError(f"weights {path}: cannot be written ({error}); choose a folder with space") from error
     finally:
         with suppress(OSError):

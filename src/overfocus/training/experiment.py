@@ -136,7 +136,7 @@ class Experiment(Settings):
         """Return the experiment as TOML, every default written out."""
         import tomli_w
 
-        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+        return tomli_w.dumps(without_none(self.model_dump(mode="json")))
 
 
 def _of_one_size(dataset: Dataset) -> Dataset:
@@ -175,7 +175,12 @@ def settle(path: Path | None, given: dict[str, Any], changes: list[str]) -> Expe
     """Put together what a TOML file says, what is `given` by dotted key, and `changes` such as `recipe.epochs=3`, the
     later over the earlier.
     """
-    values = _read(path) if path is not None else {}
+    values = put_together(read_toml(path) if path is not None else {}, given, changes)
+    return Experiment.read(values, str(path) if path is not None else "settings")
+
+
+def put_together(values: dict[str, Any], given: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+    """Put what is `given` by dotted key, and `changes` such as `recipe.epochs=3`, into `values`; return them."""
     for key, value in given.items():
         _put(values, key, value)
     for change in changes:
@@ -183,10 +188,11 @@ def settle(path: Path | None, given: dict[str, Any], changes: list[str]) -> Expe
         if not equals or not key.strip():
             raise OverfocusError(f"--set {change!r}: write key=value, for example recipe.epochs=3")
         _put(values, key.strip(), _value(text))
-    return Experiment.read(values, str(path) if path is not None else "settings")
+    return values
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; OverfocusError where there is none, or where it is none."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -214,6 +220,6 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     values[name] = value
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    """TOML has no null: a setting that is left out is None."""
-    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in values.items() if v is not None}
+def without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is None, since TOML has no null."""
+    return {k: without_none(v) if isinstance(v, dict) else v for k, v in values.items() if v is not None}

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from overfocus.core.errors import OverfocusError
-from overfocus.core.files import write
+from overfocus.core.files import held, write
 from overfocus.training.experiment import Experiment, read_experiment
 
 KNOWN = ("experiment.toml", "tensorboard", "wandb", "mlflow.db", "mlflow")
@@ -161,31 +161,9 @@ class Run:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Hold the run for this process; another one that wants it gets an error. A killed process holds nothing."""
-        with self._lock() as lock:
-            if not _locked(lock):
-                raise OverfocusError(
-                    f"{self.path} is being trained by another process; wait for it, or give another --out"
-                )
+        error = f"{self.path} is being trained by another process; wait for it, or give another --out"
+        with held(self.path / ".lock", error):
             yield
-
-    def _lock(self) -> IO[str]:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            return open(self.path / ".lock", "w")
-        except OSError as error:
-            raise OverfocusError(f"{self.path} cannot be written ({error.strerror}); give another --out") from error
-
-
-def _locked(lock: Any) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows: no advisory locks, so no guard
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[str]:
