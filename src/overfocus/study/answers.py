@@ -1,0 +1,69 @@
+"""What a run says of each test image: enough for every accuracy, also of a class alone, without running it again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import nn
+
+from overfocus.core.errors import OverfocusError
+from overfocus.core.files import replacing
+from overfocus.data import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers of a run's two sets of weights to N images, in the order of the split."""
+
+    labels: np.ndarray
+    """[N] int64: what the images are."""
+    last: np.ndarray
+    """[N] int64: the class that the weights of the last epoch say."""
+    last_confidence: np.ndarray
+    """[N] float32 in [0, 1]: the probability of that class."""
+    best: np.ndarray
+    """[N] int64: as `last`, of the best epoch."""
+    best_confidence: np.ndarray
+
+    def accuracy(self, which: str = "last") -> float:
+        """Return the share of images named rightly, in [0, 1], by the weights of the "last" or the "best" epoch."""
+        return float((getattr(self, which) == self.labels).mean())
+
+    def per_class(self, classes: int, which: str = "last") -> np.ndarray:
+        """Return the accuracy on the images of each class: [classes] float64, NaN for a class without images."""
+        right = np.bincount(self.labels, getattr(self, which) == self.labels, minlength=classes)
+        count = np.bincount(self.labels, minlength=classes)
+        return np.divide(right, count, out=np.full(classes, np.nan), where=count > 0)
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file, whole or not at all."""
+        with replacing(path) as aside, aside.open("wb") as file:
+            np.savez_compressed(file, **asdict(self))
+
+    @staticmethod
+    def load(path: Path) -> Answers:
+        """Read what `save` wrote; never runs code from the file."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return Answers(**{name: file[name] for name in file.files})
+        except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
+            raise OverfocusError(f"{path} is damaged ({error}); remove it, and run the study again") from error
+
+
+@torch.no_grad()
+def said(model: nn.Module, stream: Stream) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the labels [N], the predicted classes [N] and their probabilities [N] on a split.
+
+    The model is expected in evaluation mode.
+    """
+    labels, predicted, confidence = [], [], []
+    for images, named, _ in stream.epoch():
+        probability, chosen = model(images).float().softmax(dim=1).max(dim=1)
+        labels.append(named.cpu())
+        predicted.append(chosen.cpu())
+        confidence.append(probability.cpu())
+    return torch.cat(labels).numpy(), torch.cat(predicted).numpy(), torch.cat(confidence).numpy()

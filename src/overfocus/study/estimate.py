@@ -1,0 +1,116 @@
+"""What a study will take: tried on a few steps, before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from overfocus.data import Dataset
+from overfocus.study.cell import Cell, Size
+from overfocus.study.checkpoint import split_of
+from overfocus.study.compute import Compute, compute_of
+from overfocus.study.study import Study
+from overfocus.training.experiment import Experiment
+
+STARTUP = 2.0
+"""Seconds in which a run loads its data and network."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is to be expected of a study."""
+
+    runs: int
+    """Of the whole grid."""
+    finished: int
+    """Those that stand there already."""
+    steps: dict[str, dict[str, int]]
+    """Data size -> epochs, updates and training images of one run: the same for every method."""
+    compute: tuple[Compute, ...]
+    """The cost of each method's step."""
+    baseline: str
+    seconds: float
+    """What is left to do, on `workers` workers."""
+    disk_bytes: int
+    """What is left to write."""
+    workers: int
+
+    def flops_ratio(self, method: str) -> float:
+        """Return the operations of a method's step over those of the baseline's."""
+        known = {each.method: each.flops for each in self.compute}
+        return known[method] / known[self.baseline]
+
+
+def estimated(study: Study, folder: Path, workers: int, device: torch.device | str = "cpu") -> Estimate:
+    """Try every method for a few steps on this machine and reckon the rest. Raises what a run would: unknown data, a
+    network that does not fit, more images of a class than there are.
+    """
+    torch.set_num_threads(study.threads)
+    examined = bool(study.examine.sections)
+    cells = list(study.cells())
+    left = [cell for cell in cells if cell.state(folder, examined) != "finished"]
+    seed = cells[0].seed
+    datasets = {size: study.experiment(Cell(study.baseline, size, seed)).dataset() for size in study.sizes}
+    largest = study.sizes[-1]
+    compute = tuple(
+        compute_of(study.experiment(Cell(method, largest, seed)), datasets[largest], device) for method in study.methods
+    )
+    of_method = {each.method: each for each in compute}
+    passes = _evaluation(study.experiment(Cell(study.baseline, largest, seed)), datasets[largest], device)
+    seconds = sum(_seconds(study, cell, datasets[cell.size], of_method[cell.method], passes) for cell in left) / max(
+        1, min(workers, len(left) or 1)
+    )
+    parameters = _parameters(study.experiment(Cell(study.baseline, largest, seed)), datasets[largest])
+    return Estimate(
+        len(cells), len(cells) - len(left), {str(s): _budget(study, s, datasets[s]) for s in study.sizes}, compute,
+        study.baseline, seconds, len(left) * _bytes(study, parameters, datasets[largest]), workers,
+    )  # fmt: skip
+
+
+def _budget(study: Study, size: Size, dataset: Dataset) -> dict[str, int]:
+    recipe = study.experiment(Cell(study.baseline, size, 0)).recipe
+    images = len(dataset.splits["train"])
+    return {"images": images, "epochs": recipe.epochs, "updates": recipe.epochs * -(-images // recipe.batch)}
+
+
+def _evaluation(experiment: Experiment, dataset: Dataset, device: torch.device | str) -> float:
+    """Return the seconds in which an image is evaluated."""
+    name, _ = split_of(dataset)
+    images, _, _ = next(iter(experiment.stream(dataset, name, device=device).epoch()))
+    model = experiment.create_model(len(dataset.classes), images.shape[1]).to(device).eval()
+    with torch.no_grad():
+        model(images)
+        start = perf_counter()
+        float(model(images).sum())
+    return (perf_counter() - start) / len(images)
+
+
+def _seconds(study: Study, cell: Cell, dataset: Dataset, compute: Compute, evaluation: float) -> float:
+    """Return what one run takes: steps, evaluations, the answers of two sets of weights, the examination."""
+    recipe = study.experiment(cell).recipe
+    train = recipe.epochs * len(dataset.splits["train"]) * compute.seconds / compute.batch
+    _, split = split_of(dataset)
+    evaluations = recipe.epochs / recipe.evaluate_every + 2
+    return STARTUP + train + evaluations * len(split) * evaluation + _examination(study, evaluation, len(split))
+
+
+def _examination(study: Study, evaluation: float, images: int) -> float:
+    """Return what an examination takes, each section counted in passes over the sample, as measured once."""
+    passes = {"spread": 3, "focus": 3, "localization": 3, "hiding": 25, "deletion": 40, "robustness": 60,
+              "corruptions": 90, "in_between": 10, "confidence": 2, "outliers": 10, "shortcut": 5}  # fmt: skip
+    return sum(passes[name] for name in study.examine.sections) * min(study.examine.limit, images) * evaluation * 1.5
+
+
+def _parameters(experiment: Experiment, dataset: Dataset) -> int:
+    images = dataset.splits["train"].images
+    model = experiment.create_model(len(dataset.classes), images.channels)
+    return sum(each.numel() for each in (*model.parameters(), *model.buffers()))
+
+
+def _bytes(study: Study, parameters: int, dataset: Dataset) -> int:
+    """Return what one run leaves: two sets of weights, a state with momentum, answers, evidence."""
+    images = min(study.examine.limit, len(split_of(dataset)[1])) if study.examine.sections else 0
+    return 4 * parameters * (2 + 2 + (study.recipe.ema > 0)) + 24 * len(split_of(dataset)[1]) + 1500 * images + 20_000

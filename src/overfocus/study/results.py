@@ -1,0 +1,165 @@
+"""What the finished runs of a study found, as values that can be compared seed by seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from overfocus.core.errors import OverfocusError
+from overfocus.metrics.score import Better
+from overfocus.study.answers import Answers
+from overfocus.study.cell import ANSWERS, DIAGNOSIS, Cell, Size
+from overfocus.study.study import Study, read_study
+from overfocus.training.run import Epoch, Run
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that every run has, and how to read it."""
+
+    key: str
+    """`accuracy`, `best_accuracy`, `SPLIT.accuracy`, or `SECTION.SCORE` of the examination."""
+    title: str
+    better: Better
+    unit: str = ""
+    margin: float = nan
+    """The least difference that matters, in the measure's own unit; NaN where nobody said."""
+
+
+ACCURACY = Measure("accuracy", "test accuracy, last epoch", "higher", margin=0.01)
+BEST = Measure("best_accuracy", "test accuracy, best epoch", "higher", margin=0.01)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one finished run found."""
+
+    cell: Cell
+    path: Path
+    manifest: Mapping[str, Any] = field(repr=False)
+    epochs: tuple[Epoch, ...] = field(repr=False)
+    answers: Answers = field(repr=False)
+    sections: Mapping[str, Any] = field(repr=False)
+    """Of the examination: section -> {"title", "sentence", "scores": {name -> value, low, high, n, title, ...}};
+    empty where none was asked."""
+
+    def value(self, key: str) -> float:
+        """Return the number of a measure; NaN where the run has none."""
+        if key == ACCURACY.key:
+            return self.answers.accuracy("last")
+        if key == BEST.key:
+            return self.answers.accuracy("best")
+        section, _, name = key.partition(".")
+        if name == "accuracy" and section in self.epochs[-1].scores:
+            return self.epochs[-1].scores[section]["accuracy"]
+        found = self.sections.get(section, {}).get("scores", {}).get(name, {}).get("value")
+        return nan if found is None else float(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """All runs of a study, finished or not."""
+
+    study: Study
+    folder: Path
+    results: Mapping[Cell, Result] = field(repr=False)
+    failed: Mapping[Cell, str] = field(default_factory=dict)
+    """Why a run failed."""
+    missing: Sequence[Cell] = ()
+    """Runs that are not finished and did not fail."""
+
+    @property
+    def split(self) -> str:
+        """The split that `accuracy` is of."""
+        return (
+            "test"
+            if any("test" in each.epochs[-1].scores for each in self.results.values())
+            else next(iter(next(iter(self.results.values())).epochs[-1].scores))
+        )
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes."""
+        return list(next(iter(self.results.values())).manifest["classes"])
+
+    @cached_property
+    def measures(self) -> list[Measure]:
+        """All that can be compared: accuracies first, then the other test splits', then the examination's scores."""
+        first = next(iter(self.results.values()))
+        found = [ACCURACY, BEST]
+        found += [
+            Measure(f"{split}.accuracy", f"accuracy on {split}", "higher", margin=0.01)
+            for split in first.epochs[-1].scores
+            if split != self.split
+        ]
+        for section, content in first.sections.items():
+            for name, score in content["scores"].items():
+                found.append(Measure(f"{section}.{name}", score["title"], score["better"], score["unit"]))
+        return found
+
+    def values(self, measure: Measure | str, size: Size) -> dict[str, np.ndarray]:
+        """Return method -> the numbers [S] of its runs in the order of the study's seeds; NaN where one is missing."""
+        key = measure if isinstance(measure, str) else measure.key
+        assert isinstance(self.study.seeds, tuple)
+        return {
+            method: np.array([self._value(Cell(method, size, seed), key) for seed in self.study.seeds])
+            for method in self.study.methods
+        }
+
+    def per_class(self, size: Size, which: str = "last") -> dict[str, np.ndarray]:
+        """Return method -> accuracy of every seed on every class: [S, K], NaN where a run is missing."""
+        assert isinstance(self.study.seeds, tuple)
+        count = len(self.classes)
+        rows = {
+            method: [self.results.get(Cell(method, size, seed)) for seed in self.study.seeds]
+            for method in self.study.methods
+        }
+        empty = np.full(count, nan)
+        return {
+            method: np.stack([each.answers.per_class(count, which) if each else empty for each in found])
+            for method, found in rows.items()
+        }
+
+    def of(self, method: str, size: Size) -> list[Result]:
+        """Return the finished runs of a method, by seed."""
+        assert isinstance(self.study.seeds, tuple)
+        cells = (Cell(method, size, seed) for seed in self.study.seeds)
+        return [self.results[cell] for cell in cells if cell in self.results]
+
+    def _value(self, cell: Cell, key: str) -> float:
+        return self.results[cell].value(key) if cell in self.results else nan
+
+
+def read_results(folder: str | Path) -> Results:
+    """Read all that the runs of a study have found so far. Raises OverfocusError where none is finished."""
+    folder = Path(folder)
+    study = read_study(folder)
+    results, failed, missing = {}, {}, []
+    for cell in study.cells():
+        state = cell.state(folder, bool(study.examine.sections))
+        if state == "finished":
+            results[cell] = _result(cell, folder)
+        elif state == "failed":
+            failed[cell] = cell.failure(folder).get("error", "unknown")
+        else:
+            missing.append(cell)
+    if not results:
+        raise OverfocusError(
+            f"no run of {folder} is finished ({len(failed)} failed, {len(missing)} to do): "
+            + (f"the first failed with: {next(iter(failed.values()))}" if failed else "run `overfocus study` again")
+        )
+    return Results(study, folder, results, failed, tuple(missing))
+
+
+def _result(cell: Cell, study: Path) -> Result:
+    run = Run(cell.folder(study))
+    scores = run.path / DIAGNOSIS / "scores.json"
+    sections = json.loads(scores.read_text(encoding="utf-8"))["sections"] if scores.is_file() else {}
+    return Result(cell, run.path, run.manifest(), tuple(run.epochs()), Answers.load(run.path / ANSWERS), sections)

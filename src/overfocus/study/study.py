@@ -1,0 +1,217 @@
+"""A study as a value: the methods, seeds and data sizes to compare, and all that they share.
+
+    methods = ["plain", "cutout", "cutmix + sgdrop"]    the first is the baseline unless `baseline` names another
+    seeds = 5
+    per_class = [100, 1000]                             images of each class; or fraction = [0.1, 1.0]; or neither
+
+    [data]                                              as in an experiment: see `overfocus.training.experiment`
+    name = "fashion_mnist"
+
+For a seed, all methods share first weights, data subset and batch order, and a smaller subset lies within a larger one:
+so differences between methods can be taken seed by seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.files import write
+from overfocus.diagnosis.sections import SECTIONS
+from overfocus.regularizers.spec import parse
+from overfocus.study.cell import Cell, Size
+from overfocus.training.experiment import (
+    DataSettings,
+    Experiment,
+    ModelSettings,
+    put_together,
+    read_toml,
+    without_none,
+)
+from overfocus.training.recipe import Recipe
+from overfocus.training.settings import Settings
+
+STUDY = "study.toml"
+"""The resolved study in its folder, every default written out."""
+FIXED = ("data", "model", "recipe", "examine", "epochs", "threads")
+"""What may not change between two commands on one folder: the runs there would no longer be comparable."""
+
+
+class Examination(Settings):
+    """Which parts of the diagnosis every finished run goes through; see `overfocus diagnose`."""
+
+    sections: tuple[str, ...] = ("spread", "focus", "localization", "hiding", "robustness", "confidence")
+    """Those that the data allows are asked; an empty list asks none."""
+    limit: int = Field(500, ge=1)
+    """Images, balanced over the classes; the same for every run."""
+    seed: int = Field(0, ge=0)
+    map: str = "hirescam"
+
+    @field_validator("sections")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [section.name for section in SECTIONS]
+        for name in names:
+            if name not in known:
+                raise ValueError(str(UnknownName("section", name, known)))
+        return tuple(name for name in known if name in names)
+
+
+class Study(Settings):
+    """A grid of methods, seeds and data sizes over one data set, network and recipe."""
+
+    methods: tuple[str, ...] = ("plain",)
+    """Specs, such as "cutmix(prob=0.5) + sgdrop"; `overfocus methods` lists the names."""
+    baseline: str = ""
+    """The method that the others are compared with; the first one unless given."""
+    seeds: int | tuple[int, ...] = Field(5, validate_default=True)
+    """How many (0, 1, 2, ...), or which."""
+    per_class: tuple[int, ...] = ()
+    """Training images of each class, one or several data sizes."""
+    fraction: tuple[float, ...] = ()
+    """Instead of per_class, parts of the training images in (0, 1]."""
+    epochs: tuple[int, ...] = ()
+    """Passes for each data size, where small ones need more; recipe.epochs for all unless given."""
+    threads: int = Field(1, ge=1)
+    """Processor threads of a run, on which the last digits of its numbers depend; workers share out the cores."""
+    data: DataSettings = DataSettings.model_validate({})
+    model: ModelSettings = ModelSettings.model_validate({})
+    recipe: Recipe = Recipe.model_validate({})
+    examine: Examination = Examination.model_validate({})
+
+    @field_validator("methods")
+    @classmethod
+    def _spelled(cls, specs: tuple[str, ...]) -> tuple[str, ...]:
+        spelled = tuple(str(parse(spec)) for spec in specs)
+        twice = [spec for spec in spelled if spelled.count(spec) > 1]
+        if twice:
+            raise ValueError(f"methods: {twice[0]!r} stands there twice; name every method once")
+        if not spelled:
+            raise ValueError("methods: none given; name one at least, for example plain")
+        return spelled
+
+    @field_validator("seeds")
+    @classmethod
+    def _listed(cls, seeds: int | tuple[int, ...]) -> tuple[int, ...]:
+        listed = tuple(range(seeds)) if isinstance(seeds, int) else seeds
+        if not listed or min(listed) < 0 or len(set(listed)) < len(listed):
+            raise ValueError(f"seeds = {seeds}: give a number above 0, or a list of different seeds from 0 up")
+        return listed
+
+    @field_validator("per_class", "fraction", "epochs")
+    @classmethod
+    def _positive(cls, values: tuple[float, ...], info: Any) -> tuple[float, ...]:
+        if any(value <= 0 for value in values) or len(set(values)) < len(values) * (info.field_name != "epochs"):
+            raise ValueError(f"{info.field_name} = {list(values)}: give different numbers above 0")
+        return values
+
+    @model_validator(mode="after")
+    def _whole(self) -> Study:
+        if self.per_class and self.fraction:
+            raise ValueError("per_class and fraction both give data sizes; give one of them")
+        for name in ("per_class", "fraction"):
+            if getattr(self.data, name) is not None:
+                raise ValueError(f"data.{name}: a study's data sizes stand at its top: {name} = [...]")
+        if self.epochs and len(self.epochs) != len(self.sizes):
+            raise ValueError(f"epochs = {list(self.epochs)}: give one number for each of {len(self.sizes)} data sizes")
+        baseline = str(parse(self.baseline)) if self.baseline else self.methods[0]
+        if baseline not in self.methods:
+            raise ValueError(str(UnknownName("method of the study", baseline, self.methods)))
+        object.__setattr__(self, "baseline", baseline)
+        return self
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The data sizes, smallest first; one that takes all images where none are given."""
+        if self.per_class:
+            return tuple(Size(per_class=each) for each in sorted(self.per_class))
+        return tuple(Size(fraction=each) for each in sorted(self.fraction)) or (Size(),)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The methods but the baseline."""
+        return tuple(each for each in self.methods if each != self.baseline)
+
+    def cells(self) -> Iterator[Cell]:
+        """Go through all runs: seed by seed, so that a study that is stopped early is still a fair one."""
+        assert isinstance(self.seeds, tuple)
+        for seed in self.seeds:
+            for size in self.sizes:
+                for method in self.methods:
+                    yield Cell(method, size, seed)
+
+    def experiment(self, cell: Cell) -> Experiment:
+        """Return the experiment of a run: what all share, with the method, data size and seed of its own."""
+        data = self.data.model_copy(update={"per_class": cell.size.per_class, "fraction": cell.size.fraction})
+        recipe = self.recipe
+        if self.epochs:
+            given = self.per_class or self.fraction or (None,)
+            of_size = dict(zip(given, self.epochs, strict=True))
+            recipe = recipe.model_copy(update={"epochs": of_size[cell.size.per_class or cell.size.fraction]})
+        return Experiment(data=data, model=self.model, method=cell.method, recipe=recipe, seed=cell.seed)
+
+    def toml(self) -> str:
+        """Return the study as TOML, every default written out."""
+        import tomli_w
+
+        return tomli_w.dumps(without_none(self.model_dump(mode="json")))
+
+
+def settle_study(path: Path | None, given: dict[str, Any], changes: list[str]) -> Study:
+    """Put together what a TOML file says, what is `given` by dotted key, and `changes` such as `recipe.epochs=3`, the
+    later over the earlier.
+    """
+    values = put_together(read_toml(path) if path is not None else {}, given, changes)
+    return Study.read(values, str(path) if path is not None else "settings")
+
+
+def claimed(folder: Path, study: Study) -> Study:
+    """Make `folder` this study's and return the study; one that is there already may get methods, seeds and sizes.
+
+    Raises OverfocusError where the folder holds something else, or a study whose shared settings differ.
+    """
+    path = folder / STUDY
+    if path.exists():
+        there = settle_study(path, {}, [])
+        changed = [name for name in FIXED if _where(getattr(there, name)) != _where(getattr(study, name))]
+        changed = [name for name in changed if name != "epochs" or not _grown(there, study)]
+        if changed:
+            raise OverfocusError(
+                f"{folder} holds a study with other settings ({', '.join(changed)}); give another --out, or the same "
+                "settings: methods, seeds and data sizes may be added"
+            )
+    elif folder.is_file() or (folder.is_dir() and any(each.name[0] != "." for each in folder.iterdir())):
+        raise OverfocusError(f"{folder} is not empty and holds no study; give a new folder as --out")
+    if not path.exists() or path.read_text(encoding="utf-8") != study.toml():
+        write(path, study.toml())
+    return study
+
+
+def _where(setting: Any) -> Any:
+    """Leave out where the data lies and how it is read, which changes no number."""
+    if not isinstance(setting, DataSettings):
+        return setting
+    return setting.model_copy(update={"root": None, "workers": 0, "memory_gib": 4.0, "download": False})
+
+
+def _grown(there: Study, study: Study) -> bool:
+    """Whether every data size that both have is trained for as many epochs."""
+    both = set(there.sizes) & set(study.sizes)
+    return all(
+        there.experiment(Cell(there.baseline, size, 0)).recipe == study.experiment(Cell(study.baseline, size, 0)).recipe
+        for size in both
+    )
+
+
+def read_study(folder: str | Path) -> Study:
+    """Read the study of a folder that `overfocus study --out` wrote."""
+    path = Path(folder) / STUDY
+    if not path.is_file():
+        raise OverfocusError(
+            f"{folder} holds no {STUDY}, so it is no study; give the folder of `overfocus study --out`"
+        )
+    return settle_study(path, {}, [])

@@ -1,0 +1,139 @@
+"""One run of a study, done: trained, asked about the test images, examined. What is done already is not done again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from overfocus.core.errors import OverfocusError
+from overfocus.core.files import DiskFull, Taken, held
+from overfocus.data import Dataset
+from overfocus.diagnosis.examination import diagnose
+from overfocus.diagnosis.sample import from_split
+from overfocus.study.answers import Answers, said
+from overfocus.study.cell import ANSWERS, DIAGNOSIS, FAILURE, Cell
+from overfocus.study.checkpoint import Asked, split_of, subject_of
+from overfocus.study.engine import Job, Outcome
+from overfocus.study.study import Examination, Study, read_study
+from overfocus.training.checkpoint import load_run
+from overfocus.training.experiment import Experiment
+from overfocus.training.loop import train
+from overfocus.training.processes import Machine
+from overfocus.training.run import Run
+from overfocus.training.trackers import trackers
+
+LOCK = ".cell"
+
+
+def do(job: Job) -> Outcome:
+    """Do a run to its end, from where it stands. What goes wrong with it is written down and told, never raised."""
+    torch.set_num_threads(job.threads)
+    folder = job.cell.folder(job.study)
+    try:
+        with held(folder / LOCK, f"{folder} is being done by another process"):
+            (folder / FAILURE).unlink(missing_ok=True)
+            return _done(job, read_study(job.study), folder)
+    except Taken:
+        return Outcome(job, "taken")
+    except DiskFull as error:  # no fault of the run, and the next one would fare no better
+        return Outcome(job, "stopped", str(error))
+    except OverfocusError as error:
+        return _failed(job, str(error), "")
+    except Exception as error:
+        return _failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def _failed(job: Job, error: str, trace: str) -> Outcome:
+    try:
+        job.cell.fail(job.study, error, trace)
+    except (OSError, OverfocusError) as second:
+        return Outcome(job, "stopped", f"{error}; and that could not be written down: {second}")
+    return Outcome(job, "failed", error)
+
+
+def _done(job: Job, study: Study, folder: Path) -> Outcome:
+    experiment = study.experiment(job.cell)
+    if not Run(folder).finished:
+        _train(experiment, folder, job)
+    dataset = _as_trained(experiment, Run(folder))
+    device = device_of(job.machine)
+    if not (folder / ANSWERS).is_file():
+        collect(experiment, folder, dataset, device).save(folder / ANSWERS)
+    if study.examine.sections and not (folder / DIAGNOSIS / "scores.json").is_file():
+        _examine(study.examine, job.cell, folder, dataset, experiment, device)
+    return Outcome(job, "finished")
+
+
+def _train(experiment: Experiment, folder: Path, job: Job) -> None:
+    """Train here, or, over several devices, in processes of its own, whose launcher starts the command anew."""
+    if job.machine.devices not in (1, "1"):
+        return _train_apart(folder, experiment, job.machine)
+    followers = trackers(list(job.log), experiment, folder)
+    try:
+        for epoch in train(experiment, folder, job.machine):
+            for follower in followers:
+                follower.log(epoch)
+    finally:
+        for follower in followers:
+            follower.close()
+    return None
+
+
+def _train_apart(folder: Path, experiment: Experiment, machine: Machine) -> None:
+    from overfocus.core.files import write
+
+    asked = folder.with_name(f".{folder.name}.toml")
+    write(asked, experiment.toml())
+    command = [sys.executable, "-m", "overfocus.cli", "train", str(asked), "--out", str(folder)]
+    command += ["--devices", str(machine.devices), "--accelerator", machine.accelerator]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    if ended.returncode:
+        raise OverfocusError(ended.stderr.strip().removeprefix("error: ")[-2000:] or f"exit code {ended.returncode}")
+
+
+def device_of(machine: Machine) -> torch.device:
+    """Return where a finished run is asked and examined."""
+    if machine.accelerator not in ("auto", "gpu"):
+        return torch.device(machine.accelerator)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _as_trained(experiment: Experiment, run: Run) -> Dataset:
+    """Return the data with the normalisation that the network knows, whatever was added to a folder since."""
+    manifest = run.manifest()
+    dataset = experiment.dataset()
+    return replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
+
+
+def collect(experiment: Experiment, folder: Path, dataset: Dataset, device: torch.device) -> Answers:
+    """Ask a finished run about all images of the split that judges, with its last and its best weights."""
+    name, _ = split_of(dataset)
+    stream = experiment.stream(dataset, name, device=device)
+    labels, last, last_confidence = said(load_run(folder).to(device), stream)
+    _, best, best_confidence = said(load_run(folder, best=True).to(device), stream)
+    return Answers(labels, last, last_confidence, best, best_confidence)
+
+
+def _examine(
+    examine: Examination, cell: Cell, folder: Path, dataset: Dataset, experiment: Experiment, device: torch.device
+) -> None:  # fmt: skip
+    """Diagnose the weights of the last epoch on the images that every run of the study is asked about."""
+    name, split = split_of(dataset)
+    sample = from_split(
+        split, limit=examine.limit, seed=examine.seed, size=experiment.data.size, device=device,
+        on_bad_image=experiment.data.on_bad_image,
+    )  # fmt: skip
+    sample = replace(sample, source=dataset.note)
+    subject = replace(subject_of(str(folder), dataset, Asked(), device), name=f"{cell.method}, seed {cell.seed}")
+    diagnose(
+        subject, sample, only=examine.sections, limit=examine.limit, seed=examine.seed, map=examine.map,
+        data_name=f"{dataset.name}, split {name}",
+    ).save(folder / DIAGNOSIS)  # fmt: skip

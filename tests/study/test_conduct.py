@@ -1,0 +1,181 @@
+"""A study, done: complete, never twice, the same whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from grid import Inline, finish, grid, numbers
+
+from overfocus.core.errors import OverfocusError
+from overfocus.core.files import held
+from overfocus.study import work
+from overfocus.study.cell import Cell, Size
+from overfocus.study.conduct import LOSSES, conduct
+from overfocus.study.engine import Engine, Job, Outcome
+from overfocus.study.results import ACCURACY, BEST, read_results
+from overfocus.training.evaluate import evaluate
+
+
+@pytest.fixture(scope="module")
+def done(folder, tmp_path_factory):
+    """A study that nothing disturbed."""
+    out = tmp_path_factory.mktemp("study") / "s"
+    standing = finish(grid(folder), out)
+    assert len(standing.finished) == standing.total == 4
+    assert not standing.failed
+    assert standing.done == pytest.approx(1.0)
+    return out
+
+
+def test_every_run_is_whole(done):
+    for cell in grid("x").cells():
+        assert cell.state(done, examined=True) == "finished"
+    assert len(numbers(done)) == 4
+
+
+def test_a_finished_run_is_not_done_again(done, folder):
+    before, engine = {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file()}, Inline()
+    finish(grid(folder), done, engine)
+    assert engine.done == []
+    assert {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file()} == before
+
+
+def test_more_seeds_only_add_runs(done, folder, tmp_path):
+    import shutil
+
+    shutil.copytree(done, tmp_path / "s")
+    engine = Inline()
+    finish(grid(folder, seeds=3, methods=["plain", "cutout(size=4)", "mixup"]), tmp_path / "s", engine)
+    assert sorted(engine.done) == sorted([
+        "mixup, all images, seed 0", "mixup, all images, seed 1", "plain, all images, seed 2",
+        "cutout(size=4), all images, seed 2", "mixup, all images, seed 2",
+    ])  # fmt: skip
+    grown = numbers(tmp_path / "s")
+    assert {name: grown[name] for name in numbers(done)} == numbers(done)
+
+
+def test_results_are_what_the_runs_say(done, folder):
+    results = read_results(done)
+    values = results.values(ACCURACY, Size())
+    for method in ("plain", "cutout(size=4)"):
+        for seed in (0, 1):
+            run = Cell(method, Size(), seed).folder(done)
+            epochs = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
+            assert values[method][seed] == pytest.approx(epochs[-1]["scores"]["test"]["accuracy"])
+            best = max(epoch["scores"]["test"]["accuracy"] for epoch in epochs)
+            assert results.values(BEST, Size())[method][seed] == pytest.approx(best)
+    per_class = results.per_class(Size())["plain"]
+    assert per_class.shape == (2, 3)
+    assert np.allclose(per_class.mean(axis=1), values["plain"]), "six images of each class"
+    assert any(measure.key.startswith("spread.") for measure in results.measures)
+    key = next(measure for measure in results.measures if measure.key.startswith("spread.")).key
+    assert np.isfinite(results.values(key, Size())["plain"]).all()
+
+
+def test_best_and_last_are_of_their_own_weights(done, folder):
+    """Answers of the best epoch come from best.safetensors: a reader that took the last ones would be caught."""
+    from overfocus.training.checkpoint import load_run
+
+    study, cell = grid(folder), Cell("plain", Size(), 0)
+    run = read_results(done).results[cell]
+    dataset = work._as_trained(study.experiment(cell), __import__("overfocus.training.run").training.run.Run(run.path))
+    for best, which in ((False, "last"), (True, "best")):
+        score = evaluate(load_run(run.path, best=best), study.experiment(cell).stream(dataset, "test"))
+        assert run.answers.accuracy(which) == pytest.approx(score["accuracy"])
+
+
+def test_a_run_whose_loss_is_not_a_number_is_told_and_stops_no_other(folder, tmp_path):
+    study = grid(folder, model__name="grid:nan_for_seed_1", model__settings={})
+    standing = finish(study, tmp_path / "s")
+    assert {cell.seed for cell in standing.failed} == {1}
+    assert {cell.seed for cell in standing.finished} == {0}
+    assert all("loss of epoch 1" in error for error in standing.failed.values())
+    results = read_results(tmp_path / "s")
+    assert len(results.failed) == 2
+    assert np.isnan(results.values(ACCURACY, Size())["plain"]).tolist() == [False, True]
+    engine = Inline()
+    finish(study, tmp_path / "s", engine)
+    assert len(engine.done) == 2, "a failed run is tried once more by the next command, and only that"
+
+
+def test_nothing_finished_is_an_error_that_says_why(folder, tmp_path):
+    study = grid(folder, model__name="grid:nan_for_seed_1", model__settings={}, seeds=[1])
+    finish(study, tmp_path / "s")
+    with pytest.raises(OverfocusError, match="the first failed with: the loss of epoch 1"):
+        read_results(tmp_path / "s")
+
+
+def test_a_run_that_another_process_holds_is_left_to_it(folder, tmp_path):
+    study, out = grid(folder), tmp_path / "s"
+    first = next(study.cells())
+    steps = conduct(study, out, Inline())
+    next(steps)
+    with held(first.folder(out) / work.LOCK, "held by a test"):
+        assert work.do(Job(out, first)).state == "taken"
+        for standing in steps:
+            assert first not in standing.finished
+            if len(standing.finished) == 3:
+                break
+    assert not (first.folder(out) / "manifest.json").exists()
+    *_, last = steps
+    assert len(last.finished) == 4
+
+
+class Losing(Inline):
+    """A stand-in whose processes die: `times` times before each run gets done."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left: dict[str, int] = {}
+        self.times = times
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        job = self.jobs[0] if self.jobs else None
+        if job and self.left.setdefault(str(job.cell), self.times) > 0:
+            self.left[str(job.cell)] -= 1
+            return [Outcome(self.jobs.popleft(), "lost", "its process ended (killed by SIGKILL)")]
+        return super().wait(seconds)
+
+
+def test_a_lost_run_is_done_again(done, folder, tmp_path):
+    assert not finish(grid(folder), tmp_path / "s", Losing(LOSSES - 1)).failed
+    assert numbers(tmp_path / "s") == numbers(done)
+
+
+def test_a_run_that_kills_every_process_is_given_up(folder, tmp_path):
+    standing = finish(grid(folder, seeds=1), tmp_path / "s", Losing(LOSSES))
+    assert len(standing.failed) == 2
+    assert all("SIGKILL" in error for error in standing.failed.values())
+
+
+class Stopping(Engine):
+    """A stand-in that meets a full disk."""
+
+    slots = 1
+
+    def submit(self, job: Job) -> None:
+        self.job = job
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        return [Outcome(self.job, "stopped", "the disk is full")]
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_befalls_every_run_stops_the_study(folder, tmp_path):
+    with pytest.raises(OverfocusError, match="the disk is full"):
+        finish(grid(folder), tmp_path / "s", Stopping())
+    assert not list((tmp_path / "s").rglob("failure.json"))
+
+
+def test_a_damaged_answer_is_named(done, tmp_path):
+    import shutil
+
+    shutil.copytree(done, tmp_path / "s")
+    path = next((tmp_path / "s").rglob("answers.npz"))
+    path.write_bytes(b"PK\x03\x04 nonsense")
+    with pytest.raises(OverfocusError, match=r"answers\.npz is damaged"):
+        read_results(tmp_path / "s")
