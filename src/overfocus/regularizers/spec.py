@@ -30,7 +30,8 @@ def parse(spec: str) -> Regularizer:
     try:
         tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        raise _not_a_spec(spec, error.msg) from None
+        open_setting = "? is for `overfocus tune`, which finds a value" if "?" in spec else error.msg
+        raise _not_a_spec(spec, open_setting) from None
     return _method(tree, spec)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +53,8 @@ class DataSettings(Settings):
     per_class: int | None = Field(None, ge=1)
     fraction: float | None = Field(None, gt=0, le=1)
     val: float = Field(0.0, ge=0, lt=1)
+    held_back: bool = False
+    """Leave out all images but those for training and validation, so that nothing can be chosen on them."""
     boxes: str | None = None
     channels: Literal[1, 3] | None = None
     download: bool = False
@@ -102,6 +105,8 @@ class Experiment(Settings):
             data.name, root=data.root, size=data.size, per_class=data.per_class, fraction=data.fraction, val=data.val,
             seed=self.seed, download=data.download, boxes=data.boxes, channels=data.channels,
         )  # fmt: skip
+        if data.held_back:
+            dataset = replace(dataset, splits={k: v for k, v in dataset.splits.items() if k in ("train", "val")})
         return dataset if data.size is not None else _of_one_size(dataset)
 
     def stream(self, dataset: Dataset, name: str, **place: Any) -> Stream:
