@@ -14,6 +14,7 @@ LEVELS = [
     {"training", "diagnosis"},
     {"study", "integrations"},
     {"report"},
+    {"cli_study"},
     {"cli", "__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}

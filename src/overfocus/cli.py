@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from overfocus import cli_study
+
 if TYPE_CHECKING:
     from overfocus.training.experiment import Experiment
 
@@ -351,6 +353,9 @@ def maps(
     _list([(each, text.partition("\n")[0]) for each, text in cards.items()], cards, name, as_json)
 
 
+app.add_typer(cli_study.app)
+
+
 def main() -> None:
     """Run the command line; what a user can mend is told in a line, without a traceback."""
     from overfocus.core.errors import OverfocusError
@@ -364,7 +369,7 @@ def main() -> None:
             print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
     except _Stopped as stop:
-        resumable = "train" in sys.argv[1:2]
+        resumable = sys.argv[1:2] in (["train"], ["study"], ["tune"], ["demo"])
         print("stopped" + "; the same command goes on behind the last whole epoch" * resumable, file=sys.stderr)
         sys.exit(128 + stop.args[0])
     finally:

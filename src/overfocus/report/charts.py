@@ -48,7 +48,7 @@ def svg(chart: Chart, y: Span | None = None) -> str:
     y: the ends of the axis, so that several charts share it; those of `span` unless given. Numbers that are not finite
     leave a gap, and a chart without any says "no answer".
     """
-    with _own_settings():
+    with own_settings():
         text = StringIO()
         figure = _figure(chart, y or span([chart]))
         FigureCanvasSVG(figure)
@@ -58,7 +58,7 @@ def svg(chart: Chart, y: Span | None = None) -> str:
 
 def png(chart: Chart, path: Path, y: Span | None = None) -> None:
     """Write the same chart on white paper to `path`, at twice its natural size."""
-    with _own_settings(), replacing(path) as aside:
+    with own_settings(), replacing(path) as aside:
         figure = _figure(chart, y or span([chart]))
         FigureCanvasAgg(figure)
         figure.savefig(aside, format="png", dpi=144, facecolor=PAPER, metadata={"Software": None})
@@ -104,7 +104,7 @@ def colours(lines: Sequence[Line]) -> list[str]:
 
 
 @contextmanager
-def _own_settings() -> Iterator[None]:
+def own_settings() -> Iterator[None]:
     """Draw with matplotlib's defaults and ours, whatever the user has set; that is as before afterwards."""
     own = {"svg.hashsalt": "overfocus", "svg.fonttype": "none", "font.size": TEXT, "font.family": "DejaVu Sans",
            "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
