@@ -15,6 +15,7 @@ from overfocus.study.study import Study, claimed
 DEMO = {
     "methods": ["plain", "dropout", "cutout", "mixup", "cutmix", "sgdrop(share=0.75)", "cutmix + sgdrop(share=0.75)"],
     "data.name": "totem",
+    "per_class": [200],
     "model.settings": {"widths": [16, 32, 64]},
     "recipe.epochs": 4,
     "recipe.batch": 64,
@@ -22,7 +23,7 @@ DEMO = {
     "recipe.channels_last": True,
     "recipe.evaluate_every": 2,
     "examine.sections": ["spread", "focus", "localization", "hiding", "robustness", "confidence"],
-    "examine.limit": 100,
+    "examine.limit": 60,
 }
 """The study of `overfocus demo`: the embedded set, small enough for two cores."""
 
