@@ -192,12 +192,14 @@ def demo(
 
     Some four minutes on two cores.
     """
-    from overfocus.report.studying import DEMO, carry_out
+    from overfocus.report.studying import DEMO, carry_out, lesson
     from overfocus.study.engines import Place
     from overfocus.study.study import settle_study
 
     carry_out(settle_study(None, {**DEMO, "seeds": seeds}, []), out, Place(workers=workers))
     _report(out, None, 24, open_it, as_json)
+    if not as_json:
+        print(lesson(out))
 
 
 def _carry_out(settled: Any, out: Path, place: Any, log: tuple[str, ...], report_too: bool, as_json: bool) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from statistics import mean
 
 from overfocus.report.study_label import JOINERS, Label, label, visible
-from overfocus.report.study_number import Number
+from overfocus.report.study_number import NONE, Number
 from overfocus.study.cell import Cell, Size
 from overfocus.study.results import Result, Results
 
@@ -38,6 +39,8 @@ class Cost:
     """Training, in seconds; evaluation and examination are not counted."""
     ratio: Number
     """Over that of the baseline."""
+    operations: Number
+    """Of a training step, an extra look or a teacher's pass included, over those of the baseline."""
     images: Number
     """Training images a second."""
     epochs: int
@@ -143,9 +146,14 @@ def _cost(results: Results, number: int, method: str, size: Size) -> Cost:
     ratio = Number(f"{seconds / _training(base):.2f}", key=seconds / _training(base)) if base else Number("no answer")
     pace = mean(epoch.images_per_second for run in runs for epoch in run.epochs)
     return Cost(
-        label(method, number), str(size), Number(f"{seconds:,.1f}", key=seconds), ratio,
+        label(method, number), str(size), Number(f"{seconds:,.1f}", key=seconds), ratio, _operations(runs, base),
         Number(f"{pace:,.0f}", key=pace), runs[0].epochs[-1].number,
     )  # fmt: skip
+
+
+def _operations(runs: Sequence[Result], base: Sequence[Result]) -> Number:
+    ratio = runs[0].flops / base[0].flops if base else nan
+    return Number(f"{ratio:.3f}", key=ratio) if isfinite(ratio) else Number(NONE)
 
 
 def _training(runs: Sequence[Result]) -> float:

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from overfocus.core.errors import OverfocusError
 from overfocus.report.study_progress import StudyProgress
 from overfocus.study.conduct import Standing, conduct
 from overfocus.study.engines import Place, engine_for
+from overfocus.study.results import read_results
 from overfocus.study.study import Study, claimed
 
 DEMO = {
     "methods": ["plain", "dropout", "cutout", "mixup", "cutmix", "sgdrop(share=0.75)", "cutmix + sgdrop(share=0.75)"],
     "data.name": "totem",
-    "per_class": [200],
     "model.settings": {"widths": [16, 32, 64]},
     "recipe.epochs": 4,
     "recipe.batch": 64,
     "recipe.warmup": 0.2,
     "recipe.channels_last": True,
     "recipe.evaluate_every": 2,
-    "examine.sections": ["spread", "focus", "localization", "hiding", "robustness", "confidence"],
-    "examine.limit": 60,
+    "examine.sections": ["spread", "focus", "localization", "hiding", "confidence"],
+    "examine.limit": 80,
 }
 """The study of `overfocus demo`: the embedded set, small enough for two cores."""
 
 
-def carry_out(study: Study, folder: Path, place: Place, log: tuple[str, ...] = (), console: Console | None = None) -> Standing:  # fmt: skip  # noqa: E501
+def lesson(folder: Path) -> str:
+    """Return what the demo shows, in a sentence: who reads the digit, which nobody had to."""
+    results = read_results(folder)
+    size = results.study.sizes[-1]
+    found = results.values("digit-only.accuracy", size)
+    read = {method: float(np.nanmean(values)) for method, values in found.items() if np.isfinite(values).any()}
+    best, plain = max(read, key=lambda method: read[method]), results.study.baseline
+    seeds = len(results.study.seeds)  # type: ignore[arg-type]
+    return (
+        f"When only the digit is left, which none had to read, {best} names {100 * read[best]:.0f} % of the classes "
+        f"and {plain} {100 * read.get(plain, np.nan):.0f} % (chance: 10 %); {seeds} seed{'s' * (seeds > 1)}, "
+        f"{'a look and no proof' if seeds < 5 else 'see the intervals'}."
+    )
+
+
+def carry_out(
+    study: Study, folder: Path, place: Place, log: tuple[str, ...] = (), console: Console | None = None
+) -> Standing:
     """Do all runs of `study` below `folder` and return how it stands at the end; what failed is told there.
 
     Raises OverfocusError where nothing could be finished, or where what went wrong would befall every run.

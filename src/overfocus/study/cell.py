@@ -12,8 +12,8 @@ from zlib import crc32
 from overfocus.core.files import write
 from overfocus.training.run import Run
 
-ANSWERS, DIAGNOSIS, FAILURE = "answers.npz", "diagnosis", "failure.json"
-"""Beside the files of a run: what it says of the test images, its examination, why it failed."""
+ANSWERS, DIAGNOSIS, FAILURE, COMPUTE = "answers.npz", "diagnosis", "failure.json", "compute.json"
+"""Beside the files of a run: what it says of the test images, its examination, why it failed, what a step costs."""
 LONGEST = 60
 """Letters of a folder's name that come from a spec."""
 

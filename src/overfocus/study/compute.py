@@ -33,8 +33,27 @@ class Compute:
     """Images of that step."""
 
 
+def flops_of(experiment: Experiment, dataset: Dataset, device: torch.device | str = "cpu") -> float:
+    """Count the operations of an image's training step, as `Compute.flops`; NaN where that cannot be done."""
+    objective, images, labels = _prepared(experiment, dataset, device)
+    try:
+        with FlopCounterMode(display=False) as counter:
+            _step(objective, images, labels)
+    except (NotImplementedError, RuntimeError):
+        return float("nan")
+    return counter.get_total_flops() / len(images)
+
+
 def compute_of(experiment: Experiment, dataset: Dataset, device: torch.device | str = "cpu") -> Compute:
     """Run a few steps of an experiment's method on its own data and return what they cost. Nothing is kept."""
+    objective, images, labels = _prepared(experiment, dataset, device)
+    seconds = [_step(objective, images, labels) for _ in range(WARM + TIMED)][WARM:]
+    flops = flops_of(experiment, dataset, device)
+    return Compute(experiment.method, flops, sorted(seconds)[TIMED // 2], len(images))
+
+
+def _prepared(experiment: Experiment, dataset: Dataset, device: torch.device | str) -> tuple[Objective, Tensor, Tensor]:
+    """Return an objective in the middle of its training, and a batch."""
     stream = experiment.stream(dataset, "train", device=device)
     images, labels, _ = next(iter(stream.epoch(0)))
     model = experiment.create_model(len(dataset.classes), images.shape[1]).to(device)
@@ -43,10 +62,7 @@ def compute_of(experiment: Experiment, dataset: Dataset, device: torch.device | 
     ).to(device)
     objective.train()
     objective.step.fill_(MIDDLE)
-    with FlopCounterMode(display=False) as counter:
-        _step(objective, images, labels)
-    seconds = [_step(objective, images, labels) for _ in range(WARM + TIMED)][WARM:]
-    return Compute(experiment.method, counter.get_total_flops() / len(images), sorted(seconds)[TIMED // 2], len(images))
+    return objective, images, labels
 
 
 def _step(objective: Objective, images: Tensor, labels: Tensor) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from overfocus.core.errors import OverfocusError
 from overfocus.metrics.score import Better
 from overfocus.study.answers import Answers
-from overfocus.study.cell import ANSWERS, DIAGNOSIS, Cell, Size
+from overfocus.study.cell import ANSWERS, COMPUTE, DIAGNOSIS, Cell, Size
 from overfocus.study.study import Study, read_study
 from overfocus.training.run import Epoch, Run
 
@@ -49,6 +49,8 @@ class Result:
     sections: Mapping[str, Any] = field(repr=False)
     """Of the examination: section -> {"title", "sentence", "scores": {name -> value, low, high, n, title, ...}};
     empty where none was asked."""
+    flops: float = nan
+    """Operations of a training step, of an image: see `overfocus.study.compute`."""
 
     def value(self, key: str) -> float:
         """Return the number of a measure; NaN where the run has none."""
@@ -162,4 +164,9 @@ def _result(cell: Cell, study: Path) -> Result:
     run = Run(cell.folder(study))
     scores = run.path / DIAGNOSIS / "scores.json"
     sections = json.loads(scores.read_text(encoding="utf-8"))["sections"] if scores.is_file() else {}
-    return Result(cell, run.path, run.manifest(), tuple(run.epochs()), Answers.load(run.path / ANSWERS), sections)
+    compute = run.path / COMPUTE
+    flops = json.loads(compute.read_text(encoding="utf-8"))["flops_per_image"] if compute.is_file() else None
+    answers = Answers.load(run.path / ANSWERS)
+    return Result(
+        cell, run.path, run.manifest(), tuple(run.epochs()), answers, sections, nan if flops is None else flops
+    )

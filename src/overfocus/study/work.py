@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import traceback
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 
 import torch
 
 from overfocus.core.errors import OverfocusError
-from overfocus.core.files import DiskFull, Taken, held
+from overfocus.core.files import DiskFull, Taken, held, write
 from overfocus.data import Dataset
 from overfocus.diagnosis.examination import diagnose
 from overfocus.diagnosis.sample import from_split
 from overfocus.study.answers import Answers, said
-from overfocus.study.cell import ANSWERS, DIAGNOSIS, FAILURE, Cell
+from overfocus.study.cell import ANSWERS, COMPUTE, DIAGNOSIS, FAILURE, Cell
 from overfocus.study.checkpoint import Asked, split_of, subject_of
+from overfocus.study.compute import flops_of
 from overfocus.study.engine import Job, Outcome
 from overfocus.study.study import Examination, Study, read_study
 from overfocus.training.checkpoint import load_run
@@ -63,6 +66,9 @@ def _done(job: Job, study: Study, folder: Path) -> Outcome:
         _train(experiment, folder, job)
     dataset = _as_trained(experiment, Run(folder))
     device = device_of(job.machine)
+    if not (folder / COMPUTE).is_file():
+        flops = flops_of(experiment, dataset, device)
+        write(folder / COMPUTE, json.dumps({"flops_per_image": flops if isfinite(flops) else None}) + "\n")
     if not (folder / ANSWERS).is_file():
         collect(experiment, folder, dataset, device).save(folder / ANSWERS)
     if study.examine.sections and not (folder / DIAGNOSIS / "scores.json").is_file():
@@ -86,8 +92,6 @@ def _train(experiment: Experiment, folder: Path, job: Job) -> None:
 
 
 def _train_apart(folder: Path, experiment: Experiment, machine: Machine) -> None:
-    from overfocus.core.files import write
-
     asked = folder.with_name(f".{folder.name}.toml")
     write(asked, experiment.toml())
     command = [sys.executable, "-m", "overfocus.cli", "train", str(asked), "--out", str(folder)]

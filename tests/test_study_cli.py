@@ -1,0 +1,83 @@
+"""The commands about studies, from the outside: a study, its report, what goes wrong told in a line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from overfocus.cli import app
+from overfocus.core.errors import OverfocusError
+
+sys.path.append(str(Path(__file__).parent / "training"))
+
+
+@pytest.fixture(scope="module")
+def photos_folder(tmp_path_factory):
+    from small import photos
+
+    return photos(tmp_path_factory.mktemp("data") / "photos")
+
+
+def told(*arguments: str):
+    """Run a command; return what it prints on standard output."""
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def options(folder: Path) -> list[str]:
+    settings = ["model.settings.widths=[4,8]", "recipe.precision='32-true'"]
+    return ["--data", str(folder), "--epochs", "1", "--batch", "8", *(x for each in settings for x in ("--set", each))]
+
+
+def test_a_dry_run_trains_nothing_and_counts_the_extra_pass(photos_folder, tmp_path):
+    methods = "plain; sgdrop(share=1.0, views='both'); cutout"
+    out = tmp_path / "s"
+    text = told("study", "--methods", methods, "--per-class", "5,10", "--seeds", "2", "--out", str(out), "--dry-run",
+                "--json", *options(photos_folder))  # fmt: skip
+    found = json.loads(text)
+    assert (found["runs"], found["finished"]) == (12, 0)
+    assert found["steps"]["5 per class"] == {"images": 15, "epochs": 1, "updates": 2}
+    plain, both, cutout = (each["flops"] for each in found["compute"])
+    assert plain == cutout
+    assert both > plain, "a second view goes through the head"
+    assert found["seconds"] > 0
+    assert found["disk_bytes"] > 0
+    assert not out.exists()
+    shown = told("study", "--methods", methods, "--out", str(out), "--dry-run", *options(photos_folder))
+    assert "15 runs" in shown
+    assert "extra passes counted" in shown
+
+
+def test_a_study_by_command_ends_in_a_report(photos_folder, tmp_path):
+    out = tmp_path / "s"
+    text = told("study", "--methods", "plain; cutout(size=0.3)", "--seeds", "2", "--out", str(out), "--workers", "1",
+                "--examine", "spread", "--limit", "9", "--json", *options(photos_folder))  # fmt: skip
+    found = json.loads(text)
+    assert found["runs"] == 4
+    assert (out / "report.html").stat().st_size > 10_000
+    assert (out / "tables" / "comparison.csv").is_file()
+    assert json.loads(next(out.rglob("compute.json")).read_text())["flops_per_image"] > 0
+    assert "cutout" in told("report", str(out), "--images", "2", "--out", str(tmp_path / "page.html"))
+    assert (tmp_path / "page.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["study", "--methods", "plain; cutmax"], "did you mean 'cutmix'"),
+        (["study", "--per-class", "ten"], "numbers separated by commas"),
+        (["study", "--engine", "locl", "--dry-run"], "did you mean 'local'"),
+        (["study", "--examine", "spred"], "did you mean 'spread'"),
+        (["report", "nothing-here"], "holds no study.toml"),
+        (["tune"], "--method"),
+        (["tune", "--method", "cutout(fill=?)"], "no usual range"),
+    ],
+)
+def test_what_is_wrong_is_told(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OverfocusError, match=message):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []
