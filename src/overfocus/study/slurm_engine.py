@@ -82,7 +82,7 @@ class SlurmEngine(Engine):
             submitted = self._executor.submit(_do, job)
         except (RuntimeError, OSError) as error:
             raise OverfocusError(
-                f"SLURM took no job ({_last_line(error)}); look at --partition, --minutes, --gpus and the study's threads"
+                f"SLURM took no job ({_last_line(error)}); look at --partition, --minutes and --gpus"
             ) from error
         self._jobs[submitted.job_id] = submitted, job
 
