@@ -56,7 +56,8 @@ def test_a_study_by_command_ends_in_a_report(photos_folder, tmp_path):
     text = told("study", "--methods", "plain; cutout(size=0.3)", "--seeds", "2", "--out", str(out), "--workers", "1",
                 "--examine", "spread", "--limit", "9", "--json", *options(photos_folder))  # fmt: skip
     found = json.loads(text)
-    assert found["runs"] == 4
+    assert (found["finished"], found["failed"]) == (4, {})
+    assert "accuracy" in found["sizes"]["all images"]
     assert (out / "report.html").stat().st_size > 10_000
     assert (out / "tables" / "comparison.csv").is_file()
     assert json.loads(next(out.rglob("compute.json")).read_text())["flops_per_image"] > 0

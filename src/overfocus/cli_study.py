@@ -188,9 +188,9 @@ def demo(
     open_it: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the main job on the embedded data: seven methods trained, examined, compared and reported.
+    """Compare seven methods on the embedded data.
 
-    Some four minutes on two cores.
+    They are trained, examined and reported in some four minutes on two cores.
     """
     from overfocus.report.studying import DEMO, carry_out, lesson
     from overfocus.study.engines import Place
