@@ -105,10 +105,10 @@ def test_jobs_give_the_numbers_of_one_process(folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGKILL])
 def test_a_job_that_is_ended_is_lost_and_goes_on_where_it_stood(folder, tmp_path, monkeypatch, number):
     monkeypatch.setattr(slurm_engine, "SETTLING", 1.0)
-    study, out = grid(folder, seeds=1, methods=["plain"], recipe__epochs=150), tmp_path / "s"
+    study, out = grid(folder, seeds=1, methods=["plain"], recipe__epochs=60), tmp_path / "s"
     claimed(out, study)
     with SlurmEngine(out, cluster="local") as engine:
         job = job_of(study, out)
@@ -121,7 +121,7 @@ def test_a_job_that_is_ended_is_lost_and_goes_on_where_it_stood(folder, tmp_path
         assert lost.state == "lost", lost
         assert not job.cell.failure(out)
         stood = epochs_done(job.cell.folder(out))
-        assert 2 <= stood < 150
+        assert 2 <= stood < 60
         assert not finish(study, out, engine).failed
     finish(study, tmp_path / "undisturbed")
     assert numbers(out) == numbers(tmp_path / "undisturbed")
@@ -172,7 +172,7 @@ def alive_then(monkeypatch, state: str, slurm: Path, out: Path) -> tuple[SlurmEn
     return engine, job
 
 
-@pytest.mark.parametrize("state", ["NODE_FAIL", "TIMEOUT", "PREEMPTED", "OUT_OF_MEMORY", "CANCELLED by 0", "COMPLETED"])
+@pytest.mark.parametrize("state", ["NODE_FAIL", "PREEMPTED", "CANCELLED by 0"])
 def test_a_job_that_left_no_result_is_lost(monkeypatch, slurm, tmp_path, state):
     monkeypatch.setattr(slurm_engine, "SETTLING", 0.1)
     engine, job = alive_then(monkeypatch, state, slurm, tmp_path / "s")
@@ -183,7 +183,7 @@ def test_a_job_that_left_no_result_is_lost(monkeypatch, slurm, tmp_path, state):
     assert not engine._jobs
 
 
-@pytest.mark.parametrize("state", ["PENDING", "REQUEUED", "RUNNING"])
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
 def test_a_job_that_waits_is_waited_for(monkeypatch, slurm, tmp_path, state):
     monkeypatch.setattr(slurm_engine, "SETTLING", 0.0)
     engine, _ = alive_then(monkeypatch, state, slurm, tmp_path / "s")

@@ -102,12 +102,22 @@ class RayEngine(Engine):
         reach(recorded() if address == "auto" else address)
         local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
-            self._ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **{**local, **self.options})
+            self._init(address, **{**local, **self.options})
         except (OSError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             raise OverfocusError(
                 f"no Ray cluster at {'this machine' if address == 'local' else address} ({self._reason(error)}); give "
                 "the --address that `ray start` printed, and set RAY_AUTH_MODE=token where the cluster wants a token"
             ) from error
+
+    def _init(self, address: str, **options: Any) -> None:
+        """Connect, again where the server of a ray:// address began to, and aborted: it does so now and then."""
+        for tries_left in (2, 1, 0):
+            try:
+                self._ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+                return
+            except ConnectionAbortedError:
+                if not tries_left:
+                    raise
 
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"]]
