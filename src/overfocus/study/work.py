@@ -8,6 +8,7 @@ import subprocess
 import sys
 import traceback
 from dataclasses import replace
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from overfocus.study.compute import flops_of
 from overfocus.study.engine import Job, Outcome
 from overfocus.study.study import Examination, Study, read_study
 from overfocus.training.checkpoint import load_run
-from overfocus.training.experiment import Experiment
+from overfocus.training.experiment import DataSettings, Experiment
 from overfocus.training.loop import train
 from overfocus.training.processes import Machine
 from overfocus.training.run import Run
@@ -62,9 +63,10 @@ def _failed(job: Job, error: str, trace: str) -> Outcome:
 
 def _done(job: Job, study: Study, folder: Path) -> Outcome:
     experiment = study.experiment(job.cell)
+    loaded = _data(experiment)
     if not Run(folder).finished:
-        _train(experiment, folder, job)
-    dataset = _as_trained(experiment, Run(folder))
+        _train(experiment, folder, job, loaded)
+    dataset = _as_trained(loaded, Run(folder))
     device = device_of(job.machine)
     if not (folder / COMPUTE).is_file():
         flops = flops_of(experiment, dataset, device)
@@ -76,13 +78,27 @@ def _done(job: Job, study: Study, folder: Path) -> Outcome:
     return Outcome(job, "finished")
 
 
-def _train(experiment: Experiment, folder: Path, job: Job) -> None:
+def _data(experiment: Experiment) -> Dataset:
+    """Load the data, or return what the run before had, which mostly differs in its method alone."""
+    data = experiment.data
+    place = os.path.join(data.root or "", data.name)
+    changed = os.stat(place).st_mtime_ns if os.path.exists(place) else 0
+    return _loaded(data.model_dump_json(), experiment.seed, os.environ.get("OVERFOCUS_DATA"), changed)
+
+
+@lru_cache(maxsize=1)
+def _loaded(data: str, seed: int, root: str | None, changed: int) -> Dataset:
+    """Load the data of one run and keep it; `root` and `changed` only tell when it may be other data."""
+    return Experiment(data=DataSettings.model_validate_json(data), seed=seed).dataset()
+
+
+def _train(experiment: Experiment, folder: Path, job: Job, dataset: Dataset) -> None:
     """Train here, or, over several devices, in processes of its own, whose launcher starts the command anew."""
     if job.machine.devices not in (1, "1"):
         return _train_apart(folder, experiment, job.machine)
     followers = trackers(list(job.log), experiment, folder)
     try:
-        for epoch in train(experiment, folder, job.machine):
+        for epoch in train(experiment, folder, job.machine, dataset=dataset):
             for follower in followers:
                 follower.log(epoch)
     finally:
@@ -110,10 +126,9 @@ def device_of(machine: Machine) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _as_trained(experiment: Experiment, run: Run) -> Dataset:
+def _as_trained(dataset: Dataset, run: Run) -> Dataset:
     """Return the data with the normalisation that the network knows, whatever was added to a folder since."""
     manifest = run.manifest()
-    dataset = experiment.dataset()
     return replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
 
 
@@ -122,6 +137,8 @@ def collect(experiment: Experiment, folder: Path, dataset: Dataset, device: torc
     name, _ = split_of(dataset)
     stream = experiment.stream(dataset, name, device=device)
     labels, last, last_confidence = said(load_run(folder).to(device), stream)
+    if Run(folder).manifest()["best"]["epoch"] == experiment.recipe.epochs:
+        return Answers(labels, last, last_confidence, last, last_confidence)
     _, best, best_confidence = said(load_run(folder, best=True).to(device), stream)
     return Answers(labels, last, last_confidence, best, best_confidence)
 

@@ -47,12 +47,17 @@ Watch = Callable[[Step], None]
 
 
 def train(
-    experiment: Experiment, out: str | Path, machine: Machine | None = None, watch: Watch = lambda step: None
+    experiment: Experiment,
+    out: str | Path,
+    machine: Machine | None = None,
+    watch: Watch = lambda step: None,
+    dataset: Dataset | None = None,
 ) -> Iterator[Epoch]:
     """Train, yielding each epoch when it is safely on the disk; a stopped run goes on behind its last whole epoch.
 
     The folder `out` becomes the run. A finished one is not trained again: its epochs are yielded as they stand. `watch`
-    is called after every step. Over several processes each of them yields the same epochs, and the first one writes.
+    is called after every step. Given `dataset`, what `experiment.dataset()` returned, it is not loaded again. Over
+    several processes each of them yields the same epochs, and the first one writes.
     Raises OverfocusError for a folder that holds something else or is in use, for unreadable data, for a full disk, for
     a loss that is not finite; the state of the last whole epoch is kept in every case.
     """
@@ -63,7 +68,7 @@ def train(
         if run.finished:
             yield from run.epochs()
             return
-        yield from Trainer(experiment, run, fabric, watch).epochs()
+        yield from Trainer(experiment, run, fabric, watch, dataset).epochs()
 
 
 def _claim(run: Run, experiment: Experiment, held: ExitStack) -> None:
@@ -79,6 +84,7 @@ class Trainer:
     run: Run
     fabric: Fabric
     watch: Watch
+    given: Dataset | None = None
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     probe: Probe | None = None
@@ -92,7 +98,7 @@ class Trainer:
     def _prepare(self) -> None:
         """Make all that can fail in one process alone: data, network, objective."""
         recipe, fabric = self.recipe, self.fabric
-        self.dataset = self.experiment.dataset()
+        self.dataset = self.given or self.experiment.dataset()
         _check(self.dataset)
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
         self.streams = {name: self.experiment.stream(self.dataset, name, **place) for name in self.dataset.splits}
