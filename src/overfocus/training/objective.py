@@ -96,12 +96,25 @@ class Objective(nn.Module):
         features = self._features(batch, draw)
         logits = self._head(features.values)
         loss = features.targets.cross_entropy(logits, self.smoothing)
-        self.last = _measured(features, logits.detach(), loss.detach(), len(batch))
+        self.note(features, logits, loss, len(batch))
+        return loss
+
+    def classify(self, batch: Batch, first_row: int = 0) -> tuple[Tensor, Batch]:
+        """Run a batch that `prepare` made through the network, the method acting at its layers.
+
+        Returns the logits [V, K], and the features in front of the last piece with their targets: V is the batch's
+        size, twice that where a method shows two views. For those who compute a loss of their own; then `note` it.
+        """
+        features = self._features(batch, self._draw(first_row))
+        return self._head(features.values), features
+
+    def note(self, features: Batch, logits: Tensor, loss: Tensor, rows: int) -> None:
+        """End a step of `rows` images: keep what was measured in it, and go on to the next one's draws."""
+        self.last = _measured(features, logits.detach(), loss.detach(), rows)
         self._add(self.last)
         self.step += 1
         if not torch.compiler.is_compiling():
             self._glance()
-        return loss
 
     def prepare(self, images: Tensor, labels: Tensor) -> Batch:
         """Let the method act on the images and labels of the coming step, which is what `forward` does by itself.
@@ -130,7 +143,7 @@ class Objective(nn.Module):
         self._calls += 1
         if self._calls % GLANCE == 0 and "masked_accuracy" in self._totals:
             for text in _leaks(self._means()):
-                warnings.warn(f"{self.method}: {text}", stacklevel=4)
+                warnings.warn(f"{self.method}: {text}", stacklevel=5)
 
     def train(self, mode: bool = True) -> Objective:
         """Set the mode of the model; the teacher stays in evaluation."""

@@ -1,0 +1,125 @@
+"""A method on a model that somebody else's loop trains.
+
+Such a loop takes a batch, calls the model, and computes a loss of its own. `Attached` acts on the first two: `prepare`
+on the batch, and the model's own forward, once, on the features of that very batch. The loop's loss is then of
+soft targets, as it is for Mixup anywhere. What happens is what `Objective` does, with the same draws, so the losses are
+the same.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from overfocus.core.batch import Batch
+from overfocus.core.errors import OverfocusError
+from overfocus.models.split import FEATURES
+from overfocus.regularizers.cutmix import CutMix
+from overfocus.regularizers.mixup import Mixup
+from overfocus.regularizers.regularizer import IMAGE, Group, Regularizer
+from overfocus.regularizers.spec import parse
+from overfocus.training.objective import Objective
+
+REMEDY = "call the model in training mode on what prepare() returned, once for each batch"
+
+
+class Attached:
+    """A method attached to `model`, whose forward it takes the place of until `detach`.
+
+    In training mode the first call of the model after `prepare` is given to the method; every other call, and every
+    call in evaluation mode, is the plain model. The settings are those of `Objective`. `method` is a spec or a value.
+    The loop has its targets before the model runs, so OverfocusError for a method that mixes labels at a layer or shows
+    two views of a batch.
+
+    Wrap and compile the model afterwards (DDP(model), torch.compile(model)).
+    """
+
+    def __init__(
+        self, model: nn.Module, method: str | Regularizer, *, at: str = FEATURES, seed: int = 0, steps: int = 0,
+        decay: float = 0.99,
+    ) -> None:  # fmt: skip
+        self.method = parse(method) if isinstance(method, str) else method
+        _check(self.method)
+        self.objective = Objective(model, self.method, at=at, seed=seed, steps=steps, decay=decay)
+        self.model = self.objective.model
+        self._plain: Callable[..., Any] = self.model.forward
+        self._pending: Batch | None = None
+        self.skipped = 0
+        """Batches that were prepared and never seen by the model in training mode."""
+        self.model.forward = self._forward  # type: ignore[method-assign]
+
+    def prepare(self, images: Tensor, labels: Tensor) -> Batch:
+        """Let the method act on images [B, C, H, W] and labels ([B] integers or [B, K] soft); neither is written to.
+
+        Hand `.images` of what is returned to the model, and `.targets.dense(K)` to the loss.
+        """
+        self.skipped += self._pending is not None
+        self._move(images.device)
+        self._pending = self.objective.prepare(images, labels)
+        return self._pending
+
+    def detach(self) -> nn.Module:
+        """Give the model its own forward back, and return it."""
+        self.model.__dict__.pop("forward", None)
+        if self.model.forward != self._plain:
+            self.model.forward = self._plain  # type: ignore[method-assign]
+        self._pending = None
+        return self.model
+
+    def report(self) -> dict[str, float]:
+        """Return the means of what happened since the last report, and warn where the method never ran. Waits for the
+        device.
+        """
+        means = self.objective.report()
+        if self.skipped:
+            warnings.warn(
+                f"{self.method}: {self.skipped} prepared batches never reached the model, so nothing acted on their "
+                f"features; {REMEDY}",
+                stacklevel=2,
+            )
+        self.skipped = 0
+        return means
+
+    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+        batch, self._pending = self._pending, None
+        if batch is None or not self.model.training:
+            self.skipped += batch is not None
+            return self._plain(*args, **kwargs)
+        images = args[0] if args else next(iter(kwargs.values()), None)
+        if not isinstance(images, Tensor) or len(images) != len(batch):
+            shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise OverfocusError(
+                f"{self.method}: {len(batch)} images were prepared and the model got {shape}; {REMEDY}"
+            )
+        prepared = Batch(images, batch.targets, batch.measured)
+        logits, features = self.objective.classify(prepared)
+        self.objective.note(features, logits, features.targets.cross_entropy(logits.detach()), len(images))
+        return logits
+
+    def _move(self, device: torch.device) -> None:
+        """Bring the objective's own counters where the images are; the model is the loop's affair."""
+        for name in ("step", "key"):
+            setattr(self.objective, name, getattr(self.objective, name).to(device))
+
+
+def _check(method: Regularizer) -> None:
+    """Refuse what changes the targets after the loop has them."""
+    for member in _members(method):
+        late = isinstance(member, CutMix | Mixup) and member.at != IMAGE
+        if late or getattr(member, "views", "masked") == "both":
+            raise OverfocusError(
+                f"{member} changes the targets inside the model, when a foreign loop has them already; use "
+                "overfocus.Objective, which computes the loss itself"
+            )
+
+
+def _members(method: Regularizer) -> Iterator[Regularizer]:
+    if isinstance(method, Group):
+        for member in method.members:
+            yield from _members(member)
+    else:
+        yield method
