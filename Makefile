@@ -37,8 +37,9 @@ format: .venv/installed-dev ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/installed-dev ## side by side with a bare loop
-	$(BIN)/python benchmarks/step.py
+bench: .venv/installed-dev ## side by side with the peers, on an idle machine: about half an hour on two cores
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/all.py
 
 clean:
 	rm -rf .venv runs .pytest_cache .ruff_cache

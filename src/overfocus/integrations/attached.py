@@ -30,27 +30,34 @@ REMEDY = "call the model in training mode on what prepare() returned, once for e
 class Attached:
     """A method attached to `model`, whose forward it takes the place of until `detach`.
 
-    In training mode the first call of the model after `prepare` is given to the method; every other call, and every
-    call in evaluation mode, is the plain model. The settings are those of `Objective`. `method` is a spec or a value.
-    The loop has its targets before the model runs, so OverfocusError for a method that mixes labels at a layer or shows
-    two views of a batch.
+    A method that acts on images alone leaves the model as it is, and needs none. Otherwise, in training mode, the
+    first call of the model after `prepare` is given to the method; every other call, and every call in evaluation
+    mode, is the plain model. The settings are those of `Objective`; `method` is a spec or a value. The loop has its
+    targets before the model runs, so OverfocusError for a method that mixes labels at a layer or shows two views of a
+    batch.
 
     Wrap and compile the model afterwards (DDP(model), torch.compile(model)).
     """
 
     def __init__(
-        self, model: nn.Module, method: str | Regularizer, *, at: str = FEATURES, seed: int = 0, steps: int = 0,
+        self, model: nn.Module | None, method: str | Regularizer, *, at: str = FEATURES, seed: int = 0, steps: int = 0,
         decay: float = 0.99,
     ) -> None:  # fmt: skip
         self.method = parse(method) if isinstance(method, str) else method
         _check(self.method)
-        self.objective = Objective(model, self.method, at=at, seed=seed, steps=steps, decay=decay)
+        self._inside = not self.method.places <= {IMAGE}
+        if model is None and self._inside:
+            raise OverfocusError(f"{self.method} acts on features: give model=, the network that the loop trains")
+        self.objective = Objective(
+            nn.Identity() if model is None else model, self.method, at=at, seed=seed, steps=steps, decay=decay
+        )
         self.model = self.objective.model
         self._plain: Callable[..., Any] = self.model.forward
         self._pending: Batch | None = None
         self.skipped = 0
         """Batches that were prepared and never seen by the model in training mode."""
-        self.model.forward = self._forward  # type: ignore[method-assign]
+        if self._inside:
+            self.model.forward = self._forward  # type: ignore[method-assign]
 
     def prepare(self, images: Tensor, labels: Tensor) -> Batch:
         """Let the method act on images [B, C, H, W] and labels ([B] integers or [B, K] soft); neither is written to.
@@ -59,8 +66,12 @@ class Attached:
         """
         self.skipped += self._pending is not None
         self._move(images.device)
-        self._pending = self.objective.prepare(images, labels)
-        return self._pending
+        batch = self.objective.prepare(images, labels)
+        if self._inside:
+            self._pending = batch
+        else:
+            self.objective.step += 1
+        return batch
 
     def detach(self) -> nn.Module:
         """Give the model its own forward back, and return it."""

@@ -20,13 +20,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.targets import Targets
 from overfocus.integrations.attached import Attached
 from overfocus.models.split import FEATURES
-from overfocus.regularizers.regularizer import IMAGE, Regularizer
-from overfocus.regularizers.spec import parse
 
 MODES = ("batch", "pair", "elem")
 
@@ -58,34 +55,16 @@ class Mixup:
                 "overfocus.integrations.timm.Mixup has no cutmix_minmax, multi_label or correct_lam=False; for boxes "
                 "of a fixed size give method='cutmix(size=0.5)'"
             )
-        spec = method or timm_spec(mixup_alpha, cutmix_alpha, prob, switch_prob, mode)
-        self.method: Regularizer = parse(spec)
+        method = method or timm_spec(mixup_alpha, cutmix_alpha, prob, switch_prob, mode)
+        self.attached = Attached(model, method, at=at, seed=seed)
         self.label_smoothing, self.num_classes = label_smoothing, num_classes
         self.mixup_enabled = True
-        self.attached = self._attached(model, at, seed)
-        self._draw, self._step = Draw.seeded(seed), 0
-
-    def _attached(self, model: nn.Module | None, at: str, seed: int) -> Attached | None:
-        if self.method.places <= {IMAGE}:
-            return None
-        if model is None:
-            raise OverfocusError(f"{self.method} acts on features: give model=, the network that the loop trains")
-        return Attached(model, self.method, at=at, seed=seed)
 
     def __call__(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Mix images `x` [B, C, H, W] and labels [B] or soft labels [B, K]; neither is written to."""
-        batch = self._batch(x, target)
+        batch = self.attached.prepare(x, target) if self.mixup_enabled else Batch(x, Targets.of(target))
         dense = batch.targets.dense(self.num_classes)
         return batch.images, dense * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
-
-    def _batch(self, images: Tensor, labels: Tensor) -> Batch:
-        if not self.mixup_enabled:
-            return Batch(images, Targets.of(labels))
-        if self.attached is not None:
-            return self.attached.prepare(images, labels)
-        draw = Draw(self._draw.key.to(images.device)).named(self._step)
-        self._step += 1
-        return self.method.on_batch(Batch(images, Targets.of(labels)), draw)
 
 
 def timm_spec(mixup_alpha: float, cutmix_alpha: float, prob: float, switch_prob: float, mode: str = "batch") -> str:

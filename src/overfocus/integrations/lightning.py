@@ -1,0 +1,186 @@
+"""Methods in a Lightning Trainer: a callback for a module of your own, and a module that is ready.
+
+    trainer = Trainer(callbacks=[Regularize("cutmix + sgdrop", model="net", classes=10)])
+
+Lightning's callbacks may look at a batch and not replace it (Lightning#1733), so the callback stands in for the
+module's `on_after_batch_transfer`, through which every batch comes when it lies on its device.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from overfocus.core.errors import OverfocusError
+from overfocus.integrations.attached import Attached
+from overfocus.models.split import FEATURES
+from overfocus.regularizers.regularizer import Regularizer
+from overfocus.regularizers.spec import parse
+from overfocus.training.objective import Objective
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+else:
+    try:
+        _lightning = import_module("lightning.pytorch")
+    except ImportError:
+        try:
+            _lightning = import_module("pytorch_lightning")
+        except ImportError as error:
+            raise OverfocusError("Lightning is not installed; pip install 'overfocus[lightning]'") from error
+    Callback, LightningModule, Trainer = _lightning.Callback, _lightning.LightningModule, _lightning.Trainer
+
+
+class Regularize(Callback):
+    """Let a method act on every training batch of a module whose batches begin with images and labels.
+
+    method   a spec or a value; one that mixes labels in the network or shows two views is refused
+    model    the name of the network within the module ("net", "model.backbone"), for methods that act on features; it
+             must be what `training_step` calls
+    at       the layer of the network, see `overfocus.models.split`
+    classes  K, for methods that mix labels: `training_step` then gets soft labels [B, K], which
+             `torch.nn.functional.cross_entropy` takes; other methods leave the labels as they are
+    seed     of all draws
+
+    What happened is logged each epoch (`cutmix_rate`, `sgdrop_dropped`, ...), and a method that never ran is a warning.
+    """
+
+    def __init__(
+        self, method: str | Regularizer, *, model: str = "", at: str = FEATURES, classes: int = 0, seed: int = 0
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.method = parse(method) if isinstance(method, str) else method
+        self.model, self.at, self.classes, self.seed = model, at, classes, seed
+        self.attached: Attached | None = None
+        self._step = 0
+        self._seen = 0
+        self._transfer: Callable[[Any, int], Any] | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Attach the method before training begins."""
+        if stage != "fit" or self.attached is not None:
+            return
+        steps = int(trainer.estimated_stepping_batches) if self.method.scheduled else 0
+        self.attached = Attached(_network(pl_module, self.model), self.method, at=self.at, seed=self.seed, steps=steps)
+        self._transfer = pl_module.on_after_batch_transfer
+
+        def replaced(batch: Any, dataloader_idx: int) -> Any:
+            assert self._transfer is not None
+            batch = self._transfer(batch, dataloader_idx)
+            return self._replaced(batch) if trainer.training else batch
+
+        pl_module.on_after_batch_transfer = replaced  # type: ignore[method-assign]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on with the draws where a resumed training stood."""
+        if self.attached is not None:
+            self.attached.objective.step.fill_(self._step)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log what happened, and warn where nothing did."""
+        assert self.attached is not None
+        if not self._seen:
+            warnings.warn(
+                f"{self.method} never ran in this epoch: no batch came through on_after_batch_transfer of the module; "
+                "does the datamodule have one of its own?",
+                stacklevel=2,
+            )
+        means = self.attached.report()
+        self._seen = 0
+        pl_module.log_dict({name: value for name, value in means.items() if name not in ("loss", "accuracy")})
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the module as it was."""
+        if stage == "fit" and self.attached is not None:
+            self.attached.detach()
+            vars(pl_module).pop("on_after_batch_transfer", None)
+            self._step = int(self.attached.objective.step)
+            self.attached = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: how many steps have been drawn."""
+        return {"step": self._step if self.attached is None else int(self.attached.objective.step)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` returned."""
+        self._step = int(state_dict["step"])
+
+    def _replaced(self, batch: Any) -> Any:
+        if not (isinstance(batch, list | tuple) and len(batch) >= 2 and isinstance(batch[0], Tensor)):
+            raise OverfocusError(f"{self.method}: a batch is {type(batch).__name__}; give (images, labels, ...)")
+        assert self.attached is not None
+        images, labels, *rest = batch
+        self._seen += 1
+        prepared = self.attached.prepare(images, labels)
+        if prepared.targets.labels.shape == (len(images), 1):  # nothing was mixed: the labels are as they were
+            return [prepared.images, labels, *rest]
+        if not self.classes:
+            raise OverfocusError(f"{self.method} mixes labels: give classes=, how many there are")
+        return [prepared.images, prepared.targets.dense(self.classes), *rest]
+
+
+class Classifier(LightningModule):
+    """A network trained with a method: what `Objective` is, as a module with logs and an optimizer.
+
+    `optimizer` makes it of the parameters; by default SGD with lr 0.1, momentum 0.9 and weight decay 5e-4.
+    """
+
+    def __init__(
+        self, model: nn.Module, method: str | Regularizer = "plain", *, at: str = FEATURES, smoothing: float = 0.0,
+        seed: int = 0, steps: int = 0, optimizer: Callable[..., torch.optim.Optimizer] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        method = parse(method) if isinstance(method, str) else method
+        self.objective = Objective(model, method, at=at, smoothing=smoothing, seed=seed, steps=steps)
+        self.optimizer = optimizer
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits [B, K]."""
+        return self.objective.model(images)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the loss of (images, labels) under the method."""
+        loss = self.objective(*batch[:2])
+        self.log("train_loss", loss.detach())
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Log loss and accuracy of the plain network."""
+        images, labels = batch[:2]
+        logits = self(images)
+        self.log_dict({
+            "val_loss": nn.functional.cross_entropy(logits, labels),
+            "val_accuracy": (logits.argmax(1) == labels).float().mean(),
+        })  # fmt: skip
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Log as in validation."""
+        self.validation_step(batch, batch_idx)
+
+    def on_train_epoch_end(self) -> None:
+        """Log what the method did, and let it warn."""
+        self.log_dict({name: value for name, value in self.objective.report().items() if name != "loss"})
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimizer of the network's parameters."""
+        if self.optimizer is not None:
+            return self.optimizer(self.objective.model.parameters())
+        return torch.optim.SGD(
+            self.objective.model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
+        )  # fmt: skip
+
+
+def _network(module: nn.Module, name: str) -> nn.Module | None:
+    """Return the part of the module that is trained."""
+    if not name:
+        return None
+    try:
+        return module.get_submodule(name)
+    except AttributeError as error:
+        known = ", ".join(key for key, _ in module.named_children())
+        raise OverfocusError(f"{type(module).__name__} has no network {name!r}; it has {known}") from error

@@ -1,0 +1,147 @@
+"""The callback and the module in a real Trainer."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import overfocus as of
+from overfocus.core.errors import OverfocusError
+
+pl = pytest.importorskip("lightning.pytorch")
+from overfocus.integrations.lightning import Classifier, Regularize  # noqa: E402 - needs Lightning
+
+IMAGES = torch.randn(24, 3, 9, 7, generator=torch.Generator().manual_seed(1))
+LABELS = torch.arange(24) % 5
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5))
+
+
+class Mine(pl.LightningModule):
+    """A module as people have it, which knows nothing of methods."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.losses, self.targets = net(), [], []
+
+    def training_step(self, batch, batch_idx):
+        images, labels = batch
+        loss = nn.functional.cross_entropy(self.net(images), labels)
+        self.losses.append(loss.item())
+        self.targets.append(labels)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        images, labels = batch
+        assert labels.ndim == 1
+        self.log("val", nn.functional.cross_entropy(self.net(images), labels))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.net.parameters(), lr=0.1)
+
+
+def loader():
+    return DataLoader(TensorDataset(IMAGES, LABELS), batch_size=8)
+
+
+def trainer(folder, epochs=2, **more):
+    return pl.Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        default_root_dir=folder, enable_checkpointing=more.pop("enable_checkpointing", False), **more,
+    )  # fmt: skip
+
+
+def plain_losses(method, epochs=2, seed=3):
+    objective = of.Objective(net(), of.parse(method), seed=seed)
+    update = torch.optim.SGD(objective.parameters(), lr=0.1)
+    for _ in range(epochs):
+        for images, labels in loader():
+            loss = objective(images, labels)
+            loss.backward()
+            update.step()
+            update.zero_grad()
+            yield loss.item()
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*(num_workers|log_every_n_steps).*")
+        yield
+
+
+@pytest.mark.parametrize("method", ["cutout", "cutmix(prob=0.7)", "sgdrop", "cutmix + sgdrop"])
+def test_the_callback_has_the_losses_of_the_plain_loop(method, tmp_path):
+    module = Mine()
+    callback = Regularize(method, model="net", classes=5, seed=3)
+    trainer(tmp_path, callbacks=[callback]).fit(module, loader(), loader())
+    np.testing.assert_allclose(module.losses, list(plain_losses(method)), rtol=1e-5)
+    assert module.targets[0].ndim == (2 if "cutmix" in method else 1)
+    assert "forward" not in vars(module.net)
+    assert "on_after_batch_transfer" not in vars(module)
+
+
+def test_the_module_has_them_too(tmp_path):
+    losses = []
+
+    class Kept(Classifier):
+        def training_step(self, batch, batch_idx):
+            loss = super().training_step(batch, batch_idx)
+            losses.append(loss.item())
+            return loss
+
+    module = Kept(net(), "cutmix + sgdrop", seed=3, optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
+    found = trainer(tmp_path)
+    found.fit(module, loader(), loader())
+    np.testing.assert_allclose(losses, list(plain_losses("cutmix + sgdrop")), rtol=1e-5)
+    assert {"val_loss", "val_accuracy", "sgdrop_dropped"} <= set(found.callback_metrics)
+
+
+def test_a_resumed_training_goes_on_with_its_draws(tmp_path):
+    whole = list(plain_losses("cutmix + sgdrop", epochs=4))
+    first = trainer(tmp_path, callbacks=[Regularize("cutmix + sgdrop", model="net", classes=5, seed=3)])
+    first.fit(Mine(), loader())
+    first.save_checkpoint(tmp_path / "half.ckpt")
+    module = Mine()
+    second = trainer(tmp_path, 4, callbacks=[Regularize("cutmix + sgdrop", model="net", classes=5, seed=3)])
+    second.fit(module, loader(), ckpt_path=tmp_path / "half.ckpt")
+    np.testing.assert_allclose(module.losses, whole[6:], rtol=1e-5)
+
+
+def test_what_is_missing_is_said(tmp_path):
+    with pytest.raises(OverfocusError, match="acts on features: give model="):
+        trainer(tmp_path, callbacks=[Regularize("sgdrop")]).fit(Mine(), loader())
+    with pytest.raises(OverfocusError, match="no network 'body'; it has net"):
+        trainer(tmp_path, callbacks=[Regularize("sgdrop", model="body")]).fit(Mine(), loader())
+    with pytest.raises(OverfocusError, match="mixes labels: give classes="):
+        trainer(tmp_path, callbacks=[Regularize("mixup")]).fit(Mine(), loader())
+
+
+def test_a_datamodule_that_takes_the_hook_is_told(tmp_path):
+    class Data(pl.LightningDataModule):
+        def train_dataloader(self):
+            return loader()
+
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            return batch
+
+    with pytest.warns(UserWarning, match="never ran in this epoch"):
+        trainer(tmp_path, 1, callbacks=[Regularize("cutout")]).fit(Mine(), datamodule=Data())
+
+
+def test_a_forward_that_is_never_called_is_told(tmp_path):
+    class Other(Mine):
+        def training_step(self, batch, batch_idx):
+            return nn.functional.cross_entropy(
+                net()(batch[0]) + 0 * sum(p.sum() for p in self.net.parameters()), batch[1]
+            )
+
+    with pytest.warns(UserWarning, match="never reached the model"):
+        trainer(tmp_path, 1, callbacks=[Regularize("sgdrop", model="net")]).fit(Other(), loader())
