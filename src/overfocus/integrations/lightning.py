@@ -112,7 +112,10 @@ class Regularize(Callback):
 
     def _replaced(self, batch: Any) -> Any:
         if not (isinstance(batch, list | tuple) and len(batch) >= 2 and isinstance(batch[0], Tensor)):
-            raise OverfocusError(f"{self.method}: a batch is {type(batch).__name__}; give (images, labels, ...)")
+            parts = f" of {[type(part).__name__ for part in batch][:3]}" if isinstance(batch, list | tuple) else ""
+            raise OverfocusError(
+                f"{self.method}: a batch is a {type(batch).__name__}{parts}; give (images, labels, ...)"
+            )
         assert self.attached is not None
         images, labels, *rest = batch
         self._seen += 1

@@ -97,9 +97,9 @@ class OnBatch:
         return self.method.on_batch(Batch(images.as_subclass(Tensor), Targets.of(labels)), draw)
 
     def _draw(self, device: torch.device) -> Draw:
-        worker = get_worker_info()
+        worker, draw = get_worker_info(), Draw.seeded(self.seed, device=device)
         self._step += 1
-        return Draw.seeded(self.seed, 0 if worker is None else worker.seed, self._step - 1, device=device)
+        return (draw if worker is None else draw.named(worker.seed)).named(self._step - 1)
 
 
 def _check_pastes(method: Regularizer) -> None:
