@@ -1,4 +1,6 @@
 import random
+from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -106,6 +108,37 @@ def test_both_paths_give_the_same_batches(files):
     assert same(memory.epoch(1), workers.epoch(1))
 
 
+class Counted(FileImages):
+    """Files that count how often they are read."""
+
+    reads: ClassVar[list[int]] = []
+
+    def read(self, index):
+        self.reads.append(index)
+        return super().read(index)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 12])
+def test_decoded_images_are_kept_up_to_the_budget(files, kept):
+    bytes_each = 3 * 9 * 14
+    Counted.reads.clear()
+    counted = replace(files, images=Counted(files.images.root, files.images.paths))
+    made = stream(counted, augment=FULL, memory_budget_bytes=kept * bytes_each)
+    whole = stream(files, augment=FULL)
+    assert (made.path, whole.path) == ("workers", "memory")
+    for epoch in range(3):
+        assert same(made.epoch(epoch), whole.epoch(epoch))
+    assert sorted(Counted.reads) == sorted(list(range(13)) + 2 * list(range(kept, 13)))
+
+
+def test_an_epoch_on_threads_can_be_left_and_begun_anew(files):
+    made = stream(files, batch=2, memory_budget_bytes=0)
+    batches = made.epoch(1)
+    first = next(batches)
+    batches.close()
+    assert same([first], list(made.epoch(1))[:1])
+
+
 def test_policies_need_workers_in_training_only(random_split):
     augment = Augment(policy="randaugment")
     assert stream(random_split(), augment=augment).path == "workers"
@@ -165,6 +198,22 @@ def test_flip_and_shift_by_hand():
     assert torch.equal(moved, padded[..., 0:3, 4:8])
     both = Changes(flips=torch.tensor([True]), shifts=torch.tensor([[1, -2]])).move(image)
     assert torch.equal(both, Changes(shifts=torch.tensor([[1, -2]])).move(image.flip(3)))
+
+
+@pytest.mark.parametrize("augment", [Augment(flip=True), Augment(crop=4), Augment(flip=True, crop=4)])
+def test_moving_a_batch_equals_moving_pixel_by_pixel(augment):
+    images = torch.randint(0, 256, (6, 2, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    changes = augment.plan(Draw.seeded(5), 6)
+    moved = changes.move(images)
+    reflected = [4, 3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1, 0], [4, 3, 2, 1, 0, 1, 2, 3, 4, 5, 6, 5, 4, 3, 2]
+    for n in range(6):
+        down, right = (0, 0) if changes.shifts is None else changes.shifts[n].tolist()
+        source = images[n].flip(2) if changes.flips is not None and changes.flips[n] else images[n]
+        for y in range(5):
+            for x in range(7):
+                assert torch.equal(
+                    moved[n, :, y, x], source[:, reflected[0][y - down + 4], reflected[1][x - right + 4]]
+                )
 
 
 def test_each_image_is_changed_in_its_own_way(random_split):

@@ -90,18 +90,25 @@ class Changes:
         """Shift and flip `images` [N, C, H, W]; the input is not written to."""
         if self.flips is None and self.shifts is None:
             return images
+        if self.shifts is not None:
+            images = self._take_rows(images)
+        columns = self._columns(images.shape[3], images.device)
+        return images.gather(3, columns[:, None, None].expand(-1, *images.shape[1:3], -1))
+
+    def _take_rows(self, images: Tensor) -> Tensor:
+        """Take every row of `images` [N, C, H, W] from where it is shifted from, whole rows at once."""
         count, channels, height, width = images.shape
-        index = (self._rows(height, images.device) * width)[:, :, None] + self._columns(width, images.device)[:, None]
-        index = index.view(-1, 1, height * width).expand(count, channels, -1)
-        return images.flatten(2).gather(2, index).view(images.shape)
+        first = height * torch.arange(count * channels, device=images.device).view(count, channels, 1)
+        rows = first + self._rows(height, images.device)[:, None]
+        return images.reshape(-1, width).index_select(0, rows.view(-1)).view(images.shape)
 
     def _rows(self, height: int, device: torch.device) -> Tensor:
-        """Return from which row each row is taken: [N or 1, H]."""
-        rows = torch.arange(height, device=device)[None]
-        return rows if self.shifts is None else _reflect(rows - self.shifts[:, :1], height)
+        """Return from which row each row is taken: [N, H]."""
+        assert self.shifts is not None
+        return _reflect(torch.arange(height, device=device) - self.shifts[:, :1], height)
 
     def _columns(self, width: int, device: torch.device) -> Tensor:
-        """Return from which column each column is taken: [N or 1, W]."""
+        """Return from which column each column is taken: [N, W]; [1, W] for none."""
         columns = torch.arange(width, device=device)[None]
         if self.shifts is not None:
             columns = _reflect(columns - self.shifts[:, 1:], width)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -45,7 +46,7 @@ def decoded(
         if isinstance(image, OverfocusError):
             bad.append(BadImage(row, str(image)))
         else:
-            pixels[row] = _same_size(image, (height, width), split.images.name(row))
+            pixels.numpy()[row] = _same_size(image, (height, width), split.images.name(row)).numpy()
     good = _kept(len(split), bad, on_bad_image)
     names = f"{split.images.name(0)} and others"
     if len(good) < len(split):
@@ -96,10 +97,13 @@ def _kept(count: int, bad: list[BadImage], on_bad_image: OnBadImage) -> Tensor:
 def _read(images: Images, progress: Progress | None) -> Iterator[tuple[int, Tensor | OverfocusError]]:
     """Read all images in order on as many threads as there are processors."""
     count = len(images)
-    with ThreadPoolExecutor(_processors()) as pool, _reporting(count, progress) as report:
+    with ThreadPoolExecutor(processors()) as pool, _reporting(count, progress) as report:
         for start in range(0, count, 512):
             rows = range(start, min(start + 512, count))
-            yield from zip(rows, pool.map(lambda row: attempt(images, row), rows), strict=True)
+            # To hand over a single small image costs as much as to read it.
+            parts = [rows[first : first + 16] for first in range(0, len(rows), 16)]
+            read = pool.map(lambda part: [attempt(images, row) for row in part], parts)
+            yield from zip(rows, chain.from_iterable(read), strict=True)
             report(rows.stop, count)
 
 
@@ -111,7 +115,8 @@ def attempt(images: Images, row: int) -> Tensor | OverfocusError:
         return error
 
 
-def _processors() -> int:
+def processors() -> int:
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

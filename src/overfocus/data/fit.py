@@ -29,12 +29,13 @@ def fit(images: Tensor, size: Size, mode: str = "bilinear") -> Tensor:
     if images.shape[-2:] == size:
         return images
     batch = images if images.ndim == 4 else images[None]
-    covered = _cover((images.shape[-2], images.shape[-1]), size)
+    covered = cover((images.shape[-2], images.shape[-1]), size)
     if batch.shape[-2:] != covered:
         batch = interpolate(batch, covered, mode=mode, antialias=mode == "bilinear")
     top, left = (covered[0] - size[0]) // 2, (covered[1] - size[1]) // 2
-    batch = batch[..., top : top + size[0], left : left + size[1]].contiguous()
-    return batch if images.ndim == 4 else batch[0]
+    batch = batch[..., top : top + size[0], left : left + size[1]]
+    # A single image is about to be copied to where it belongs; copied here, torch would call threads for it.
+    return batch.contiguous() if images.ndim == 4 else batch[0]
 
 
 def fit_mask(mask: Tensor, size: Size) -> Tensor:
@@ -55,7 +56,7 @@ def fit_boxes(boxes: Tensor, stored: Size, size: Size) -> Tensor:
 
 def _moved(boxes: Tensor, stored: Size, size: Size) -> tuple[Tensor, Tensor]:
     """Return the moved boxes [n, 4], and which of them are seen [n]."""
-    covered = _cover(stored, size)
+    covered = cover(stored, size)
     start = torch.tensor([(covered[1] - size[1]) // 2, (covered[0] - size[0]) // 2])
     scale = torch.tensor([covered[1] / stored[1], covered[0] / stored[0]], dtype=torch.float64)
     limit = torch.tensor([size[1], size[0]])
@@ -65,7 +66,7 @@ def _moved(boxes: Tensor, stored: Size, size: Size) -> tuple[Tensor, Tensor]:
     return moved, (moved[:, 2:] > moved[:, :2]).all(dim=1)
 
 
-def _cover(stored: Size, size: Size) -> Size:
+def cover(stored: Size, size: Size) -> Size:
     """Return the smallest size with the aspect of `stored` that covers `size`."""
     (height, width), (rows, columns) = stored, size
     if rows * width >= columns * height:
@@ -93,7 +94,7 @@ class FittedImages(Images):
 
     def read(self, index: int) -> Tensor:
         """Return the image, [C, H, W] uint8."""
-        return fit(self.source.read(index), self.to)
+        return fit(self.source.read_for(index, self.to), self.to)
 
     def size(self, index: int) -> Size:
         """Return height and width in pixels."""

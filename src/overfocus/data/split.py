@@ -31,6 +31,10 @@ class Images(ABC):
     def read(self, index: int) -> Tensor:
         """Return the image, [C, H, W] uint8; an image that cannot be read is an `OverfocusError` that names it."""
 
+    def read_for(self, index: int, size: tuple[int, int]) -> Tensor:
+        """Return the image as `read` does, or smaller where nearly nothing of that can be seen at `size`."""
+        return self.read(index)
+
     @abstractmethod
     def size(self, index: int) -> tuple[int, int]:
         """Return height and width in pixels without decoding the image."""
@@ -107,6 +111,10 @@ class PickedImages(Images):
     def read(self, index: int) -> Tensor:
         """Return the image, [C, H, W] uint8."""
         return self.source.read(int(self.rows[index]))
+
+    def read_for(self, index: int, size: tuple[int, int]) -> Tensor:
+        """Return the image as the source does."""
+        return self.source.read_for(int(self.rows[index]), size)
 
     def size(self, index: int) -> tuple[int, int]:
         """Return height and width in pixels."""

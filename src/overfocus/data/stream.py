@@ -15,7 +15,7 @@ from overfocus.data.augment import Augment, Changes
 from overfocus.data.decode import BadImage, OnBadImage, Progress, decoded, first_size, verified
 from overfocus.data.fit import Size, as_size, fitted, unfitted
 from overfocus.data.split import Split, TensorImages
-from overfocus.data.worker import Worker, loader
+from overfocus.data.worker import KeptImages, Worker, loader
 
 GIBIBYTE = 2**30
 
@@ -36,9 +36,9 @@ class Stream:
     """Batches of a split, epoch by epoch.
 
     There are two paths. `memory`: the whole split lies on the device as uint8, and every process yields the global
-    batch, of which it takes its part (`mine`). `workers`: processes read the files, and every process yields its own
-    rows. Flip, crop and jitter are done on the device in both, from draws keyed by seed, epoch and place in the epoch,
-    so both give the same batches.
+    batch, of which it takes its part (`mine`). `workers`: threads or processes read the files, and every process yields
+    its own rows. Flip, crop and jitter are done on the device in both, from draws keyed by seed, epoch and place in the
+    epoch, so both give the same batches.
 
     Training draws a new order each epoch; a last batch with fewer than two images for each process is left out, since
     batch norm has no variance of one. Evaluation takes all images in order.
@@ -59,11 +59,11 @@ class Stream:
     train: bool = True
     device: torch.device | str = "cpu"
     workers: int = 0
-    """Processes that read files; 0 reads in this one."""
+    """Processes that read files; 0 reads in this one, on threads."""
     rank: int = 0
     world: int = 1
     memory_budget_bytes: int = 4 * GIBIBYTE
-    """Up to here a split is held on the device as a whole."""
+    """Up to here a split is held on the device as a whole; of a larger one this much stays decoded with 0 workers."""
     on_bad_image: OnBadImage = "error"
     drop_last: bool = False
     """Leave out any last batch that is not full (training only)."""
@@ -121,6 +121,8 @@ class Stream:
             self.split = fitted(self.split, size)
         augment = self.augment if self.train else Augment()
         images = unfitted(self.split.images) if augment.resized_crop else self.split.images
+        if not (self.workers or augment.by_image or isinstance(images, TensorImages)):
+            images = KeptImages(images, size, self.memory_budget_bytes)
         self._loader = loader(Worker(images, size, augment, self.seed), self.workers, torch.device(self.device))
 
     @property
@@ -148,7 +150,9 @@ class Stream:
         changes = self.augment.plan(draw, count) if self.train else Changes()
         spans = [slice(step * self.batch, min((step + 1) * self.batch, count)) for step in range(start, len(self))]
         if self.path == "memory":
-            return (self._batch(order[span], self._pixels[order[span]], changes[span]) for span in spans)
+            return (
+                self._batch(order[span], self._pixels.index_select(0, order[span]), changes[span]) for span in spans
+            )
         return self._from_workers(epoch, order, changes, spans)
 
     def _from_workers(self, epoch: int, order: Tensor, changes: Changes, spans: list[slice]) -> Iterator[Minibatch]:
@@ -164,5 +168,6 @@ class Stream:
 
     def _batch(self, rows: Tensor, pixels: Tensor, changes: Changes) -> Minibatch:
         """Change uint8 `pixels` [B, C, H, W] as drawn, and normalise them."""
-        images = changes.tint(changes.move(pixels))
-        return Minibatch((images * self._scale).add_(self._shift), self._labels[rows], rows)
+        # Arithmetic of bytes with floats is several times slower than that of floats alone.
+        images = changes.tint(changes.move(pixels).to(torch.float32))
+        return Minibatch(images.mul_(self._scale).add_(self._shift), self._labels[rows], rows)

@@ -1,11 +1,13 @@
-"""Processes that read and change images one by one."""
+"""Threads and processes that read and change images one by one."""
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -16,10 +18,12 @@ from torch.utils.data import Dataset as TorchDataset
 from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
 from overfocus.data.augment import Augment
-from overfocus.data.decode import attempt
+from overfocus.data.decode import attempt, processors
 from overfocus.data.fit import Size
 from overfocus.data.split import Images
 
+THREADS = 8
+"""Of one process at most: more would only wait for the interpreter's lock."""
 Key = tuple[int, int]
 """Epoch and row: what an image's changes depend on, beside the seed."""
 
@@ -32,6 +36,18 @@ class Worker(TorchDataset):
     size: Size
     augment: Augment
     seed: int
+
+    def __getitems__(self, keys: Sequence[Key]) -> Tensor | OverfocusError:
+        """Return a batch [B, C, H, W]."""
+        batch = torch.empty(len(keys), self.images.channels, *self.size, dtype=torch.uint8)
+        # numpy's copy keeps to this thread, while that of torch would call others for a few pixels.
+        places = batch.numpy()
+        for place, key in enumerate(keys):
+            image = self[key]
+            if isinstance(image, OverfocusError):
+                return image
+            places[place] = image.numpy()
+        return batch
 
     def __getitem__(self, key: Key) -> Tensor | OverfocusError:
         epoch, row = key
@@ -81,6 +97,80 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @dataclass(eq=False)
+class KeptImages(Images):
+    """Images of one size, of which the first stay decoded once they were read, as many as fit `budget` bytes."""
+
+    source: Images
+    to: Size
+    budget: int
+    channels: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.channels = self.source.channels
+        each = self.channels * self.to[0] * self.to[1]
+        room = min(len(self.source), self.budget // each)
+        # The system gives memory only where it is written to.
+        self._pixels = torch.empty(room, self.channels, *self.to, dtype=torch.uint8)
+        self._known = [False] * room
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, index: int) -> str:
+        """Return the name that the source gives it."""
+        return self.source.name(index)
+
+    def read(self, index: int) -> Tensor:
+        """Return the image, [C, H, W] uint8."""
+        if index < len(self._known) and self._known[index]:
+            return self._pixels[index]
+        image = self.source.read(index)
+        if index < len(self._known) and image.shape == self._pixels.shape[1:]:
+            self._pixels.numpy()[index] = image.numpy()
+            self._known[index] = True
+        return image
+
+    def size(self, index: int) -> Size:
+        """Return height and width in pixels."""
+        return self.source.size(index)
+
+    def stamp(self, index: int) -> bytes:
+        """Return the stamp that the source gives it."""
+        return self.source.stamp(index)
+
+
+@dataclass(eq=False)
+class Threads:
+    """Batches of images [B, C, H, W] uint8 by their keys, read in this process some batches ahead.
+
+    Pillow gives the interpreter's lock free while it decodes.
+    """
+
+    worker: Worker
+    pinned: bool
+
+    def batches(self, keys: Sequence[Sequence[Key]]) -> Iterator[Tensor]:
+        """Yield a batch for each list of keys; an image that cannot be read is an `OverfocusError`."""
+        count = min(processors(), THREADS)
+        pool, ahead = ThreadPoolExecutor(count), deque[Future[Tensor]]()
+        try:
+            for batch in keys:
+                ahead.append(pool.submit(self._read, batch))
+                if len(ahead) > count:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _read(self, keys: Sequence[Key]) -> Tensor:
+        batch = self.worker.__getitems__(keys)
+        if isinstance(batch, OverfocusError):
+            raise batch
+        return batch.pin_memory() if self.pinned else batch
+
+
+@dataclass(eq=False)
 class _Plan:
     """The batches that the loader asks its workers for; exchanged from epoch to epoch, so that the workers live on."""
 
@@ -94,8 +184,8 @@ class _Plan:
 
 
 @dataclass(eq=False)
-class Loader:
-    """Batches of images [B, C, H, W] uint8 by their keys."""
+class Processes:
+    """Batches of images [B, C, H, W] uint8 by their keys, read in processes, or in this one and thread for none."""
 
     source: DataLoader
     plan: _Plan
@@ -109,30 +199,25 @@ class Loader:
             yield batch
 
 
-def loader(worker: Worker, workers: int, device: torch.device) -> Loader:
-    """Start `workers` processes (none for 0) that live as long as the loader."""
+def loader(worker: Worker, workers: int, device: torch.device) -> Threads | Processes:
+    """Start `workers` processes that live as long as the loader, or take threads of this one for 0."""
+    # What torchvision draws comes from the global generators, which threads would share.
+    if workers == 0 and not worker.augment.by_image:
+        return Threads(worker, pinned=device.type == "cuda")
     plan = _Plan()
     source = DataLoader(
         worker,
         batch_sampler=plan,  # pyright: ignore[reportArgumentType]
         num_workers=workers,
-        collate_fn=_Collate((worker.images.channels, *worker.size)),
+        collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
         # Without a generator of its own the loader draws its base seed from the global one.
         generator=torch.Generator().manual_seed(0),
     )
-    return Loader(source, plan)
+    return Processes(source, plan)
 
 
-@dataclass(frozen=True)
-class _Collate:
-    shape: tuple[int, int, int]
-
-    def __call__(self, images: list[Tensor | OverfocusError]) -> Tensor | OverfocusError:
-        tensors = []
-        for image in images:
-            if isinstance(image, OverfocusError):
-                return image
-            tensors.append(image)
-        return torch.stack(tensors) if tensors else torch.empty(0, *self.shape, dtype=torch.uint8)
+def _as_it_is(batch: Tensor | OverfocusError) -> Tensor | OverfocusError:
+    """Return what a worker made, which is a batch already."""
+    return batch
