@@ -51,6 +51,13 @@ class Table:
     """How many things (images, maps) one piece of work handles; with it a rate is printed."""
     unit: str = ""
     """What these things are called."""
+    measured: tuple[str, float] = ("ms", 1e3)
+    """What is shown instead of `seconds`, and times what."""
+
+    @staticmethod
+    def read(told: Mapping[str, Any]) -> Table:
+        """Return the table that was written as JSON."""
+        return Table(**{**told, "bars": [Bar(**bar) for bar in told["bars"]]})
 
     def ratios(self, of: str, to: str) -> list[float]:
         """Return time of one over time of the other, by round."""
@@ -154,22 +161,26 @@ def peer(name: str) -> Any | None:
 def markdown(table: Table) -> str:
     """Return the table as Markdown: medians, ratios to the base with quartiles, and whether each bar holds."""
     rate = f" {table.unit}/s |" if table.unit else ""
+    measured, times = table.measured
     lines = [
         f"\n### {table.title}\n",
-        f"| | ms | x {table.base} | quartiles |{rate}",
+        f"| | {measured} | x {table.base} | quartiles |{rate}",
         "|---|---|---|---|" + "---|" * bool(rate),
     ]
     for name, seconds in table.seconds.items():
         low, middle, high = spread(table.ratios(name, table.base))
         shown = f"**{name}**" if name in table.ours else name
         more = f" {table.per / median(seconds):,.0f} |" if rate else ""
-        lines.append(f"| {shown} | {median(seconds) * 1e3:,.2f} | {middle:.3f} | {low:.3f} to {high:.3f} |{more}")
+        lines.append(f"| {shown} | {median(seconds) * times:,.2f} | {middle:.3f} | {low:.3f} to {high:.3f} |{more}")
     lines += [""] + [f"- {verdict(table, bar)}" for bar in table.bars if {bar.of, bar.to} <= set(table.seconds)]
     return "\n".join([*lines, *(f"- {note}" for note in table.notes)])
 
 
 def verdict(table: Table, bar: Bar) -> str:
-    """Say whether a bar holds, by the median."""
-    low, middle, high = spread(table.ratios(bar.of, bar.to))
+    """Say whether a bar holds, by the median; one round says nothing."""
+    ratios = table.ratios(bar.of, bar.to)
+    low, middle, high = spread(ratios)
+    if len(ratios) == 1:
+        return f"not judged from one round: {bar.of} {middle:.3f} x {bar.to}, bar {bar.most:.3g}"
     held = "held" if middle <= bar.most else "MISSED"
-    return f"{held}: {bar.of} {middle:.3f} [{low:.3f}, {high:.3f}] x {bar.to}, bar {bar.most:g}"
+    return f"{held}: {bar.of} {middle:.3f} [{low:.3f}, {high:.3f}] x {bar.to}, bar {bar.most:.3g}"

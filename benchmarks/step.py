@@ -1,47 +1,85 @@
-"""The cost of a training step against a bare hand-written loop: same model, data, optimiser and precision, one process.
+"""The cost of a training step against a bare hand-written one: same model, data, optimiser and precision, one process.
 
-    python benchmarks/step.py [--model resnet18 --size 32 --batch 128] [--rounds 15] [--json FILE]
+    python benchmarks/step.py [--models resnet18,resnet50] [--rounds 15]
 
-Variants take turns within every round, so that a machine that slows down slows them all; a round's ratios are to the
-bare step of that round, and the median over rounds is printed with its quartiles. A speed is a measurement, not a test.
+`bare` has no objective at all. `autograd SGDrop` is what one writes from the paper in ten lines: the gradient by
+`torch.autograd.grad`, the threshold by `torch.quantile`. Batch norm, dropout and the like train as they do.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-from collections.abc import Callable
-from pathlib import Path
-from statistics import median, quantiles
-from time import perf_counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from ratios import Bar, Table, Work, parser, run, turns
 from torch import Tensor, nn
 
 import overfocus as of
+from overfocus.models.split import FEATURES, split
 
-METHODS = ("plain", "sgdrop", "cutout", "cutmix", "cutmix + sgdrop", "sgdrop(unit='element')", "sgdrop(views='both')")
+PLAIN = "overfocus plain"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and its batch; `most` is the share that SGDrop may add to a step."""
+
+    model: str
+    size: int
+    batch: int
+    most: float
+    stem: str = ""
+    methods: tuple[str, ...] = ("plain", "sgdrop", "cutmix + sgdrop")
+
+
+CASES = (
+    Case("overfocus_cnn", 32, 128, 1.02, methods=("plain", "cutout", "cutmix", "mixup", "sgdrop", "cutmix + sgdrop",
+                                                  "sgdrop(unit='element')", "sgdrop(views='both')")),
+    Case("resnet18", 32, 128, 1.02, "small"),
+    Case("resnet50", 224, 8, 1.02),
+    Case("vgg16", 224, 8, 1.05),
+    Case("convnext_tiny", 224, 8, 1.05),
+)  # fmt: skip
 
 
 def optimiser(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, nesterov=True, fused=True)
 
 
-def bare(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
+def bare(model: nn.Module, images: Tensor, labels: Tensor) -> Work:
     update = optimiser(model)
 
     def step() -> None:
-        loss = F.cross_entropy(model(images), labels)
-        loss.backward()
+        F.cross_entropy(model(images), labels).backward()
         update.step()
         update.zero_grad()
 
     return step
 
 
-def ours(model: nn.Module, images: Tensor, labels: Tensor, method: str) -> Callable[[], None]:
+def by_autograd(model: nn.Module, images: Tensor, labels: Tensor) -> Work:
+    """SGDrop by position, half of the images, as it is first written down."""
+    update = optimiser(model)
+    encoder, head = split(model, [FEATURES]).pieces(model)
+
+    def step() -> None:
+        features = encoder(model, images)
+        leaf = features.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(head(model, leaf).gather(1, labels[:, None]).sum(), leaf)
+        salience = (gradient * leaf.detach()).relu().sum(1, keepdim=True)
+        threshold = torch.quantile(salience.flatten(1), 0.5, dim=1)[:, None, None, None]
+        kept = (salience <= threshold) | (torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5)
+        F.cross_entropy(head(model, features * kept), labels).backward()
+        update.step()
+        update.zero_grad()
+
+    return step
+
+
+def ours(model: nn.Module, images: Tensor, labels: Tensor, method: str) -> Work:
     objective = of.Objective(model, of.parse(method))
     update = optimiser(model)
 
@@ -53,68 +91,37 @@ def ours(model: nn.Module, images: Tensor, labels: Tensor, method: str) -> Calla
     return step
 
 
-def timed(step: Callable[[], None], steps: int, device: torch.device) -> float:
-    started = perf_counter()
-    for _ in range(steps):
-        step()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return (perf_counter() - started) / steps
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="overfocus_cnn")
-    parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=2, help="steps of one variant in a round")
-    parser.add_argument("--methods", default="; ".join(METHODS))
-    parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def table(case: Case, asked: argparse.Namespace) -> Table:
+    size, batch = (32 if case.stem or case.size == 32 else 64, 2) if asked.tiny else (case.size, case.batch)
     torch.manual_seed(0)
-    images = torch.randn(asked.batch, 3, asked.size, asked.size, device=device).contiguous(
-        memory_format=torch.channels_last
-    )
-    labels = torch.randint(10, (asked.batch,), device=device)
-    stem = "" if asked.model == "overfocus_cnn" else "small"
+    images = torch.randn(batch, 3, size, size, device=asked.device)
+    labels = torch.randint(10, (batch,), device=asked.device)
 
     def fresh() -> nn.Module:
         torch.manual_seed(0)
-        return of.create_model(asked.model, 10, stem=stem).to(device, memory_format=torch.channels_last)
+        return of.create_model(case.model, 10, stem=case.stem).to(asked.device)
 
     variants = {"bare": bare(fresh(), images, labels)}
-    for method in asked.methods.split(";"):
-        variants[method.strip()] = ours(fresh(), images, labels, method.strip())
-    for step in variants.values():
-        timed(step, 2, device)
-    rounds = [{name: timed(step, asked.steps, device) for name, step in variants.items()} for _ in range(asked.rounds)]
-    report(asked, device, rounds)
+    variants |= {f"overfocus {method}": ours(fresh(), images, labels, method) for method in case.methods}
+    variants["autograd SGDrop"] = by_autograd(fresh(), images, labels)
+    seconds = turns(variants, asked.rounds, 1 if asked.tiny else 2, asked.device)
+    bars = [Bar(PLAIN, "bare", 1 / 0.98), Bar("overfocus sgdrop", PLAIN, case.most)]
+    bars += [Bar("overfocus sgdrop", "autograd SGDrop", 1.0)]
+    title = f"A training step of {case.model}, {batch} x 3 x {size} x {size}, float32"
+    mine = [name for name in variants if name.startswith("overfocus")]
+    return Table(title, "bare", seconds, bars, ours=mine, per=batch, unit="images")
 
 
-def report(asked: argparse.Namespace, device: torch.device, rounds: list[dict[str, float]]) -> None:
-    where = (
-        torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else f"{torch.get_num_threads()} threads of {platform.machine()}"
-    )
-    print(
-        f"{asked.model} {asked.batch}x3x{asked.size}x{asked.size} float32, torch {torch.__version__}, {where}, "
-        f"{asked.rounds} rounds"
-    )
-    bare_ms = median(each["bare"] for each in rounds) * 1e3
-    print(f"{'bare loop':28} {bare_ms:9.1f} ms")
-    results = {}
-    for name in rounds[0]:
-        if name == "bare":
-            continue
-        ratios = [each[name] / each["bare"] for each in rounds]
-        low, _, high = quantiles(ratios, n=4)
-        results[name] = {"ratio": median(ratios), "quartiles": [low, high]}
-        print(f"{name:28} {median(ratios):9.3f} x   quartiles {low:.3f} to {high:.3f}")
-    if asked.json:
-        asked.json.write_text(json.dumps({"bare_ms": bare_ms, "ratios": results, **vars(asked)}, default=str, indent=2))
+def tables(asked: argparse.Namespace) -> Iterator[Table]:
+    for case in CASES:
+        if not asked.models or case.model in asked.models.split(","):
+            yield table(case, asked)
+
+
+def main() -> None:
+    arguments = parser(__doc__, rounds=9)
+    arguments.add_argument("--models", default="", help="of " + ", ".join(case.model for case in CASES))
+    run(arguments.parse_args(), tables)
 
 
 if __name__ == "__main__":
