@@ -1,31 +1,26 @@
 """The cost of a map against a forward without gradients, and against peers: same model and images, one process.
 
-    python benchmarks/attribution.py [--model resnet18 --size 224 --batch 16] [--rounds 15] [--json FILE]
+    python benchmarks/attribution.py [--models resnet18] [--rounds 15]
 
-Variants take turns within every round, so that a machine that slows down slows them all; a round's ratios are to the
-forward of that round, and the median over rounds is printed with its quartiles. The forward runs the model as it is
-called, in evaluation mode. Each variant has its own copy of the model, since peers leave hooks in theirs; peers that
-are not installed are left out, and their extractors are made once, outside the measured time. pytorch-grad-cam
-upsamples its maps to the image, the others do not. A speed is a measurement, not a test.
+The forward runs the model as it is called, in evaluation mode. Each variant has its own copy of the model, since peers
+leave hooks in theirs; peers that are not installed are left out, and their extractors are made once, outside the
+measured time. pytorch-grad-cam upsamples its maps to the image, the others do not.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-from collections.abc import Callable
-from pathlib import Path
-from statistics import median, quantiles
-from time import perf_counter
+from collections.abc import Callable, Iterator
 
 import torch
+from ratios import Bar, Table, parser, run, turns
 from torch import Tensor, nn
 
 import overfocus as of
 from overfocus.attribution.catalogue import attribute
 from overfocus.attribution.features import features_layer
 
+CASES = (("resnet18", 16, 224), ("resnet50", 8, 224))
 METHODS = ("gradcam", "gradcampp", "layercam", "eigencam", "cam")
 Step = Callable[[], object]
 
@@ -98,59 +93,33 @@ def variants(fresh: Callable[[], nn.Module], images: Tensor) -> dict[str, Step]:
     return steps
 
 
-def timed(step: Step, device: torch.device) -> float:
-    started = perf_counter()
-    step()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return perf_counter() - started
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="resnet18")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    images = torch.randn(asked.batch, 3, asked.size, asked.size, generator=torch.Generator().manual_seed(0)).to(device)
+def table(case: tuple[str, int, int], asked: argparse.Namespace) -> Table:
+    model, batch, size = (case[0], 2, 64) if asked.tiny else case
+    images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(asked.device)
 
     def fresh() -> nn.Module:
         torch.manual_seed(0)
-        return of.create_model(asked.model, 1000).to(device).eval()
+        return of.create_model(model, 1000).to(asked.device).eval()
 
     steps = variants(fresh, images)
-    for step in steps.values():
-        timed(step, device)
-    rounds = [{name: timed(step, device) for name, step in steps.items()} for _ in range(asked.rounds)]
-    report(asked, device, rounds)
+    named = next(name for name in steps if name.startswith("gradcam at="))
+    bars = [Bar(named, "forward", 1.3), Bar("gradcam", "forward", 1.3), Bar("cam", "forward", 1.05)]
+    bars += [Bar("gradcam", peer, 1.0) for peer in PEERS]
+    mine = [name for name in steps if name not in ("forward", "full backward", *PEERS)]
+    return Table(f"Maps of {model}, {batch} x 3 x {size} x {size}, float32", "forward",
+                 turns(steps, asked.rounds, device=asked.device), bars, ours=mine, per=batch, unit="maps")  # fmt: skip
 
 
-def report(asked: argparse.Namespace, device: torch.device, rounds: list[dict[str, float]]) -> None:
-    where = (
-        torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else f"{torch.get_num_threads()} threads of {platform.machine()}"
-    )
-    print(
-        f"{asked.model} {asked.batch}x3x{asked.size}x{asked.size} float32, torch {torch.__version__}, {where}, "
-        f"{asked.rounds} rounds"
-    )
-    forward_ms = median(each["forward"] for each in rounds) * 1e3
-    print(f"{'forward without gradients':28} {forward_ms:9.1f} ms")
-    results = {}
-    for name in rounds[0]:
-        if name == "forward":
-            continue
-        ratios = [each[name] / each["forward"] for each in rounds]
-        low, _, high = quantiles(ratios, n=4)
-        results[name] = {"ratio": median(ratios), "quartiles": [low, high]}
-        print(f"{name:28} {median(ratios):9.3f} x   quartiles {low:.3f} to {high:.3f}")
-    if asked.json:
-        found = {"forward_ms": forward_ms, "ratios": results, **vars(asked)}
-        asked.json.write_text(json.dumps(found, default=str, indent=2))
+def tables(asked: argparse.Namespace) -> Iterator[Table]:
+    for case in CASES:
+        if not asked.models or case[0] in asked.models.split(","):
+            yield table(case, asked)
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--models", default="", help="of " + ", ".join(case[0] for case in CASES))
+    run(arguments.parse_args(), tables)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,40 @@
 """The boxes of weakly supervised localization at every threshold, against the loop of OpenCV calls that is in use.
 
-    python benchmarks/localization.py [--size 224] [--images 8] [--rounds 9] [--json FILE]
+    python benchmarks/localization.py [--rounds 5]
 
 The loop does what the published protocol does for its two figures: 1,000 thresholds, each with threshold,
 findContours(RETR_TREE), and boundingRect and contourArea of every contour. An 8-bit map can tell only 255 thresholds
-apart, so the loop over these, which the published code does not do, is timed as well. Variants take turns
-within a round, one thread each, in processor time; the median ratio over rounds is printed with its quartiles, after
-the boxes have been found equal. A speed is a measurement, not a test.
+apart, so the loop over these, which the published code does not do, is timed as well. The boxes are found equal first.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from statistics import median, quantiles
-from time import process_time
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from ratios import Bar, Table, parser, run, turns
 
 from overfocus.metrics.contours import boxes_at_thresholds
 
 Box = tuple[int, int, int, int]
 DISTINCT = tuple(range(255))
 GRID = tuple(int(share * 255) for share in np.arange(0, 1, 0.001))
+
+
+KINDS = {
+    "7x7, bilinear": (7, "bilinear", False),
+    "7x7, bicubic": (7, "bicubic", False),
+    "7x7, positive part": (7, "bicubic", True),
+    "14x14, bilinear": (14, "bilinear", False),
+    "14x14, bicubic": (14, "bicubic", False),
+    "56x56, bicubic": (56, "bicubic", False),
+}
+"""Name -> cells of the map before it is brought to the size of the image, how that is done, whether only the positive
+part is kept."""
 
 
 def looped(map8: np.ndarray, thresholds: Sequence[int]) -> list[tuple[list[Box], int]]:
@@ -63,57 +69,34 @@ def same(map8: np.ndarray) -> bool:
     )
 
 
-def timed(work: Callable[[np.ndarray], object], images: list[np.ndarray]) -> float:
-    started = process_time()
-    for image in images:
-        work(image)
-    return (process_time() - started) / len(images)
+OURS, GRIDDED, DISTINCTLY = "overfocus", "findContours, 1,000 thresholds", "findContours, 255 thresholds"
+
+
+def tables(asked: argparse.Namespace) -> Iterator[Table]:
+    """Time on one thread throughout, as a loop over images runs; other threads are other images."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    size, count = (32, 1) if asked.tiny else (224, 4)
+    for name, (cells, mode, relu) in KINDS.items():
+        images = maps(cells or size, size, count, mode, relu=relu)
+        if not all(same(image) for image in images):
+            raise SystemExit(f"{name}: the boxes differ")
+        yield table(name, images, asked)
+
+
+def table(name: str, images: list[np.ndarray], asked: argparse.Namespace) -> Table:
+    variants = {
+        OURS: lambda: [boxes_at_thresholds(image) for image in images],
+        GRIDDED: lambda: [looped(image, GRID) for image in images],
+        DISTINCTLY: lambda: [looped(image, DISTINCT) for image in images],
+    }
+    side = images[0].shape[-1]
+    return Table(f"All boxes of all thresholds, {side} x {side}, {name}", GRIDDED, turns(variants, asked.rounds),
+                 [Bar(OURS, GRIDDED, 1 / 20)], ours=[OURS], per=len(images), unit="maps")  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    kinds = {
-        "7x7, bilinear": maps(7, asked.size, asked.images, "bilinear"),
-        "7x7, bicubic": maps(7, asked.size, asked.images, "bicubic"),
-        "7x7, positive part": maps(7, asked.size, asked.images, "bicubic", relu=True),
-        "14x14, bilinear": maps(14, asked.size, asked.images, "bilinear"),
-        "14x14, bicubic": maps(14, asked.size, asked.images, "bicubic"),
-        "56x56, bicubic": maps(56, asked.size, asked.images, "bicubic"),
-        "noise": maps(asked.size, asked.size, 1, ""),
-    }
-    print(
-        f"{asked.size} x {asked.size}, 1 thread of {platform.machine()}, numpy {np.__version__}, "
-        f"OpenCV {cv2.__version__}, {asked.rounds} rounds of {asked.images} images"
-    )
-    results = {name: compared(name, images, asked.rounds) for name, images in kinds.items()}
-    if asked.json:
-        asked.json.write_text(json.dumps({"results": results, **vars(asked)}, default=str, indent=2))
-
-
-def compared(name: str, images: list[np.ndarray], rounds: int) -> dict[str, object]:
-    if not all(same(image) for image in images):
-        raise SystemExit(f"{name}: the boxes differ")
-    slow = name == "noise"
-    ours, grid, distinct = [], [], []
-    for _ in range(2 if slow else rounds):
-        ours.append(timed(boxes_at_thresholds, images))
-        grid.append(timed(lambda image: looped(image, GRID), images))
-        distinct.append(timed(lambda image: looped(image, DISTINCT), images))
-    ratios = [theirs / mine for theirs, mine in zip(grid, ours, strict=True)]
-    fair = median(theirs / mine for theirs, mine in zip(distinct, ours, strict=True))
-    low, _, high = quantiles(ratios, n=4)
-    print(
-        f"{name:20} {median(ours) * 1e3:8.1f} ms   1,000 thresholds {median(grid) * 1e3:9.1f} ms: "
-        f"{median(ratios):5.1f} x ({low:.1f} to {high:.1f})   255 thresholds: {fair:.1f} x"
-    )
-    return {"ms": median(ours) * 1e3, "ratio": median(ratios), "quartiles": [low, high], "ratio_255": fair}
+    run(parser(__doc__, rounds=5).parse_args(), tables)
 
 
 if __name__ == "__main__":

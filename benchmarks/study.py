@@ -44,7 +44,7 @@ def done(made: Study, workers: int) -> Work:
 
 
 def tables(asked: argparse.Namespace) -> Iterator[Table]:
-    seeds, epochs, train = (1, 1, 50) if asked.tiny else (6, 4, 300)
+    seeds, epochs, train = (1, 1, 50) if asked.tiny else (6, 2, 300)
     variants = {ONE: done(study(seeds, epochs, train), 1), TWO: done(study(seeds, epochs, train), 2)}
     variants[THREADS] = done(study(seeds, epochs, train, threads=2), 1)
     yield Table(f"A study of {4 * seeds} runs", ONE, turns(variants, asked.rounds, warm=0), [Bar(TWO, ONE, 1 / 1.8)],
