@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from overfocus.core import draw as draw_module
 from overfocus.core.draw import Draw, beta
 
 
@@ -127,3 +130,18 @@ def test_beta_is_the_beta_distribution(alpha):
     nearest = 2.0**-24  # two numbers below 1 that float32 cannot tell apart
     assert (law.cdf(np.clip(x - nearest, 0, 1)) - 2**-12 <= u).all()
     assert (u <= law.cdf(np.clip(x + nearest, 0, 1)) + 2**-12).all()
+
+
+@pytest.mark.parametrize("first", [0, 7, torch.tensor([5, 0, 2**31, 9])])
+def test_processors_and_devices_draw_the_same_bits(monkeypatch, first):
+    """On a processor NumPy does it; what every other device does is the other way."""
+
+    def drawn() -> list[torch.Tensor]:
+        draw = replace(Draw.seeded(3).named("cutmix").named(2**40 + 1), first_row=first)
+        return [draw.key, draw.bits(4, 5), draw.uniform(4, 5), draw.normal(4, 3)]
+
+    by_numpy = drawn()
+    monkeypatch.setattr(draw_module, "by_hand", lambda *_: False)
+    for one, other in zip(by_numpy, drawn(), strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)

@@ -6,6 +6,7 @@ from overfocus.core.batch import Batch
 from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
 from overfocus.core.targets import Targets
+from overfocus.regularizers import dropblock
 from overfocus.regularizers.dropblock import blocks, centre_rate
 from overfocus.regularizers.spec import parse
 
@@ -209,3 +210,16 @@ B = readings.B
 )
 def test_what_the_readings_stand_on(reading):
     reading()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 13, 40])
+@pytest.mark.parametrize("shape", [(3, 9, 14), (1, 1, 6), (2, 5, 1)])
+def test_blocks_by_numpy_and_by_the_pool_are_the_same(monkeypatch, size, shape):
+    centres = torch.rand(shape, generator=torch.Generator().manual_seed(size)) < 0.1
+    slow = torch.zeros(shape, dtype=torch.bool)
+    for image, y, x in centres.nonzero().tolist():
+        top, left = y - size // 2, x - size // 2
+        slow[image, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)] = True
+    assert torch.equal(blocks(centres, size), slow)
+    monkeypatch.setattr(dropblock, "by_hand", lambda *_: False)
+    assert torch.equal(blocks(centres, size), slow)

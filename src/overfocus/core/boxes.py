@@ -5,6 +5,12 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from overfocus.core.batch import blank, by_hand
+
+_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_SMALL = 48 * 48
+"""Pixels of an image up to which a pass over all of them is quicker than a rectangle at 3 microseconds."""
+
 
 def around(x: Tensor, y: Tensor, width: Tensor, height: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Return the boxes of `width` x `height` pixels around (x, y), clipped at the border of `image_size` (H, W). All
@@ -14,7 +20,7 @@ def around(x: Tensor, y: Tensor, width: Tensor, height: Tensor, image_size: tupl
     pixel to the left.
     """
     bottom, right = image_size
-    x0, y0 = x - width // 2, y - height // 2
+    x0, y0 = x - (width >> 1), y - (height >> 1)
     edges = (x0.clamp(0, right), y0.clamp(0, bottom), (x0 + width).clamp(0, right), (y0 + height).clamp(0, bottom))
     return torch.stack(edges, dim=1)
 
@@ -48,9 +54,12 @@ def inside(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
 def paste(images: Tensor, source: Tensor, rows: Tensor, boxes: Tensor) -> Tensor:
     """Return `images` [B, C, H, W] whose pixels inside `boxes` come from `source[rows]`; neither input is written
     to.
+
+    On a processor rectangles are copied one by one, which touches the fewest bytes; elsewhere one masked pass is
+    faster.
     """
-    if _by_rectangle(images, source):
-        result = images.clone()
+    if by_hand(images, source):
+        result = blank(images).copy_(images)
         _copy(result, source, rows.tolist(), boxes)
         return result
     return torch.where(inside(boxes, _size(images))[:, None], source[rows], images)
@@ -60,11 +69,26 @@ def fill(images: Tensor, value: Tensor, boxes: Tensor) -> Tensor:
     """Return `images` [B, C, H, W] whose pixels inside `boxes` are `value` (broadcast to the images); the input is not
     written to.
     """
-    if _by_rectangle(images, value):
-        result = images.clone()
+    if by_hand(images, value):
+        if images[0, 0].numel() <= _SMALL and not value.any():
+            return _clear(images, boxes)
+        result = blank(images).copy_(images)
         _copy(result, value.expand(images.shape), range(len(images)), boxes)
         return result
     return torch.where(inside(boxes, _size(images))[:, None], value, images)
+
+
+def _clear(images: Tensor, boxes: Tensor) -> Tensor:
+    """Return `images` with zeros inside `boxes`, in one pass over the bits, which takes little longer than a copy."""
+    word = _WORDS[images.element_size()]
+    height, width = _size(images)
+    x0, y0, x1, y1 = boxes[:, :, None].unbind(1)
+    x, y = torch.arange(width), torch.arange(height)
+    columns, rows = (x < x0) | (x >= x1), (y < y0) | (y >= y1)
+    outside = rows.to(word).neg()[:, None, :, None] | columns.to(word).neg()[:, None, None, :]  # all bits are set
+    result = blank(images)
+    torch.bitwise_and(images.view(word), outside, out=result.view(word))
+    return result
 
 
 def _copy(result: Tensor, source: Tensor, rows: Iterable[int], boxes: Tensor) -> None:
@@ -72,7 +96,7 @@ def _copy(result: Tensor, source: Tensor, rows: Iterable[int], boxes: Tensor) ->
 
     NumPy needs a microsecond a slice where torch needs ten. It sees words of the right width, knowing no bfloat16.
     """
-    word = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[result.element_size()]
+    word = _WORDS[result.element_size()]
     to, of = result.view(word).numpy(), source.to(result.dtype).view(word).numpy()
     for row, (other, (x0, y0, x1, y1)) in enumerate(zip(rows, boxes.tolist(), strict=True)):
         if x0 < x1:
@@ -81,11 +105,3 @@ def _copy(result: Tensor, source: Tensor, rows: Iterable[int], boxes: Tensor) ->
 
 def _size(images: Tensor) -> tuple[int, int]:
     return images.shape[-2], images.shape[-1]
-
-
-def _by_rectangle(*values: Tensor) -> bool:
-    """Whether to copy rectangles one by one: on a processor that touches the fewest bytes; elsewhere one masked pass is
-    faster.
-    """
-    on_processor = all(v.device.type == "cpu" and not v.requires_grad for v in values)
-    return on_processor and not torch.compiler.is_compiling()

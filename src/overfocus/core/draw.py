@@ -10,25 +10,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypeVar
 from zlib import crc32
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from overfocus.core.batch import by_hand
+
 _WORD = 0xFFFFFFFF
+Words = TypeVar("Words", int, Tensor, np.ndarray)
 
 
-def _mix(x: Tensor) -> Tensor:
-    """Scramble 32-bit words held in int64; every output bit depends on every input bit, and no two words become one.
+def _mix(x: Words) -> Words:
+    """Scramble 32-bit words, held in int64 or in uint32; every output bit depends on every input bit, and no two words
+    become one.
 
     The finalizer is the one found by hash-prospector (https://github.com/skeeto/hash-prospector, issue 19). Both of its
     multipliers fit in 31 bits, so no product overflows int64 and the result is the same on every device.
     """
     x = x ^ (x >> 16)
-    x = x.mul_(0x21F0AAAD).bitwise_and_(_WORD)
-    x = x.bitwise_xor_(x >> 15)
-    x = x.mul_(0x735A2D97).bitwise_and_(_WORD)
-    return x.bitwise_xor_(x >> 15)
+    x *= 0x21F0AAAD
+    x &= _WORD
+    x ^= x >> 15
+    x *= 0x735A2D97
+    x &= _WORD
+    x ^= x >> 15
+    return x
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,8 @@ class Draw:
 
     def bits(self, rows: int, columns: int = 1) -> Tensor:
         """Draw 32 random bits: [rows, columns] int64 in [0, 2^32)."""
+        if by_hand(self.key):
+            return torch.from_numpy(self._bits_by_numpy(rows, columns).astype(np.int64))
         device = self.key.device
         first = self.first_row
         place = first.to(device) if isinstance(first, Tensor) else torch.arange(first, first + rows, device=device)
@@ -73,8 +84,17 @@ class Draw:
         # Rows and columns are mixed apart: no row is another one shifted, and the larger tensor is mixed only once.
         return _mix((_mix(row) + _mix(column)) & _WORD)
 
+    def _bits_by_numpy(self, rows: int, columns: int) -> np.ndarray:
+        """Draw the same bits as uint32, on the processor: NumPy is quicker to call, and the words are half as wide."""
+        first, (low, high) = self.first_row, self.key.tolist()
+        place = first.cpu().numpy() if isinstance(first, Tensor) else np.arange(first, first + rows)
+        words = _mix(np.concatenate((place ^ low, np.arange(columns) ^ high)).astype(np.uint32))
+        return _mix(words[:rows, None] + words[rows:])
+
     def uniform(self, rows: int, columns: int = 1) -> Tensor:
         """Draw from U[0, 1) in steps of 2^-24: [rows, columns] float32."""
+        if by_hand(self.key):
+            return torch.from_numpy((self._bits_by_numpy(rows, columns) >> 8).astype(np.float32) * np.float32(2.0**-24))
         return (self.bits(rows, columns) >> 8).float() * 2.0**-24
 
     def normal(self, rows: int, columns: int = 1) -> Tensor:
@@ -99,10 +119,20 @@ class Draw:
 
 def _fold(key: Tensor, counter: int | Tensor) -> Tensor:
     """Mix a `counter` (any int64) into both words of `key`, and the words into one another."""
+    if by_hand(key, *([counter] if isinstance(counter, Tensor) else [])):
+        first, second = key.tolist()
+        return torch.tensor(_fold_numbers(first, second, int(counter)))
     low, high = counter & _WORD, (counter >> 32) & _WORD
     words = _mix(key ^ low)
     # (a + 2 b, b + 2 a) is invertible modulo 2^32, so no two keys become one.
     return _mix((words + 2 * words.flip(0) + high) & _WORD)
+
+
+def _fold_numbers(first: int, second: int, counter: int) -> tuple[int, int]:
+    """Do the same with two words that are at hand, where twenty calls of torch would cost more than the draw."""
+    low, high = counter & _WORD, (counter >> 32) & _WORD
+    first, second = _mix(first ^ low), _mix(second ^ low)
+    return _mix((first + 2 * second + high) & _WORD), _mix((second + 2 * first + high) & _WORD)
 
 
 @torch.compiler.assume_constant_result

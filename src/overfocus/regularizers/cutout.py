@@ -78,7 +78,7 @@ class Cutout(Regularizer):
     def _cut(self, batch: Batch, draw: Draw) -> Batch:
         image_size = map_size(self, batch.values)
         cut = applies(draw, draw.uniform(len(batch))[:, 0], self.prob, self.per)
-        value = self._value(batch.values, draw.named("noise"))
+        value = self._value(batch.values, draw)
         squares = [self._squares(draw.named(hole).uniform(len(batch), 3), image_size) for hole in range(self.holes)]
         squares = [square * cut[:, None] for square in squares]
         values = batch.values
@@ -102,6 +102,6 @@ class Cutout(Regularizer):
         if self.fill == "mean":
             return values.float().mean(dim=(2, 3), keepdim=True).to(values.dtype)
         if self.fill == "noise":
-            return draw.normal(len(values), values[0].numel()).reshape(values.shape).to(values.dtype)
+            return draw.named("noise").normal(len(values), values[0].numel()).reshape(values.shape).to(values.dtype)
         number = 0.0 if self.fill == "zero" else float(self.fill)
         return torch.full((1, 1, 1, 1), number, dtype=values.dtype, device=values.device)

@@ -31,11 +31,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from overfocus.core.batch import Batch
+from overfocus.core.batch import Batch, by_hand
 from overfocus.core.draw import Draw
 from overfocus.core.look import Look
 from overfocus.regularizers.regularizer import (
@@ -83,9 +84,9 @@ class DropBlock(Regularizer):
     def _drop(self, batch: Batch, draw: Draw) -> Batch:
         height, width = map_size(self, batch.values)
         uniform = draw.uniform(len(batch), height * width).reshape(-1, height, width)
-        kept = ~blocks(uniform < self._centre_rate((height, width), draw), int(self.size))
-        dropped = 1 - kept.float().mean(dim=(1, 2))
-        result = replace(batch, values=dropblock(batch.values, kept))
+        hidden = blocks(uniform < self._centre_rate((height, width), draw), int(self.size))
+        dropped = hidden.mean(dim=(1, 2), dtype=torch.float32)
+        result = replace(batch, values=dropblock(batch.values, ~hidden, 1 - dropped))
         return result.noting(dropblock_dropped=dropped, dropblock_rate=(dropped > 0).float())
 
     def _centre_rate(self, map_size: tuple[int, int], draw: Draw) -> float | Tensor:
@@ -99,10 +100,12 @@ class DropBlock(Regularizer):
         return torch.lerp(table[below], table[below + 1], position - below)
 
 
-def dropblock(values: Tensor, kept: Tensor) -> Tensor:
-    """Zero the positions of `values` [B, C, h, w] that are not `kept` [B, h, w]; divide the rest by the kept share."""
-    share = kept.float().mean(dim=(1, 2), keepdim=True)
-    mask = kept / share.clamp(min=0.5 / kept[0].numel())  # a map that is hidden whole has no rest to scale
+def dropblock(values: Tensor, kept: Tensor, share: Tensor) -> Tensor:
+    """Zero the positions of `values` [B, C, h, w] that are not `kept` [B, h, w]; divide the rest by the kept `share`
+    [B].
+    """
+    least = 0.5 / kept[0].numel()  # a map that is hidden whole has no rest to scale
+    mask = kept / share.clamp(min=least)[:, None, None]
     return values * mask.to(values.dtype)[:, None]
 
 
@@ -111,10 +114,29 @@ def blocks(centres: Tensor, size: int) -> Tensor:
 
     As everywhere here, an even block lies half a position to the left: it begins at centre - size // 2.
     """
+    if by_hand(centres):
+        return torch.from_numpy(_blocks_by_numpy(centres.numpy(), size))
     height, width = centres.shape[1:]
     # The pool reads from position - size // 2 on. For an even size that is one too early, and makes a row too many.
     reached = F.max_pool2d(centres[:, None].float(), size, stride=1, padding=size // 2)
     return reached[:, 0, -height:, -width:] > 0
+
+
+def _blocks_by_numpy(centres: np.ndarray, size: int) -> np.ndarray:
+    """Do the same on the processor, where a pool looks at size^2 floats for each position. Here every position takes in
+    the one that lies 1 before, then 2, then 4, ..., along either axis.
+    """
+    height, width = centres.shape[1:]
+    before, after = (min(reach, max(height, width)) for reach in (size // 2, size - 1 - size // 2))
+    covered = np.zeros((len(centres), height + before, width + before), dtype=bool)
+    covered[:, :height, :width] = centres
+    for along in (covered, covered.swapaxes(1, 2)):
+        reach = 1
+        while reach < before + 1 + after:
+            step = min(reach, before + 1 + after - reach)
+            along[:, step:] |= along[:, :-step]
+            reach += step
+    return covered[:, before:, before:]
 
 
 @lru_cache(maxsize=256)

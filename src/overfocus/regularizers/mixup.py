@@ -30,7 +30,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from overfocus.core.batch import Batch
+from overfocus.core.batch import Batch, blank, by_hand
 from overfocus.core.draw import Draw, beta
 from overfocus.core.errors import OverfocusError
 from overfocus.core.look import Look
@@ -75,5 +75,23 @@ def mixup(batch: Batch, partners: Tensor, kept: Tensor) -> Batch:
             f"mixup blends values, and {values.dtype} holds no blends; convert the images: images.float() / 255"
         )
     kept = kept.to(values.dtype)
-    mixed = torch.lerp(values[partners], values, kept.reshape(-1, *[1] * (values.ndim - 1)))
+    mixed = _between(values, partners, kept.reshape(-1, *[1] * (values.ndim - 1)))
     return replace(batch, values=mixed, targets=batch.targets.blend(batch.targets.take(partners), kept))
+
+
+def _between(values: Tensor, partners: Tensor, kept: Tensor) -> Tensor:
+    """Return what lies between `values[partners]` (at `kept` 0) and `values` (at 1)."""
+    if not (by_hand(values, kept) and values.is_contiguous() and values.numel()):
+        return torch.lerp(values[partners], values, kept)
+    parts = _parts(values[0].numel())
+    places = (partners[:, None] * parts + torch.arange(parts)).flatten()
+    mixed, pieces = blank(values), values.view(len(places), -1)
+    torch.index_select(pieces, 0, places, out=mixed.view(pieces.shape))
+    return mixed.lerp_(values, kept)
+
+
+def _parts(numbers: int) -> int:
+    """Return into how many equal parts to cut a row so that torch gathers all in one go: it splits the work among its
+    threads part by part where a part has over 2^15 numbers.
+    """
+    return next(parts for parts in range(max(1, -(-numbers // 2**15)), numbers + 1) if numbers % parts == 0)
