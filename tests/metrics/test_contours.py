@@ -5,7 +5,8 @@ import pytest
 from scipy import ndimage
 
 from overfocus.core.errors import OverfocusError
-from overfocus.metrics.contours import boxes_at_thresholds
+from overfocus.metrics import contours
+from overfocus.metrics.contours import boxes_at_thresholds, boxes_of_maps
 
 
 def ours(map8):
@@ -156,6 +157,20 @@ def test_an_empty_level_has_the_empty_box():
     found = ours(np.full((4, 6), 7, np.uint8))
     assert found[6] == ([(0, 0, 5, 3)], (0, 0, 5, 3))
     assert found[7] == found[254] == ([(0, 0, 0, 0)], (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("room", [1, 700, 2**19])
+def test_maps_together_are_maps_one_by_one(monkeypatch, room):
+    """Also of several pictures, and where neighbours are bright up to their borders or have nothing at all."""
+    monkeypatch.setattr(contours, "_PIXELS", room)
+    random = np.random.Generator(np.random.Philox(5))
+    maps8 = random.integers(0, 256, (9, 11, 17)).astype(np.uint8)
+    maps8[2:4], maps8[5], maps8[6] = 255, 0, smooth(random, 3, (11, 17))
+    for found, map8 in zip(boxes_of_maps(maps8), maps8, strict=True):
+        alone = boxes_at_thresholds(map8)
+        for name in ("thresholds", "boxes", "largest"):
+            assert np.array_equal(getattr(found, name), getattr(alone, name)), name
+    assert not list(boxes_of_maps(maps8[:0]))
 
 
 def test_the_input_is_not_written_to_and_may_be_a_view():

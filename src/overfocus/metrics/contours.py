@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,11 @@ from overfocus.metrics.components import Forest, Ints, forest
 
 LEVELS = 255
 """Thresholds that an 8-bit map can tell apart: {map > t} for t in 0..254."""
+
+_PIXELS, _MAPS = 2**19, 256
+"""How much is looked at in one picture: more is no faster, and 16 bits number so many maps by threshold."""
+_PLACES = 31
+"""Bits for the place of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -36,84 +42,69 @@ def boxes_at_thresholds(map8: NDArray[np.uint8]) -> LevelBoxes:
     """
     if map8.ndim != 2 or map8.dtype != np.uint8 or not map8.size:
         raise OverfocusError(f"boxes: a map of {map8.dtype} and shape {map8.shape}; give [H, W] uint8 with pixels")
-    padded = np.pad(map8, 1)
+    return next(boxes_of_maps(map8[None]))
+
+
+def boxes_of_maps(maps8: NDArray[np.uint8]) -> Iterator[LevelBoxes]:
+    """Yield the same of each of `maps8` [B, H, W] uint8; several at once are faster than one after another."""
+    some = max(1, min(_PIXELS // max(1, maps8[:1].size), _MAPS))
+    for first in range(0, len(maps8), some):
+        yield from _boxes(maps8[first : first + some])
+
+
+def _boxes(maps8: NDArray[np.uint8]) -> list[LevelBoxes]:
+    """Do so in one picture, in which the maps stand below one another, each in a frame."""
+    _, height, width = maps8.shape
+    padded = np.pad(maps8, ((0, 0), (1, 1), (1, 1))).reshape(-1, width + 2)
     parts = forest(padded, diagonal=True)
     # A hole is a part of the complement that does not hold the frame, and corners do not connect it.
     gaps = forest(~padded, diagonal=False)
-    width, outside = padded.shape[1], int(gaps.nodes[-1])
-    solid = _contours(parts, width)
-    holes = _contours(gaps, width, outside)
-    parents = _parents(solid, holes, width, outside)
-    largest = _largest(solid, _areas(_halves(padded), solid, holes, parents))
-    return _joined(map8.shape, solid, holes, largest)
+    size = height + 2, width + 2
+    solid, holes = _contours(parts, size), _contours(gaps, size, hole=True)
+    parents = _parents(solid, holes, width + 2)
+    largest = _largest(solid, _areas(_halves(padded), solid, holes, parents), len(maps8))
+    return _joined(maps8.shape, solid, holes, largest)
 
 
 @dataclass(frozen=True)
 class _Contours:
-    """The contours of one kind at all thresholds, R of them."""
+    """The contours of one kind at all thresholds: the first R components of the trees."""
 
     trees: Forest
     thresholds: Ints
-    """[R], in 0..254."""
-    nodes: Ints
-    """[R]: the node that goes by them, and the level that the forest counts:"""
-    levels: Ints
+    """[R], in 0..254, plus 255 for each map before its own."""
     first: Ints
-    """[R]: the first pixel inside, row by row, in the padded map."""
+    """[R]: a pixel of the first run inside, row by row, in the picture."""
     boxes: Ints
     """[R, 4], in the map without its frame."""
 
-    def rows(self) -> Ints:
-        """Return the row of each (node, threshold): [M, 255]; -1 where there is none."""
-        table = np.full((len(self.trees.peak), LEVELS), -1)
-        table[self.nodes, self.thresholds] = np.arange(len(self.nodes))
-        return table
 
-
-def _contours(trees: Forest, width: int, outside: int = -1) -> _Contours:
-    """Describe the components of `trees`; with the node `outside`, they are holes, and that one is not among them."""
-    hole = outside >= 0
-    levels, nodes = trees.alive()
-    levels, nodes = levels[nodes != outside], nodes[nodes != outside]
-    above, aside = ((-width,), ()) if hole else ((-width, -width - 1, 1 - width), (-1 - width, width - 1))
-    own = (trees.values > 0) & (trees.nodes != outside)
-    first, last = _leading(trees, own, (-1, *above)), _leading(trees, own, (1, *(-step for step in above)))
-    # In a column, of neighbours only the higher one counts, and of equal ones the upper one.
-    own[:-width] &= trees.values[:-width] >= trees.values[width:]
-    left = _leading(trees, own, (-1, *aside, -width))
-    right = _leading(trees, own, (1, *(-step for step in aside), -width))
-    amounts = [-first, last, -(left % width), right % width]
-    reach = trees.extremes([first, last, left, right], amounts)[nodes, :, levels]
-    start, end, left, right = (reach * [-1, 1, -1, 1]).T
+def _contours(trees: Forest, size: tuple[int, int], hole: bool = False) -> _Contours:
+    """Describe the components of `trees` in maps of `size` (H, W) with frame; where they are holes, all but that of the
+    frame, whose node is the last.
+    """
+    height, width = size
+    levels = trees.levels[: len(trees.levels) - LEVELS * hole]
+    across, down = trees.tops
+    end, column = len(trees.values) - 1, down % width
+    reach = trees.extremes([across, across, down, down], [end - across, across, width - 1 - column, column])
+    start, bottom, left, right = ([end], [0], [width - 1], [0]) + reach[:, : len(levels)] * [[-1], [1], [-1], [1]]
+    maps, top = np.divmod(start // width, height)
+    boxes = np.stack((left, top, right + 1, bottom // width - maps * height + 1), axis=1)
     # The frame shifts by one; the contour of a hole runs on the pixels around it, one further out.
-    out = int(hole)
-    boxes = np.stack((left - out, start // width - out, right + 1 + out, end // width + 1 + out), axis=1) - 1
-    return _Contours(trees, LEVELS - levels if hole else levels - 1, nodes, levels, start, boxes)
+    boxes -= [2, 2, 0, 0] if hole else 1
+    return _Contours(trees, (LEVELS - levels if hole else levels - 1) + maps * LEVELS, start, boxes)
 
 
-def _leading(trees: Forest, own: Ints, steps: tuple[int, ...]) -> Ints:
-    """Return those of the pixels `own` [N] bool that are higher than their neighbours at all `steps`: [P]."""
-    values, leading = trees.values, own.copy()
-    for step in steps:
-        if step < 0:
-            leading[-step:] &= values[-step:] > values[:step]
-        else:
-            leading[:-step] &= values[:-step] > values[step:]
-    return np.flatnonzero(leading)
-
-
-def _parents(solid: _Contours, holes: _Contours, width: int, outside: int) -> Ints:
+def _parents(solid: _Contours, holes: _Contours, width: int) -> Ints:
     """Return what each contour lies in, [R of solid + R of holes], numbered in this order; itself where in nothing.
 
-    The pixel above the first one of a part is in the gap around it, and the other way round.
+    What is above the first row of a part is in the gap around it, and the other way round.
     """
-    count = len(solid.nodes)
-    if not len(holes.nodes):
-        return np.arange(count)
-    around = holes.trees.at(solid.first - width, LEVELS - solid.thresholds)
-    in_hole = holes.rows()[around, solid.thresholds] + count
-    in_part = solid.rows()[solid.trees.at(holes.first - width, holes.thresholds + 1), holes.thresholds]
-    return np.concatenate((np.where(around == outside, np.arange(count), in_hole), in_part))
+    count, inside = len(solid.first), len(holes.first)
+    around = holes.trees.at(solid.first - width, LEVELS - solid.thresholds % LEVELS)
+    in_hole = np.where(around < inside, around + count, np.arange(count))
+    return np.concatenate((in_hole, solid.trees.at(holes.first - width, holes.thresholds % LEVELS + 1)))
 
 
 def _halves(padded: Ints) -> Ints:
@@ -136,28 +127,40 @@ def _halves(padded: Ints) -> Ints:
 
 def _areas(halves: Ints, solid: _Contours, holes: _Contours, parents: Ints) -> Ints:
     """Return twice the area within each solid contour, and all that lies inside it; 0 for those inside a hole."""
-    own = [each.trees.total(halves)[each.nodes, each.levels] for each in (solid, holes) if len(each.nodes)]
+    own = [each.trees.total(halves)[: len(each.first)] for each in (solid, holes)]
     roots = parents
     while (higher := roots[roots]).tobytes() != roots.tobytes():
         roots = higher
-    areas = np.bincount(roots, weights=np.concatenate([*own, []]), minlength=len(roots)).astype(np.int64)
-    return areas[: len(solid.nodes)]
+    areas = np.bincount(roots, weights=np.concatenate(own), minlength=len(roots)).astype(np.int64)
+    return areas[: len(solid.first)]
 
 
-def _largest(solid: _Contours, areas: Ints) -> Ints:
-    """Return the row of the largest contour of each threshold that has any; solid ones only, as no hole is larger."""
-    order = np.lexsort((solid.first, areas, solid.thresholds))
-    return order[np.diff(solid.thresholds[order], append=-1) != 0]
+def _largest(solid: _Contours, areas: Ints, maps: int) -> Ints:
+    """Return the row of the largest contour at each threshold [maps * 255], -1 where there is none; solid ones only, as
+    no hole is larger.
+    """
+    key = areas << _PLACES | solid.first
+    best = np.full(maps * LEVELS, -1)
+    np.maximum.at(best, solid.thresholds, key)
+    rows = np.flatnonzero(key == best[solid.thresholds])
+    best[solid.thresholds[rows]] = rows
+    return best
 
 
-def _joined(size: tuple[int, ...], solid: _Contours, holes: _Contours, largest: Ints) -> LevelBoxes:
-    """Put the contours in the order of thresholds, and the empty box where there is none."""
-    empty = np.arange(len(largest), LEVELS)
+def _joined(shape: tuple[int, ...], solid: _Contours, holes: _Contours, largest: Ints) -> list[LevelBoxes]:
+    """Put the contours in the order of maps and thresholds, and the empty box where there is none."""
+    count, height, width = shape
+    empty = np.flatnonzero(largest < 0)
+    largest[empty] = len(solid.thresholds) + np.arange(len(empty))
     thresholds = np.concatenate((solid.thresholds, empty, holes.thresholds))
     boxes = np.concatenate((solid.boxes, np.zeros((len(empty), 4), np.int64), holes.boxes))
-    boxes = np.minimum(boxes, [size[1], size[0], size[1] - 1, size[0] - 1])
-    order = np.argsort(thresholds, kind="stable")
+    order = np.argsort(thresholds.astype(np.uint16), kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    chosen = np.concatenate((largest, len(solid.thresholds) + np.arange(len(empty))))
-    return LevelBoxes(thresholds[order], boxes[order], place[chosen])
+    thresholds, boxes = thresholds[order], np.minimum(boxes[order], [width, height, width - 1, height - 1])
+    ends = np.searchsorted(thresholds, np.arange(count + 1) * LEVELS)
+    chosen = place[largest].reshape(count, LEVELS) - ends[:-1, None]
+    return [
+        LevelBoxes(thresholds[start:end] % LEVELS, boxes[start:end], of)
+        for start, end, of in zip(ends, ends[1:], chosen, strict=False)
+    ]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from overfocus.core.boxes import inside
-from overfocus.metrics.contours import LEVELS, boxes_at_thresholds
+from overfocus.metrics.contours import LEVELS, LevelBoxes
 
 IOUS = (0.3, 0.5, 0.7)
 SMALL = 1 / 3
@@ -98,12 +98,11 @@ def overlap(found: Array, true: Array, size: Size) -> Array:
     return (shared / (areas[0] + areas[1] - shared)).max(axis=1)
 
 
-def hits(map8: NDArray[np.uint8] | None, true: Array, size: Size, right: float = nan) -> Hits:
-    """Return what a map [H, W] uint8 hits at every threshold, as the one image of the result; nothing if it is None."""
+def hits(found: LevelBoxes | None, true: Array, size: Size, right: float = nan) -> Hits:
+    """Return what the boxes of a map hit at every threshold, as the one image of the result; nothing if it is None."""
     reached = np.asarray(IOUS)[:, None]
     largest, every = np.zeros((2, 3, LEVELS), bool)
-    if map8 is not None:
-        found = boxes_at_thresholds(map8)
+    if found is not None:
         iou = overlap(found.boxes, true, size)
         starts = np.flatnonzero(np.diff(found.thresholds, prepend=-1))
         largest, every = iou[found.largest] >= reached, np.maximum.reduceat(iou, starts) >= reached
@@ -111,7 +110,7 @@ def hits(map8: NDArray[np.uint8] | None, true: Array, size: Size, right: float =
     covered = inside(torch.from_numpy(true), size).any(dim=0).double().mean() < SMALL
     return Hits(
         np.packbits(largest, axis=1)[None], np.packbits(every, axis=1)[None], baselines[None], np.array([right]),
-        np.array([bool(covered)]), np.array([map8 is not None]),
+        np.array([bool(covered)]), np.array([found is not None]),
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.metrics.contours import boxes_of_maps
 from overfocus.metrics.hits import IOUS, Array, Hits, hits, scaled, with_area
 from overfocus.metrics.score import Metric, Score, mean_score
 
@@ -83,13 +84,15 @@ class BoxAccuracy:
             )
         size = (maps.shape[1], maps.shape[2])
         shares, usable = scaled(maps)
-        maps8 = (shares * 255).to(torch.uint8).cpu().numpy()
         told = [nan] * len(maps) if right is None else right.double().tolist()
-        found = []
-        for map8, answered, given, called in zip(maps8, usable.tolist(), boxes, told, strict=True):
-            true = with_area(given, size)
-            if len(true):
-                found.append(hits(map8 if answered else None, true, size, called))
+        given = [with_area(each, size) for each in boxes]
+        answered = [one and len(true) > 0 for one, true in zip(usable.tolist(), given, strict=True)]
+        drawn = boxes_of_maps((shares[answered] * 255).to(torch.uint8).cpu().numpy())
+        found = [
+            hits(next(drawn) if one else None, true, size, called)
+            for one, true, called in zip(answered, given, told, strict=True)
+            if len(true)
+        ]
         self.parts.append(Hits.joined(found))
         self.without_box += len(maps) - len(found)
 
