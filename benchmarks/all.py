@@ -21,7 +21,19 @@ from ratios import Table, cpu, known, markdown, where
 from rich.console import Console
 
 HERE = Path(__file__).parent
-SCRIPTS = ("step", "memory", "training", "folder", "attribution", "localization", "startup", "study")
+SCRIPTS = (
+    "mixing",
+    "targets",
+    "step",
+    "dropblock",
+    "training",
+    "folder",
+    "attribution",
+    "localization",
+    "startup",
+    "study",
+    "memory",
+)
 PEERS = (
     "timm",
     "kornia",

@@ -11,7 +11,7 @@ the fastest of these takes part.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -127,7 +127,7 @@ def fastest(name: str, case: Case, made: Callable[[Case, int], Work], counts: tu
     return f"{name}, {best} workers", tried[best]
 
 
-def table(title: str, case: Case, ours: dict[str, Work], asked: argparse.Namespace) -> Table:
+def table(title: str, case: Case, ours: Mapping[str, Work], asked: argparse.Namespace) -> Table:
     """Measure; every one of ours has its bar against every peer."""
     theirs = peers(case, WORKERS[: 1 if asked.tiny else None])
     seconds = turns({**ours, **theirs}, asked.rounds, device=asked.device)
