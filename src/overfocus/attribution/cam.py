@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from overfocus.attribution.attribution import Attribution
 from overfocus.attribution.head import Head
+from overfocus.attribution.memo import remembered
 from overfocus.attribution.sight import FEATURES, Seen, see
 from overfocus.attribution.still import hooked, own_images, still
 from overfocus.attribution.target import Target, target_weights
@@ -59,10 +60,10 @@ def _weight(model: nn.Module, seen: Seen, images: Tensor) -> Tensor:
         with hooked({model.get_submodule(seen.layer): lambda *_: given}):
             return model(images.to(given.dtype).clone())
 
-    head = Head.of(model, behind)
-    if not head.linear:
+    linear = remembered(model, ("linear", seen.layer, images.shape), lambda: Head.of(model, behind).linear)
+    if not linear:
         raise OverfocusError(
             f"cam: behind layer {seen.layer!r} of {type(model).__name__} there is not just mean pooling and one linear "
             "layer; take hirescam, which is the same map where there is, or gradcam"
         )
-    return model.get_parameter(f"{head.linear}.weight").detach().float()
+    return model.get_parameter(f"{linear}.weight").detach().float()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.grid import Grid, Images
+from overfocus.attribution.memo import remembered
 from overfocus.attribution.still import checked_logits, hooked, own_images, still
 from overfocus.core.errors import OverfocusError
 
@@ -31,9 +32,15 @@ def features_layer(model: nn.Module, images: Tensor) -> str:
 
 
 def last_features(model: nn.Module, images: Tensor) -> str:
-    """Do the same with a model that is held still already."""
-    name, answered = _last(model, images[:1])
-    if not answered and len(images) > 1:
+    """Do the same with a model that is held still already, once for images of one size while the model is as it is."""
+
+    def answered() -> str:
+        """Return the layer with a gradient for the first image; "" where there is none, which is not for keeping."""
+        name, has_gradient = _last(model, images[:1])
+        return name if has_gradient else ""
+
+    name = remembered(model, (images.shape[1:], images.dtype), answered)
+    if not name:
         name, _ = _last(model, images)
     if not name:
         raise OverfocusError(
