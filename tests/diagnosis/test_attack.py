@@ -48,7 +48,7 @@ def half(shape=SHAPE) -> torch.Tensor:
     return torch.rand(shape[0], 1, *shape[2:], generator=torch.Generator().manual_seed(2)) < 0.5
 
 
-@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+@pytest.mark.parametrize("attack", [*ATTACKS.values(), PGD()], ids=[*ATTACKS, "pgd to the end"])
 class TestLaws:
     def test_size_range_and_region(self, attack, model, pixels, labels):
         before, region = pixels.clone(), half()
@@ -168,9 +168,11 @@ class TestReading:
     """PGD, one image and one step after another."""
 
     @staticmethod
-    def slow(model, image, label, norm, eps, step, steps):
+    def slow(model, image, label, norm, eps, step, steps, stop=False):
         now = image.clone()
         for _ in range(steps):
+            if stop and model(now[None]).argmax() != label:
+                break
             leaf = now.clone().requires_grad_()
             nn.functional.cross_entropy(model(leaf[None]), label[None]).backward()
             gradient = leaf.grad
@@ -189,6 +191,37 @@ class TestReading:
         for row in range(len(pixels)):
             slow = self.slow(model, pixels[row], labels[row], attack.norm, attack.eps, attack.step, attack.steps)
             assert torch.allclose(found[row], slow, atol=1e-5)
+
+    @pytest.mark.parametrize("attack", [PGD(0.03, 0.004, 9, start=False), PGD(0.3, 0.02, 9, norm="l2", start=False)])
+    def test_until_fooled_image_by_image(self, attack, model, pixels, labels):
+        """One image is wrong from the start, some fall at different steps, one holds."""
+        labels[0] = (labels[0] + 1) % CLASSES
+        region = torch.ones(SHAPE[0], 1, *SHAPE[2:], dtype=torch.bool)
+        region[1] = False
+        passes = []
+        model.register_forward_hook(lambda _, inputs, output: passes.append(len(inputs[0])))
+        found = replace(attack, stop=True).attack(model, pixels, labels, DRAW, region)
+        asked = passes[:]
+        assert torch.equal(found[:2], pixels[:2])
+        for row in range(2, len(pixels)):
+            slow = self.slow(
+                model, pixels[row], labels[row], attack.norm, attack.eps, attack.step, attack.steps, stop=True
+            )
+            assert torch.allclose(found[row], slow, atol=1e-5)
+        assert asked[0] == len(pixels)
+        assert asked == sorted(asked, reverse=True)
+        assert len(set(asked)) > 2
+
+    def test_until_fooled_is_no_weaker_and_ends_early(self, model, pixels, labels):
+        for attack in (PGD(0.05, 0.02, 4), PGD(0.4, 0.15, 5, norm="l2"), PGD(0.01, 0.01, 3)):
+            last = predicted(model, attack.attack(model, pixels, labels, DRAW))
+            stopped = predicted(model, replace(attack, stop=True).attack(model, pixels, labels, DRAW))
+            assert not ((stopped == labels) & (last != labels)).any()
+        passes = []
+        model.register_forward_hook(lambda *_: passes.append(1))
+        wrong = (labels + 1) % CLASSES
+        assert torch.equal(PGD(start=False, stop=True).attack(model, pixels, wrong, DRAW), pixels)
+        assert len(passes) == 1
 
 
 class TestCaptum:

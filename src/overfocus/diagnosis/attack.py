@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
@@ -80,7 +80,10 @@ class PGD:
 
     In L2 a step goes along the gradient of length `step` (2.5 eps / steps is customary, as in 1706.06083: 0.125 for
     0.5 in ten), the gradient taken in the region only. `start` begins at a random point: each value even in
-    [-eps, eps], or a random direction of even length in [0, eps]. The last step counts, fooled or not.
+    [-eps, eps], or a random direction of even length in [0, eps].
+
+    The last step counts, fooled or not; with `stop`, the first point at which the model names another class, or none.
+    That is no weaker, and far cheaper for a model that falls at once: fooled images are not looked at again.
     """
 
     eps: float = 8 / 255
@@ -88,6 +91,7 @@ class PGD:
     steps: int = 10
     norm: Literal["linf", "l2"] = "linf"
     start: bool = True
+    stop: bool = False
 
     def __post_init__(self) -> None:
         if self.norm not in ("linf", "l2"):
@@ -97,10 +101,20 @@ class PGD:
         """Return attacked images [B, C, H, W]."""
         clean, mask = checked(pixels, "PGD"), _mask(pixels, region)
         change = self._project(self._begin(clean, draw) * mask, clean)
+        rows = torch.arange(len(clean), device=clean.device)
+        left, change = _Images(rows, clean, labels.to(clean.device), mask, change), change.clone()
         for _ in range(self.steps):
-            gradient = gradients(model, clean + change, labels, pixels.dtype) * mask
+            gradient, answers = _gradients(model, left.clean + left.change, left.labels, pixels.dtype)
+            if self.stop:
+                change[left.rows] = left.change
+                standing = answers == left.labels
+                left, gradient = left.of(standing), gradient[standing]
+                if not len(left.rows):
+                    break
+            gradient = gradient * left.mask
             upward = _sign(gradient) if self.norm == "linf" else _unit(gradient)
-            change = self._project(change + self.step * upward, clean)
+            left = replace(left, change=self._project(left.change + self.step * upward, left.clean))
+        change[left.rows] = left.change
         return (clean + change).clamp(0, 1).to(pixels.dtype)
 
     def _begin(self, clean: Tensor, draw: Draw) -> Tensor:
@@ -120,12 +134,29 @@ class PGD:
         return (clean + change).clamp(0, 1) - clean
 
 
+@dataclass(frozen=True)
+class _Images:
+    """What is still under attack: the rows [n] of a batch, and of each its part."""
+
+    rows: Tensor
+    clean: Tensor
+    labels: Tensor
+    mask: Tensor
+    """[n, 1, H, W], or [] where all pixels may change."""
+    change: Tensor
+
+    def of(self, kept: Tensor) -> _Images:
+        """Return those that are `kept` [n] bool."""
+        mask = self.mask[kept] if self.mask.ndim else self.mask
+        return _Images(self.rows[kept], self.clean[kept], self.labels[kept], mask, self.change[kept])
+
+
 ATTACKS: dict[str, Attack] = {
     "noise": SignNoise(8 / 255),
     "fgsm": FGSM(8 / 255),
-    "pgd_2": PGD(2 / 255, 0.5 / 255),
-    "pgd_8": PGD(8 / 255, 2 / 255),
-    "pgd_l2": PGD(0.5, 0.125, norm="l2"),
+    "pgd_2": PGD(2 / 255, 0.5 / 255, stop=True),
+    "pgd_8": PGD(8 / 255, 2 / 255, stop=True),
+    "pgd_l2": PGD(0.5, 0.125, norm="l2", stop=True),
 }
 """What an examination runs: name -> attack."""
 
@@ -161,6 +192,11 @@ def gradients(model: Model, pixels: Tensor, labels: Tensor, dtype: torch.dtype =
 
     No parameter gets a gradient. Raises OverfocusError where no gradient leads from the logits to the pixels.
     """
+    return _gradients(model, pixels, labels, dtype)[0]
+
+
+def _gradients(model: Model, pixels: Tensor, labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the same, and the classes [B] that the images are given, as `named` does."""
     with torch.inference_mode(False), torch.enable_grad(), steady(model):
         leaf = pixels.detach().float().clone().requires_grad_()
         logits = model(leaf.to(dtype))
@@ -172,7 +208,7 @@ def gradients(model: Model, pixels: Tensor, labels: Tensor, dtype: torch.dtype =
         raise OverfocusError(
             "attack: no gradient leads from the logits to the pixels; take a model that does not detach its input"
         )
-    return gradient
+    return gradient, named(logits.detach())
 
 
 def steady(model: Model) -> AbstractContextManager[None]:

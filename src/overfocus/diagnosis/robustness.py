@@ -38,7 +38,7 @@ TITLES = {
     "salient": "PGD 2/255 on the salient half",
     "other": "PGD 2/255 on the other half",
 }
-REGIONAL = PGD(2 / 255, 0.5 / 255)
+REGIONAL = PGD(2 / 255, 0.5 / 255, stop=True)
 
 
 @dataclass(frozen=True)
