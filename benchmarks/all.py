@@ -30,6 +30,8 @@ SCRIPTS = (
     "folder",
     "attribution",
     "localization",
+    "hiding",
+    "attack",
     "startup",
     "study",
     "memory",
