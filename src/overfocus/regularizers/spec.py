@@ -1,11 +1,17 @@
-"""Specs: methods as text, `cutmix(prob=0.5) + sgdrop(drop=0.3)`, and back. The folder is the registry."""
+"""Specs: methods as text, `cutmix(prob=0.5) + sgdrop(drop=0.3)`, and back.
+
+The folder is the registry. Other packages add to it by an entry point in the group `overfocus.methods`, whose name is
+that of the method and whose value is its class: `checkerboard = "my_package.checkerboard:Checkerboard"`.
+"""
 
 from __future__ import annotations
 
 import ast
-from dataclasses import fields
+import warnings
+from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
 from typing import Any
 
@@ -13,6 +19,9 @@ from overfocus import regularizers
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
 from overfocus.regularizers.chain import Chain
 from overfocus.regularizers.regularizer import Regularizer
+
+GROUP = "overfocus.methods"
+"""The entry points by which a package adds methods."""
 
 
 class SpecError(OverfocusError, ValueError):
@@ -37,21 +46,56 @@ def parse(spec: str) -> Regularizer:
 
 @cache
 def methods() -> dict[str, type[Regularizer]]:
-    """Return every method by name: a file of this folder that holds a class of its own name."""
+    """Return every method by name: a file of this folder that holds a class of its own name, and what installed
+    packages add.
+    """
+    found = _from_packages() | _of_this_folder()
+    return dict(sorted(found.items()))
+
+
+def _of_this_folder() -> dict[str, type[Regularizer]]:
     found = {}
     for module in iter_modules(regularizers.__path__):
         members = vars(import_module(f"{regularizers.__name__}.{module.name}"))
         for value in members.values():
             if isinstance(value, type) and issubclass(value, Regularizer) and value.__name__.lower() == module.name:
                 found[module.name] = value
-    return {name: kind for name, kind in sorted(found.items()) if kind not in (Regularizer, Chain)}
+    return {name: kind for name, kind in found.items() if kind not in (Regularizer, Chain)}
+
+
+def _from_packages() -> dict[str, type[Regularizer]]:
+    """Return the methods that other packages add; one that cannot be taken is a warning and not the end of all."""
+    found = {}
+    for point in entry_points(group=GROUP):
+        try:
+            found[point.name] = _taken(point)
+        except Exception as error:  # whatever the code of others raises while it is imported
+            package = point.dist.name if point.dist else point.value
+            warnings.warn(f"the method {point.name!r} of the package {package} is left out: {error}", stacklevel=2)
+    return found
+
+
+def _taken(point: EntryPoint) -> type[Regularizer]:
+    """Load the class behind an entry point; OverfocusError where it is no method of that name."""
+    kind = point.load()
+    if not (isinstance(kind, type) and issubclass(kind, Regularizer) and is_dataclass(kind)):
+        raise OverfocusError(f"{point.value} is no method; give a frozen dataclass that is an overfocus.Regularizer")
+    if kind.__name__.lower() != point.name:
+        raise OverfocusError(
+            f"its class is called {kind.__name__}; a spec is read back by that name, so call the entry point "
+            f"{kind.__name__.lower()!r}"
+        )
+    if point.name in _of_this_folder() or point.name == "plain":
+        raise OverfocusError("overfocus has a method of that name; call it otherwise")
+    return kind
 
 
 def card(name: str) -> str:
     """Return the card of a method: what it does, source, formula, settings, limits."""
     if name not in methods():
         raise UnknownName("method", name, methods())
-    return (import_module(f"{regularizers.__name__}.{name}").__doc__ or "").strip()
+    kind = methods()[name]
+    return (import_module(kind.__module__).__doc__ or kind.__doc__ or "").strip()
 
 
 def _method(tree: ast.expr, spec: str) -> Regularizer:
