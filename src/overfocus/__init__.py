@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from overfocus.data import load as load
     from overfocus.diagnosis.diagnosis import Diagnosis as Diagnosis
     from overfocus.diagnosis.examination import diagnose as diagnose
+    from overfocus.integrations.functions import cutmix as cutmix
+    from overfocus.integrations.functions import cutout as cutout
+    from overfocus.integrations.functions import mixup as mixup
     from overfocus.models.overfocus_cnn import OverfocusCNN as OverfocusCNN
     from overfocus.models.split import split as split
     from overfocus.models.weights import load_weights as load_weights
@@ -61,9 +64,12 @@ _HOME = {
     "Targets": "core.targets",
     "attribute": "attribution.catalogue",
     "create_model": "models.zoo",
+    "cutmix": "integrations.functions",
+    "cutout": "integrations.functions",
     "diagnose": "diagnosis.examination",
     "load": "data",
     "load_weights": "models.weights",
+    "mixup": "integrations.functions",
     "parse": "regularizers.spec",
     "split": "models.split",
     "train": "training.loop",
