@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +178,19 @@ def test_a_mended_command_may_keep_its_folder(photos, overfocus, tmp_path):
     assert text.splitlines()[-1] == f"run: {tmp_path / 'run'}"
 
 
-COMMANDS = ("train", "evaluate", "methods", "models", "datasets", "inspect", "diagnose", "explain", "maps", "metrics")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "methods",
+    "models",
+    "datasets",
+    "inspect",
+    "diagnose",
+    "explain",
+    "maps",
+    "metrics",
+    "export",
+)
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)])
@@ -224,3 +237,55 @@ def test_ctrl_c_leaves_a_run_that_goes_on(photos, overfocus, tmp_path):
         str(number) for number in range(1, 31)
     ]
     assert (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_the_version_is_printed_alone(overfocus):
+    code, out, err = overfocus("--version")
+    assert (code, out, err) == (0, f"overfocus {version('overfocus')}\n", "")
+
+
+def test_a_mistake_is_a_line_and_with_debug_a_traceback_as_well(overfocus):
+    code, out, err = overfocus("methods", "cutmx")
+    assert (code, out) == (2, "")
+    assert "did you mean 'cutmix'" in err
+    assert "Traceback" not in err
+    code, _, err = overfocus("--debug", "methods", "cutmx")
+    assert code == 2
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_what_nobody_foresaw_is_a_line_too_that_says_how_to_see_more(overfocus, monkeypatch):
+    monkeypatch.setattr("overfocus.regularizers.spec.card", lambda name: 1 / 0)
+    code, out, err = overfocus("methods", "a b")
+    assert (code, out) == (1, "")
+    assert "unforeseen ZeroDivisionError" in err
+    assert "overfocus --debug methods 'a b'" in err
+    assert "Traceback" not in err
+    code, _, err = overfocus("--debug", "methods", "a b")
+    assert code == 1
+    assert "1 / 0" in err
+
+
+@pytest.mark.slow
+def test_the_shell_completes_commands_and_options(tmp_path):
+    given = {**os.environ, "_OVERFOCUS_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
+    for words, wanted in (("overfocus exp", {"explain", "export"}), ("overfocus tr", {"train"})):
+        asked = subprocess.run(
+            [COMMAND], env={**given, "COMP_WORDS": words}, capture_output=True, text=True, check=False
+        )
+        found = set(asked.stdout.split())
+        assert {name for name in found if name.startswith(words.split()[1])} == wanted & found
+        assert found & wanted
+
+
+def test_an_export_says_what_it_wrote_and_that_it_is_equal(overfocus, run, tmp_path):
+    code, out, _ = overfocus("export", run[0], "--out", tmp_path / "out")
+    assert code == 0
+    assert "equal on " in out
+    assert str(tmp_path / "out" / "model.safetensors") in out
+    code, out, _ = overfocus("export", run[0], "--out", tmp_path / "out", "--json")
+    assert strict(out)["files"] == ["README.md", "config.json", "model.safetensors"]
+    code, _, err = overfocus("export", run[0], "--to", "onxx")
+    assert code == 2
+    assert "'onnx'" in err

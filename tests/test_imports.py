@@ -13,7 +13,7 @@ LEVELS = [
     {"data", "models", "attribution", "metrics", "regularizers"},
     {"training", "diagnosis"},
     {"study", "integrations"},
-    {"report"},
+    {"report", "export"},
     {"cli_study"},
     {"cli", "__main__"},
 ]

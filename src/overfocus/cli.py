@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
+import traceback
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,12 +28,34 @@ app = typer.Typer(
     overfocus train --method "cutmix + sgdrop" --out runs/first
     overfocus train --method "cutmix + sgdrop" --data photos --size 64
     overfocus diagnose runs/first --out diagnosis
+
+    Exit codes: 0 done; 1 something unforeseen, --debug shows where; 2 a mistake that you can mend, told in a line; 130
+    and 143 stopped by Ctrl-C or a polite kill.
     """,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from overfocus.version import __version__
+
+        print(f"overfocus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def overfocus(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Take what goes before the command."""
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -353,18 +377,49 @@ def maps(
     _list([(each, text.partition("\n")[0]) for each, text in cards.items()], cards, name, as_json)
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    to: Annotated[str, typer.Option("--to", metavar="KIND", help="safetensors, torch-export or onnx.")] = "safetensors",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default export-KIND in the run.")] = None,
+    best: Annotated[bool, typer.Option("--best", help="The best epoch's weights instead of the last one's.")] = False,
+    root: Annotated[str | None, typer.Option(help="Where the data lies now, if it has moved.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's network for use without overfocus.
+
+    It is found equal to the run's on real images first. Beside it lie config.json and a card for the Hugging Face hub.
+
+    \b
+    safetensors    the weights; torchvision's and timm's networks load them by their own library
+    torch-export   model.pt2, a program for torch.export.load; takes pixels in [0, 1]
+    onnx           model.onnx, for ONNX Runtime (overfocus[onnx]); takes pixels in [0, 1]
+    """
+    from overfocus.export.export import export_run
+
+    told = export_run(run, to, out, best=best, root=root)
+    if as_json:
+        print(json.dumps(told))
+        return
+    print(f"equal on {told['images']} images, logits differ by {told['largest_difference']:.1e} at most")
+    print(*(Path(told["folder"]) / name for name in told["files"]), sep="\n")
+
+
 app.add_typer(cli_study.app)
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is told in a line, without a traceback."""
+    """Run the command line; an error is told in a line, and with --debug by its traceback."""
     from overfocus.core.errors import OverfocusError
 
+    debug = "--debug" in sys.argv[1:2]
     _catch_signals()
     _print_anything()
     try:
         app()
     except OverfocusError as error:
+        if debug:
+            traceback.print_exc()
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
@@ -372,6 +427,13 @@ def main() -> None:
         resumable = sys.argv[1:2] in (["train"], ["study"], ["tune"], ["demo"])
         print("stopped" + "; the same command goes on behind the last whole epoch" * resumable, file=sys.stderr)
         sys.exit(128 + stop.args[0])
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        words = shlex.join(sys.argv[1:])
+        print(f"error: unforeseen {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"where it comes from: overfocus --debug {words}" * (not debug), file=sys.stderr)
+        sys.exit(1)
     finally:
         for each in SIGNALS:  # a second one, while the interpreter goes down, has nothing left to clean up
             signal.signal(each, signal.SIG_DFL)

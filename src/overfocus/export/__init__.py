@@ -1,0 +1,1 @@
+"""A trained network without overfocus: weights or a program, checked, with a card."""

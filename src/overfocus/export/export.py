@@ -1,0 +1,179 @@
+"""A run as files that need no overfocus: the plain network in a format of others, found equal to the source on real
+images before anything is written under its name.
+
+Methods leave nothing behind in a network, so what is exported is what was trained. The two programs take pixels in
+[0, 1] and normalise them themselves; the weights are those of the bare network, which wants normalised images.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.files import replacing_folder
+from overfocus.diagnosis.subject import Pixels
+from overfocus.export.card import card
+from overfocus.models.weights import load_weights, save_weights
+from overfocus.training.checkpoint import load_run
+from overfocus.training.run import Run
+
+Answer = Callable[[Tensor], Tensor]
+CLOSE = 1e-4
+"""Largest difference of two logits, as a share of the largest logit, that the order of sums may make."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported: a network in evaluation mode, images to try it on, and what it was trained with."""
+
+    model: nn.Module
+    images: Tensor
+    """[B, C, H, W], normalised; real ones."""
+    run: Run
+    manifest: dict[str, Any]
+
+    @property
+    def program(self) -> Pixels:
+        """The network that takes pixels in [0, 1]."""
+        return Pixels(self.model, tuple(self.manifest["mean"]), tuple(self.manifest["std"])).eval()
+
+    @property
+    def pixels(self) -> Tensor:
+        """The images in [0, 1]."""
+        mean, std = (torch.tensor(self.manifest[name]).view(-1, 1, 1) for name in ("mean", "std"))
+        return (self.images * std + mean).clamp(0, 1)
+
+
+def export_run(
+    path: str | Path, kind: str, out: str | Path | None = None, *, best: bool = False, root: str | None = None
+) -> dict[str, Any]:
+    """Write the network of a finished run to the folder `out`, by default `export-KIND` in the run.
+
+    kind: `safetensors` (weights), `torch-export` (model.pt2) or `onnx` (model.onnx; needs `overfocus[onnx]`).
+    root: where the run's data lies now; a few of its images are what the export is tried on.
+
+    Beside the model lie README.md, a card in the form of the Hugging Face hub, and config.json with classes and
+    normalisation. Returns what was written, on how many images it was tried and the largest difference of two logits.
+    Raises OverfocusError where the answers differ by more than rounding; then nothing is written.
+    """
+    if kind not in KINDS:
+        raise UnknownName("kind of export", kind, KINDS)
+    source = _source(Run(Path(path)), best=best, root=root)
+    folder = Path(out) if out is not None else Path(path) / f"export-{kind}"
+    _check_free(folder)
+    with replacing_folder(folder) as aside:
+        answer = KINDS[kind](source, aside)
+        difference = _compared(source, answer, kind)
+        config = _config(source)
+        (aside / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
+        (aside / "README.md").write_text(card(kind, config, source.manifest, best=best), encoding="utf-8")
+        files = sorted(each.name for each in aside.iterdir())
+    return {"folder": str(folder), "files": files, "images": len(source.images), "largest_difference": difference}
+
+
+def _source(run: Run, *, best: bool, root: str | None) -> Source:
+    """Load the network, and the first images that it was not trained on."""
+    manifest, experiment = run.manifest(), run.experiment()
+    changes: dict[str, Any] = {"size": tuple(manifest["size"])} | ({"root": root} if root is not None else {})
+    experiment = experiment.model_copy(update={"data": experiment.data.model_copy(update=changes)})
+    dataset = replace(experiment.dataset(), mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
+    name = next((each for each in dataset.splits if each != "train"), "train")
+    split = dataset.splits[name]
+    dataset = replace(dataset, splits={"shown": split.subset(torch.arange(min(16, len(split))))})
+    images = torch.cat([batch.images for batch in experiment.stream(dataset, "shown").epoch()])
+    return Source(load_run(run.path, best=best), images, run, manifest)
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse to put an export in the place of anything but an export."""
+    there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    if folder.is_file() or (there and "config.json" not in there):
+        raise OverfocusError(f"{folder} is there and is no export; give another --out")
+
+
+def _compared(source: Source, answer: Answer, kind: str) -> float:
+    """Return the largest difference of the two models' logits, for all images at once and for one alone."""
+    given = source.images if kind == "safetensors" else source.pixels
+    with torch.no_grad():
+        expected, found, alone = source.model(source.images).float(), answer(given), answer(given[:1])
+    difference = max(float((found - expected).abs().max()), float((alone - expected[:1]).abs().max()))
+    if not difference <= CLOSE * max(1.0, float(expected.abs().max())):
+        raise OverfocusError(
+            f"export: on real images the {kind} model answers otherwise than the run (logits differ by "
+            f"{difference:.2g}), so nothing was written; try another kind"
+        )
+    return difference
+
+
+def _config(source: Source) -> dict[str, Any]:
+    """Return what somebody needs to use the model."""
+    manifest, model = source.manifest, source.run.experiment().model
+    return {
+        "architecture": model.name,
+        "settings": {**model.settings, **({"stem": model.stem} if model.stem else {})},
+        "num_classes": len(manifest["classes"]),
+        "id2label": dict(enumerate(manifest["classes"])),
+        "channels": manifest["channels"],
+        "image_size": manifest["size"],
+        "mean": manifest["mean"],
+        "std": manifest["std"],
+    }
+
+
+def _safetensors(source: Source, folder: Path) -> Answer:
+    """Write the bare weights, and read them into a new network."""
+    save_weights(source.model.state_dict(), folder / "model.safetensors")
+    model = source.run.experiment()
+    fresh = model.model_copy(update={"model": model.model.model_copy(update={"weights": None}), "seed": model.seed + 1})
+    network = fresh.create_model(len(source.manifest["classes"]), source.manifest["channels"])
+    load_weights(network, folder / "model.safetensors")
+    return _answering(network.eval())
+
+
+def _torch_export(source: Source, folder: Path) -> Answer:
+    """Write a program for any number of images of the run's size."""
+    sizes = {"pixels": {0: torch.export.Dim("images", min=1)}}
+    with torch.no_grad():
+        program = torch.export.export(source.program, (source.pixels[:2],), dynamic_shapes=sizes)
+    torch.export.save(program, folder / "model.pt2")
+    return _answering(torch.export.load(folder / "model.pt2").module())
+
+
+def _onnx(source: Source, folder: Path) -> Answer:
+    """Write a program of ONNX, weights inside, and run it in ONNX Runtime."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise OverfocusError(f"export to onnx: {error}; pip install 'overfocus[onnx]'") from None
+    sizes = {"pixels": {0: torch.export.Dim("images", min=1)}}
+    with torch.no_grad():
+        torch.onnx.export(
+            source.program, (source.pixels[:2],), str(folder / "model.onnx"), input_names=["pixels"],
+            output_names=["logits"], dynamic_shapes=sizes, dynamo=True, external_data=False, verbose=False,
+        )  # fmt: skip
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    return lambda pixels: torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
+
+
+def _answering(model: nn.Module) -> Answer:
+    def answer(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return model(images).float()
+
+    return answer
+
+
+KINDS: dict[str, Callable[[Source, Path], Answer]] = {
+    "safetensors": _safetensors,
+    "torch-export": _torch_export,
+    "onnx": _onnx,
+}
+"""Name -> what writes the model to a folder and returns how the written one answers."""
