@@ -15,7 +15,8 @@ LEVELS = [
     {"study", "integrations"},
     {"report", "export"},
     {"cli_study"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 PEERS = {("attribution", "models")}

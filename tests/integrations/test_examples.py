@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NEEDS = {"timm_mixup": "timm", "lightning_callback": "lightning"}
+NEEDS = {"huggingface_trainer": "transformers", "timm_mixup": "timm", "lightning_callback": "lightning"}
 
 
 @pytest.mark.slow
