@@ -5,7 +5,7 @@ DEMO := runs/demo
 # A process for each core, so one thread for each process.
 TESTING := OMP_NUM_THREADS=1
 
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo test test-all lint format docs bench clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -36,6 +36,10 @@ lint: .venv/installed-dev
 format: .venv/installed-dev ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/installed-dev ## the documentation, into site/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/mkdocs build --strict
 
 bench: .venv/installed-dev ## side by side with the peers, on an idle machine: about half an hour on two cores
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'

@@ -1,0 +1,63 @@
+"""Write the pages that come from the code: cards of methods and maps, the public names, and how to add a method."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import mkdocs_gen_files
+
+import overfocus
+from overfocus.attribution import catalogue
+from overfocus.regularizers import spec
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(name: str, text: str) -> None:
+    with mkdocs_gen_files.open(name, "w") as page:
+        page.write(text)
+
+
+def cards(title: str, lead: str, names: Iterable[str], card: Callable[[str], str]) -> str:
+    """Return a page of cards, each as it stands in its file."""
+    parts = [f"# {title}\n\n{lead}\n"]
+    for name in names:
+        head, _, rest = card(name).partition("\n")
+        parts.append(f"## {name}\n\n{head}\n\n```text\n{rest.strip()}\n```\n")
+    return "\n".join(parts)
+
+
+def names() -> str:
+    """Return a page that asks for every public name; methods and data are classes and functions alike."""
+    public = [name for name in overfocus.__all__ if not name.startswith("_")]
+    homes = [f"::: overfocus.{overfocus._HOME[name]}.{name}" for name in sorted(public, key=str.lower)]
+    return "# Python\n\nEvery name here is `overfocus.NAME`.\n\n" + "\n\n".join(homes) + "\n"
+
+
+def adding() -> str:
+    """Return the part of CONTRIBUTING that says how a method is added, and the way from outside."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    part = re.search(r"## A new method is one file\n(.*?)\n## ", text, re.DOTALL)
+    example = ROOT / "examples" / "plugin" / "src" / "overfocus_checkerboard" / "checkerboard.py"
+    assert part is not None
+    return (
+        f"# Adding a method\n\n## Here: one file\n{part[1]}\n\n## From a package of your own\n\n"
+        "An entry point in the group `overfocus.methods` names the class; specs, commands and studies then know it.\n\n"
+        '```toml\n[project.entry-points."overfocus.methods"]\n'
+        'checkerboard = "overfocus_checkerboard.checkerboard:Checkerboard"\n```\n\n'
+        f"```python\n{example.read_text(encoding='utf-8')}```\n"
+    )
+
+
+write(
+    "methods.md",
+    cards("Methods", "As `overfocus methods NAME` prints them. Chain them with `+`.", spec.methods(), spec.card),
+)
+write(
+    "maps.md",
+    cards("Maps", "Methods of attribution, as `overfocus maps NAME` prints them.", catalogue.methods(), catalogue.card),
+)
+write("api.md", names())
+write("adding.md", adding())
