@@ -297,6 +297,26 @@ def test_checkpointing_changes_nothing(spec):
     assert close(gradients(plain), gradients(saving))
 
 
+@pytest.mark.parametrize("spec", ["plain", "cutmix + sgdrop", "sgdrop(teacher='ema')"])
+def test_a_loss_that_is_scaled_steps_as_the_loss_itself(spec):
+    scaled, whole = Objective(Steady(), parse(spec)), Objective(Steady(), parse(spec))
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    for objective, scale in ((scaled, scaler), (whole, None)):
+        update = torch.optim.SGD(objective.parameters(), lr=0.1)
+        for _ in range(3):
+            update.zero_grad()
+            loss = objective(images(), labels())
+            if scale is None:
+                loss.backward()
+                update.step()
+            else:
+                scale.scale(loss).backward()
+                scale.step(update)
+                scale.update()
+    for one, other in zip(scaled.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "spec", [*laws.DEFAULTS, "plain", "cutmix + sgdrop(views='both', unit='element')", "mixup(at='middle')"]
 )
