@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NEEDS = {"huggingface_trainer": "transformers", "timm_mixup": "timm", "lightning_callback": "lightning"}
+NEEDS = {
+    "maps_by_others": "captum",
+    "huggingface_trainer": "transformers",
+    "timm_mixup": "timm",
+    "lightning_callback": "lightning",
+}
 
 
 @pytest.mark.slow
@@ -18,5 +23,8 @@ def test_it_runs(name):
         [sys.executable, f"{name}.py"], cwd=EXAMPLES, capture_output=True, text=True, check=False
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-2000:]
+    if name == "maps_by_others":
+        assert ended.stdout.count("differs from overfocus by") == 3
+        return
     rows = [line for line in ended.stdout.splitlines() if line.strip()[:1].isdigit()]
     assert len(rows) == 12, "a line for each step"
