@@ -271,7 +271,7 @@ BUGS = [
         "dropblock scales over the batch",
         dropblock,
         "dropblock",
-        lambda right: lambda values, kept: values * kept[:, None] / kept.float().mean(),
+        lambda right: lambda values, kept, share: values * kept[:, None] / share.mean(),
         partial(readings.dropblock, "dropblock(drop=0.3)"),
     ),
     Bug(

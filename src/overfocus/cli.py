@@ -391,9 +391,9 @@ def export(
     It is found equal to the run's on real images first. Beside it lie config.json and a card for the Hugging Face hub.
 
     \b
-    safetensors    the weights; torchvision's and timm's networks load them by their own library
-    torch-export   model.pt2, a program for torch.export.load; takes pixels in [0, 1]
-    onnx           model.onnx, for ONNX Runtime (overfocus[onnx]); takes pixels in [0, 1]
+    safetensors    the weights; torchvision's and timm's networks load them
+    torch-export   model.pt2, for torch.export.load; takes pixels in [0, 1]
+    onnx           model.onnx, for ONNX Runtime; takes pixels in [0, 1]
     """
     from overfocus.export.export import export_run
 
