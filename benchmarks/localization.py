@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from math import log
+from statistics import median
 
 import cv2
 import numpy as np
@@ -83,6 +85,26 @@ def tables(asked: argparse.Namespace) -> Iterator[Table]:
         if not all(same(image) for image in images):
             raise SystemExit(f"{name}: the boxes differ")
         yield table(name, images, asked)
+    yield growth("image side", "side^2", {f"{side} px": (side, 4) for side in sides(asked)}, asked)
+    yield growth("number of images", "images", {f"{images} images": (size // 2, images) for images in (2, 8)}, asked)
+
+
+def sides(asked: argparse.Namespace) -> tuple[int, ...]:
+    return (16, 32) if asked.tiny else (56, 112, 224, 448)
+
+
+def growth(what: str, law: str, cases: dict[str, tuple[int, int]], asked: argparse.Namespace) -> Table:
+    """Time ours over sizes (side, images); the law is that time grows no faster than pixels. Over thresholds there is
+    nothing to grow: all 255 are always found.
+    """
+    stacks = {name: np.stack(maps(7, side, images, "bicubic")) for name, (side, images) in cases.items()}
+    variants = {name: lambda stack=stack: list(boxes_of_maps(stack)) for name, stack in stacks.items()}
+    seconds, (first, *_, last) = turns(variants, asked.rounds), stacks
+    more = stacks[last].size / stacks[first].size
+    power = log(median(seconds[last]) / median(seconds[first])) / log(more)
+    note = f"law: at most linear in {law} (power 1 of the pixels); measured from end to end: {power:.2f}"
+    title = f"All boxes of all thresholds, growing {what}"
+    return Table(title, first, seconds, [Bar(last, first, more)], [note], list(stacks))
 
 
 def table(name: str, images: list[np.ndarray], asked: argparse.Namespace) -> Table:
