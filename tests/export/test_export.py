@@ -71,7 +71,7 @@ def answers(folder, images, *, without=""):
     return torch.from_numpy(np.load(folder / "logits.npy"))
 
 
-def images_of(run, *, normalised):
+def images_of(run):
     config = json.loads((run / "manifest.json").read_text())
     pixels = torch.rand(5, 3, 36, 33, generator=torch.Generator().manual_seed(3))
     mean, std = (torch.tensor(config[name]).view(-1, 1, 1) for name in ("mean", "std"))
@@ -86,7 +86,7 @@ def test_the_code_of_the_card_answers_as_the_run(run, tmp_path, kind):
     assert told["images"] == 9
     assert told["largest_difference"] < 1e-4
     assert {"README.md", "config.json"} < set(told["files"])
-    pixels, normalised = images_of(run, normalised=True)
+    pixels, normalised = images_of(run)
     with torch.no_grad():
         expected = load_run(run)(normalised)
     found = answers(tmp_path / "out", normalised if kind == "safetensors" else pixels)
@@ -101,7 +101,7 @@ def test_a_network_of_others_needs_their_library_alone(photos, tmp_path, name):
     run = trained(photos, tmp_path / "run", {"name": name})
     export_run(run, "safetensors")
     assert "overfocus" not in code_of(run / "export-safetensors")
-    _, normalised = images_of(run, normalised=True)
+    _, normalised = images_of(run)
     with torch.no_grad():
         expected = load_run(run)(normalised)
     assert torch.allclose(answers(run / "export-safetensors", normalised, without="overfocus"), expected, atol=1e-5)

@@ -81,7 +81,7 @@ def test_best_and_last_are_of_their_own_weights(done, folder):
 
     study, cell = grid(folder), Cell("plain", Size(), 0)
     run = read_results(done).results[cell]
-    dataset = work._as_trained(study.experiment(cell).dataset(), Run(run.path))
+    dataset = work.as_trained(study.experiment(cell).dataset(), Run(run.path))
     for best, which in ((False, "last"), (True, "best")):
         score = evaluate(load_run(run.path, best=best), study.experiment(cell).stream(dataset, "test"))
         assert run.answers.accuracy(which) == pytest.approx(score["accuracy"])

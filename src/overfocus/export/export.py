@@ -20,11 +20,13 @@ from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import replacing_folder
 from overfocus.diagnosis.subject import Pixels
 from overfocus.export.card import card
-from overfocus.models.weights import load_weights, save_weights
-from overfocus.training.checkpoint import load_run
+from overfocus.models.weights import save_weights
+from overfocus.training.checkpoint import load_data, load_network, load_run
 from overfocus.training.run import Run
 
 Answer = Callable[[Tensor], Tensor]
+SIZES = {"pixels": {0: torch.export.Dim("images", min=1)}}
+"""What may differ from call to call: the number of images."""
 CLOSE = 1e-4
 """Largest difference of two logits, as a share of the largest logit, that the order of sums may make."""
 
@@ -80,15 +82,12 @@ def export_run(
 
 def _source(run: Run, *, best: bool, root: str | None) -> Source:
     """Load the network, and the first images that it was not trained on."""
-    manifest, experiment = run.manifest(), run.experiment()
-    changes: dict[str, Any] = {"size": tuple(manifest["size"])} | ({"root": root} if root is not None else {})
-    experiment = experiment.model_copy(update={"data": experiment.data.model_copy(update=changes)})
-    dataset = replace(experiment.dataset(), mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
+    experiment, dataset = load_data(run, root)
     name = next((each for each in dataset.splits if each != "train"), "train")
     split = dataset.splits[name]
     dataset = replace(dataset, splits={"shown": split.subset(torch.arange(min(16, len(split))))})
     images = torch.cat([batch.images for batch in experiment.stream(dataset, "shown").epoch()])
-    return Source(load_run(run.path, best=best), images, run, manifest)
+    return Source(load_run(run.path, best=best), images, run, run.manifest())
 
 
 def _check_free(folder: Path) -> None:
@@ -130,18 +129,13 @@ def _config(source: Source) -> dict[str, Any]:
 def _safetensors(source: Source, folder: Path) -> Answer:
     """Write the bare weights, and read them into a new network."""
     save_weights(source.model.state_dict(), folder / "model.safetensors")
-    model = source.run.experiment()
-    fresh = model.model_copy(update={"model": model.model.model_copy(update={"weights": None}), "seed": model.seed + 1})
-    network = fresh.create_model(len(source.manifest["classes"]), source.manifest["channels"])
-    load_weights(network, folder / "model.safetensors")
-    return _answering(network.eval())
+    return _answering(load_network(source.run, folder / "model.safetensors"))
 
 
 def _torch_export(source: Source, folder: Path) -> Answer:
     """Write a program for any number of images of the run's size."""
-    sizes = {"pixels": {0: torch.export.Dim("images", min=1)}}
     with torch.no_grad():
-        program = torch.export.export(source.program, (source.pixels[:2],), dynamic_shapes=sizes)
+        program = torch.export.export(source.program, (source.pixels[:2],), dynamic_shapes=SIZES)
     torch.export.save(program, folder / "model.pt2")
     return _answering(torch.export.load(folder / "model.pt2").module())
 
@@ -153,22 +147,17 @@ def _onnx(source: Source, folder: Path) -> Answer:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise OverfocusError(f"export to onnx: {error}; pip install 'overfocus[onnx]'") from None
-    sizes = {"pixels": {0: torch.export.Dim("images", min=1)}}
     with torch.no_grad():
         torch.onnx.export(
             source.program, (source.pixels[:2],), str(folder / "model.onnx"), input_names=["pixels"],
-            output_names=["logits"], dynamic_shapes=sizes, dynamo=True, external_data=False, verbose=False,
+            output_names=["logits"], dynamic_shapes=SIZES, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     return lambda pixels: torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
 
 
 def _answering(model: nn.Module) -> Answer:
-    def answer(images: Tensor) -> Tensor:
-        with torch.no_grad():
-            return model(images).float()
-
-    return answer
+    return lambda images: model(images).float()
 
 
 KINDS: dict[str, Callable[[Source, Path], Answer]] = {

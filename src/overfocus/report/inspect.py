@@ -21,7 +21,7 @@ from overfocus.regularizers.spec import parse
 from overfocus.report.nominal import base, nominal
 from overfocus.report.panels import Sample, sheet
 from overfocus.report.witness import Seen, Witness
-from overfocus.training.checkpoint import load_run
+from overfocus.training.checkpoint import as_trained, load_run
 from overfocus.training.experiment import Experiment, settle
 from overfocus.training.objective import Objective
 from overfocus.training.run import Run
@@ -133,15 +133,7 @@ def _experiment(data: str | None, root: str | None, size: int | None, run: str |
 def _dataset(experiment: Experiment, run: str | Path | None) -> Dataset:
     """Load the data, normalised as the network of `run` knows it."""
     dataset = experiment.dataset()
-    if run is None:
-        return dataset
-    manifest, channels = Run(Path(run)).manifest(), dataset.splits["train"].images.channels
-    if (manifest["classes"], manifest["channels"]) != (list(dataset.classes), channels):
-        raise OverfocusError(
-            f"{run} was trained on other data: {len(manifest['classes'])} classes and {manifest['channels']} channels "
-            f"there, {len(dataset.classes)} and {channels} in {dataset.name}; leave out --data or --run"
-        )
-    return replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
+    return dataset if run is None else as_trained(dataset, Run(Path(run)))
 
 
 def _network(method: Regularizer, experiment: Experiment, dataset: Dataset, run: str | Path | None) -> nn.Module:

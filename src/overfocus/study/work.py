@@ -25,7 +25,7 @@ from overfocus.study.checkpoint import Asked, split_of, subject_of
 from overfocus.study.compute import flops_of
 from overfocus.study.engine import Job, Outcome
 from overfocus.study.study import Examination, Study, read_study
-from overfocus.training.checkpoint import load_run
+from overfocus.training.checkpoint import as_trained, load_run
 from overfocus.training.experiment import DataSettings, Experiment
 from overfocus.training.loop import train
 from overfocus.training.processes import Machine
@@ -66,7 +66,7 @@ def _done(job: Job, study: Study, folder: Path) -> Outcome:
     loaded = _data(experiment)
     if not Run(folder).finished:
         _train(experiment, folder, job, loaded)
-    dataset = _as_trained(loaded, Run(folder))
+    dataset = as_trained(loaded, Run(folder))
     device = device_of(job.machine)
     if not (folder / COMPUTE).is_file():
         flops = flops_of(experiment, dataset, device)
@@ -124,12 +124,6 @@ def device_of(machine: Machine) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _as_trained(dataset: Dataset, run: Run) -> Dataset:
-    """Return the data with the normalisation that the network knows, whatever was added to a folder since."""
-    manifest = run.manifest()
-    return replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
 
 
 def collect(experiment: Experiment, folder: Path, dataset: Dataset, device: torch.device) -> Answers:

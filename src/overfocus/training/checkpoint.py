@@ -1,4 +1,4 @@
-"""From a run's folder back to its network and its numbers."""
+"""From a run's folder back to its network, its data and its numbers."""
 
 from __future__ import annotations
 
@@ -9,38 +9,59 @@ from typing import Any
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.data import Dataset
 from overfocus.models.weights import load_weights
 from overfocus.training.evaluate import evaluate
+from overfocus.training.experiment import Experiment
 from overfocus.training.run import Run
 
 
 def load_run(path: str | Path, *, best: bool = False) -> nn.Module:
     """Return the network of a finished run in evaluation mode: after the last epoch, or after the best one."""
     run = Run(Path(path))
+    return load_network(run, run.best_weights if best else run.weights)
+
+
+def load_network(run: Run, weights: Path) -> nn.Module:
+    """Return the network that a finished run is of, in evaluation mode, with the `weights` of a file."""
     manifest, experiment = run.manifest(), run.experiment()
-    model = experiment.model_copy(update={"model": experiment.model.model_copy(update={"weights": None})}).create_model(
-        len(manifest["classes"]), manifest["channels"]
-    )
-    load_weights(model, run.best_weights if best else run.weights)
+    bare = experiment.model_copy(update={"model": experiment.model.model_copy(update={"weights": None})})
+    model = bare.create_model(len(manifest["classes"]), manifest["channels"])
+    load_weights(model, weights)
     return model.eval()
+
+
+def load_data(run: Run, root: str | None = None) -> tuple[Experiment, Dataset]:
+    """Return the experiment of a finished run and its data as it is now, in the size of the run.
+
+    root: where the data lies by now. Raises OverfocusError where it has other classes than the run.
+    """
+    changes: dict[str, Any] = {"size": tuple(run.manifest()["size"])} | ({"root": root} if root is not None else {})
+    experiment = run.experiment()
+    experiment = experiment.model_copy(update={"data": experiment.data.model_copy(update=changes)})
+    return experiment, as_trained(experiment.dataset(), run)
+
+
+def as_trained(dataset: Dataset, run: Run) -> Dataset:
+    """Return the data with the normalisation that the network of `run` knows, whatever was added to a folder since.
+
+    Raises OverfocusError where its classes or its channels are not those of the run.
+    """
+    manifest, channels = run.manifest(), next(iter(dataset.splits.values())).images.channels
+    if (manifest["classes"], manifest["channels"]) != (list(dataset.classes), channels):
+        raise OverfocusError(
+            f"{run.path} was trained on other data: {len(manifest['classes'])} classes and {manifest['channels']} "
+            f"channels there, {len(dataset.classes)} and {channels} in {dataset.name}"
+        )
+    return replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
 
 
 def evaluate_run(
     path: str | Path, splits: list[str], *, best: bool = False, root: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """Evaluate a finished run on `splits` of its data, by default all but the training images; see `evaluate`."""
-    run = Run(Path(path))
-    model, experiment = load_run(path, best=best), run.experiment()
-    changes = {"size": tuple(run.manifest()["size"])} | ({"root": root} if root is not None else {})
-    experiment = experiment.model_copy(update={"data": experiment.data.model_copy(update=changes)})
-    dataset, manifest = experiment.dataset(), run.manifest()
-    # The network knows images as they were normalised for it, whatever has been added to the folder since.
-    dataset = replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
-    if list(dataset.classes) != manifest["classes"]:
-        raise OverfocusError(
-            f"{run.path} was trained on other classes than {dataset.name} has now: "
-            f"{len(manifest['classes'])} there, {len(dataset.classes)} here"
-        )
+    model = load_run(path, best=best)
+    experiment, dataset = load_data(Run(Path(path)), root)
     for name in splits:
         if name not in dataset.splits:
             raise UnknownName(f"split of {dataset.name}", name, dataset.splits)
