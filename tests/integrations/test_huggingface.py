@@ -55,13 +55,13 @@ class InOrder(RegularizedTrainer):
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
-def trainer(model, folder, method=METHOD, **settings):
+def trainer(model, folder, method=METHOD, kind=InOrder, **settings):
     known = {"per_device_train_batch_size": 4, "num_train_epochs": 1, "learning_rate": 0.1, "save_strategy": "no"}
     arguments = transformers.TrainingArguments(
         str(folder), use_cpu=True, report_to="none", max_grad_norm=0, lr_scheduler_type="constant", disable_tqdm=True,
         optim="sgd", logging_steps=1, seed=3, **{**known, **settings},
     )  # fmt: skip
-    return InOrder(model, arguments, train_dataset=data(), eval_dataset=data(), method=method)
+    return kind(model, arguments, train_dataset=data(), eval_dataset=data(), method=method)
 
 
 def by_hand(model, rows, steps, parts=1, smoothing=0.0):
@@ -114,6 +114,25 @@ def test_a_resumed_run_ends_as_the_whole_one(tmp_path):
     trainer(model, tmp_path / "whole", save_strategy="steps", save_steps=2).train()
     trainer(resumed, tmp_path / "again").train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
     same(model, resumed)
+
+
+class Frozen(InOrder):
+    def compute_loss(self, model, *args, **kwargs):
+        normalisations(model)[0].eval()
+        return super().compute_loss(model, *args, **kwargs)
+
+
+def normalisations(model):
+    return [each for each in model.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+
+
+def test_a_layer_that_the_user_holds_in_evaluation_mode_stays_there(tmp_path):
+    model = resnet()
+    made = trainer(model, tmp_path, kind=Frozen)
+    made.train()
+    first, other, *_ = normalisations(model)
+    assert not first.running_mean.any()
+    assert other.running_mean.any()
 
 
 def test_evaluation_is_the_plain_model(tmp_path):

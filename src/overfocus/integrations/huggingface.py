@@ -23,9 +23,7 @@ from overfocus.regularizers.regularizer import Regularizer
 
 
 class Logits(nn.Module):
-    """A model of transformers as images -> logits: what can be cut, examined and mapped like any other classifier. Its
-    mode is that of the model.
-    """
+    """A model of transformers as images -> logits: what can be cut, examined and mapped like any other classifier."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -49,7 +47,7 @@ class _Attached(Attached):
     def _answer(self, *args: Any, **kwargs: Any) -> Any:
         if self._pending is None or not self.inner.training:
             return self._whole(*args, **kwargs)
-        self.model.train()
+        self.model.training = True  # this one alone: what the user holds in evaluation mode stays there
         images = args[0] if args else kwargs["pixel_values"]
         return ImageClassifierOutput(logits=self.model(images))
 
