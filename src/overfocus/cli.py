@@ -413,6 +413,7 @@ def main() -> None:
     from overfocus.core.errors import OverfocusError
 
     debug = "--debug" in sys.argv[1:2]
+    command = sys.argv[1 + debug : 2 + debug]
     _catch_signals()
     _print_anything()
     try:
@@ -424,7 +425,7 @@ def main() -> None:
             print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
     except _Stopped as stop:
-        resumable = sys.argv[1:2] in (["train"], ["study"], ["tune"], ["demo"])
+        resumable = command in (["train"], ["study"], ["tune"], ["demo"])
         print("stopped" + "; the same command goes on behind the last whole epoch" * resumable, file=sys.stderr)
         sys.exit(128 + stop.args[0])
     except Exception as error:
