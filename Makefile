@@ -38,7 +38,6 @@ format: .venv/installed-dev ## put the code into its format
 	$(BIN)/ruff check --fix .
 
 docs: .venv/installed-dev ## the documentation, into site/
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
 	$(BIN)/mkdocs build --strict
 
 bench: .venv/installed-dev ## side by side with the peers, on an idle machine: about half an hour on two cores

@@ -275,8 +275,7 @@ def test_the_shell_completes_commands_and_options(tmp_path):
             [COMMAND], env={**given, "COMP_WORDS": words}, capture_output=True, text=True, check=False
         )
         found = set(asked.stdout.split())
-        assert {name for name in found if name.startswith(words.split()[1])} == wanted & found
-        assert found & wanted
+        assert {name for name in found if name.startswith(words.split()[1])} == wanted
 
 
 def test_an_export_says_what_it_wrote_and_that_it_is_equal(overfocus, run, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections.abc import Set
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
@@ -49,8 +50,8 @@ def methods() -> dict[str, type[Regularizer]]:
     """Return every method by name: a file of this folder that holds a class of its own name, and what installed
     packages add.
     """
-    found = _from_packages() | _of_this_folder()
-    return dict(sorted(found.items()))
+    own = _of_this_folder()
+    return dict(sorted((_from_packages({*own, "plain"}) | own).items()))
 
 
 def _of_this_folder() -> dict[str, type[Regularizer]]:
@@ -63,19 +64,21 @@ def _of_this_folder() -> dict[str, type[Regularizer]]:
     return {name: kind for name, kind in found.items() if kind not in (Regularizer, Chain)}
 
 
-def _from_packages() -> dict[str, type[Regularizer]]:
-    """Return the methods that other packages add; one that cannot be taken is a warning and not the end of all."""
+def _from_packages(taken: Set[str]) -> dict[str, type[Regularizer]]:
+    """Return the methods that other packages add under names that are not `taken`; one that cannot be is a warning and
+    not the end of all.
+    """
     found = {}
     for point in entry_points(group=GROUP):
         try:
-            found[point.name] = _taken(point)
+            found[point.name] = _loaded(point, taken)
         except Exception as error:  # whatever the code of others raises while it is imported
             package = point.dist.name if point.dist else point.value
             warnings.warn(f"the method {point.name!r} of the package {package} is left out: {error}", stacklevel=2)
     return found
 
 
-def _taken(point: EntryPoint) -> type[Regularizer]:
+def _loaded(point: EntryPoint, taken: Set[str]) -> type[Regularizer]:
     """Load the class behind an entry point; OverfocusError where it is no method of that name."""
     kind = point.load()
     if not (isinstance(kind, type) and issubclass(kind, Regularizer) and is_dataclass(kind)):
@@ -85,7 +88,7 @@ def _taken(point: EntryPoint) -> type[Regularizer]:
             f"its class is called {kind.__name__}; a spec is read back by that name, so call the entry point "
             f"{kind.__name__.lower()!r}"
         )
-    if point.name in _of_this_folder() or point.name == "plain":
+    if point.name in taken:
         raise OverfocusError("overfocus has a method of that name; call it otherwise")
     return kind
 
