@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from math import log
-from statistics import median
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ratios import Bar, Table, parser, run, turns
+from ratios import Bar, Table, grown, parser, run, turns
 
 from overfocus.metrics.contours import boxes_at_thresholds, boxes_of_maps
 
@@ -99,12 +97,8 @@ def growth(what: str, law: str, cases: dict[str, tuple[int, int]], asked: argpar
     """
     stacks = {name: np.stack(maps(7, side, images, "bicubic")) for name, (side, images) in cases.items()}
     variants = {name: lambda stack=stack: list(boxes_of_maps(stack)) for name, stack in stacks.items()}
-    seconds, (first, *_, last) = turns(variants, asked.rounds), stacks
-    more = stacks[last].size / stacks[first].size
-    power = log(median(seconds[last]) / median(seconds[first])) / log(more)
-    note = f"law: at most linear in {law} (power 1 of the pixels); measured from end to end: {power:.2f}"
-    title = f"All boxes of all thresholds, growing {what}"
-    return Table(title, first, seconds, [Bar(last, first, more)], [note], list(stacks))
+    pixels, law = [stack.size for stack in stacks.values()], f"linear in {law} (power 1 of the pixels)"
+    return grown(f"All boxes of all thresholds, growing {what}", pixels, variants, asked, law=law)
 
 
 def table(name: str, images: list[np.ndarray], asked: argparse.Namespace) -> Table:

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from math import log
-from statistics import median
 
 import torch
-from ratios import Bar, Table, Work, parser, peer, run, turns
+from ratios import Bar, Table, Work, grown, parser, peer, run, turns
 from torch import Tensor
 
 import overfocus as of
@@ -142,11 +140,8 @@ def growth(what: str, sizes: list[tuple[int, int]], asked: argparse.Namespace) -
     for rows, side in sizes:
         images = torch.randn(rows, 3, side, side, device=asked.device)
         variants[f"{rows} x {side}"] = ours(spec, images, torch.randint(10, (rows,), device=asked.device))
-    seconds = turns(variants, asked.rounds, 1 if asked.tiny else 2, asked.device)
-    (first, *_, last), pixels = variants, [rows * side * side for rows, side in sizes]
-    more, slower = pixels[-1] / pixels[0], median(seconds[last]) / median(seconds[first])
-    note = f"law: time to the power at most 1 of the pixels; measured from end to end: {log(slower) / log(more):.2f}"
-    return Table(f"{spec}, growing {what}", first, seconds, [Bar(last, first, more)], [note], list(variants))
+    pixels, law = [rows * side * side for rows, side in sizes], "linear in pixels (power 1)"
+    return grown(f"{spec}, growing {what}", pixels, variants, asked, law=law, warm=2)
 
 
 def tables(asked: argparse.Namespace) -> Iterator[Table]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from math import log
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
@@ -76,6 +77,21 @@ def turns(variants: Mapping[str, Work], rounds: int, warm: int = 1, device: str 
             name = names[(turn + place) % len(names)]
             seconds[name].append(timed(variants[name], device))
     return seconds
+
+
+def grown(
+    title: str, sizes: Sequence[float], variants: Mapping[str, Work], asked: argparse.Namespace, *,
+    law: str = "linear (power 1)", most: float = 0.0, warm: int = 1,
+) -> Table:  # fmt: skip
+    """Time variants of growing `sizes`, and say with which power of the size the time grew from end to end.
+
+    most: what the last may take of the first, by default what is linear.
+    """
+    seconds = turns(variants, asked.rounds, 1 if asked.tiny else warm, asked.device)
+    (first, *_, last), more = variants, sizes[-1] / sizes[0]
+    power = log(median(seconds[last]) / median(seconds[first])) / log(more)
+    note = f"law: at most {law}; the measured power from end to end is {power:.2f}"
+    return Table(title, first, seconds, [Bar(last, first, most or more)], [note], list(variants))
 
 
 def timed(work: Work, device: str = "cpu") -> float:

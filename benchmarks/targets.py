@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import log
-from statistics import median
 
 import torch
 import torch.nn.functional as F
-from ratios import Bar, Table, Work, parser, peer, run, turns
+from ratios import Bar, Table, Work, grown, parser, peer, run, turns
 from torch import Tensor
 
 from overfocus.core.targets import Targets
@@ -114,7 +112,7 @@ def growth(asked: argparse.Namespace) -> Table:
     """Time ours over the number of classes; the law is linear, for the logits are all read."""
     counts = (10, 100) if asked.tiny else (10, 100, 1000, 5000, 21_000)
     variants = {f"{classes:,} classes": backward(case(512, classes, asked.device), "loss") for classes in counts}
-    return grown("The loss of 512 mixed rows, growing classes", counts, variants, asked)
+    return grown("The loss of 512 mixed rows, growing classes", counts, variants, asked, warm=5)
 
 
 def building(asked: argparse.Namespace) -> Table:
@@ -129,26 +127,15 @@ def building(asked: argparse.Namespace) -> Table:
         return mix
 
     variants = {f"{classes:,} classes": work(case(512, classes, asked.device)) for classes in counts}
-    return grown("Mixing 512 targets, growing classes", counts, variants, asked, most=1.5)
+    title, law = "Mixing 512 targets, growing classes", "constant (power 0)"
+    return grown(title, counts, variants, asked, law=law, most=1.5, warm=5)
 
 
 def rows(asked: argparse.Namespace) -> Table:
     """Time ours over the batch; the law is linear."""
     counts = (8, 16) if asked.tiny else (32, 64, 128, 256, 512)
     variants = {f"{count} rows": backward(case(count, 1000, asked.device), "loss") for count in counts}
-    return grown("The loss of mixed rows of 1,000 classes, growing batch", counts, variants, asked)
-
-
-def grown(
-    title: str, counts: tuple[int, ...], variants: dict[str, Work], asked: argparse.Namespace, most: float = 0.0
-) -> Table:
-    """Time the variants, of growing `counts`; the last may take `most` times the first, by default what is linear."""
-    seconds = turns(variants, asked.rounds, 1 if asked.tiny else 5, asked.device)
-    (first, *_, last), more = variants, counts[-1] / counts[0]
-    power = log(median(seconds[last]) / median(seconds[first])) / log(more)
-    law = "constant (power 0)" if most else "linear (power 1)"
-    note = f"law: at most {law}; the measured power from end to end is {power:.2f}"
-    return Table(title, first, seconds, [Bar(last, first, most or more)], [note], list(variants))
+    return grown("The loss of mixed rows of 1,000 classes, growing batch", counts, variants, asked, warm=5)
 
 
 def tables(asked: argparse.Namespace) -> Iterator[Table]:

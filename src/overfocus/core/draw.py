@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.core.batch import by_hand
+from overfocus.core.processor import by_hand
 
 _WORD = 0xFFFFFFFF
 Words = TypeVar("Words", int, Tensor, np.ndarray)

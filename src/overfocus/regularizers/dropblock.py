@@ -36,9 +36,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from overfocus.core.batch import Batch, by_hand
+from overfocus.core.batch import Batch
 from overfocus.core.draw import Draw
 from overfocus.core.look import Look
+from overfocus.core.processor import by_hand
 from overfocus.regularizers.regularizer import (
     FEATURES,
     IMAGE,

@@ -30,10 +30,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from overfocus.core.batch import Batch, blank, by_hand
+from overfocus.core.batch import Batch
 from overfocus.core.draw import Draw, beta
 from overfocus.core.errors import OverfocusError
 from overfocus.core.look import Look
+from overfocus.core.processor import blank, by_hand
 from overfocus.regularizers.regularizer import IMAGE, Regularizer, applies, check_choice, check_range, where_applied
 
 

@@ -3,14 +3,14 @@ import gc
 import pytest
 import torch
 
-from overfocus.core import batch as batch_module
-from overfocus.core.batch import blank
+from overfocus.core import processor
+from overfocus.core.processor import blank
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
     gc.collect()
-    batch_module._spare.clear()
+    processor._spare.clear()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.uint8, torch.float64])
@@ -58,4 +58,4 @@ def test_no_more_than_one_block_is_kept():
     many = [blank(torch.zeros(2, 3, 4, side)) for side in range(5, 9)]
     del many
     gc.collect()
-    assert len(batch_module._spare) == 1
+    assert len(processor._spare) == 1
