@@ -12,7 +12,7 @@ import overfocus as of
 from overfocus.core.errors import OverfocusError
 
 pl = pytest.importorskip("lightning.pytorch")
-from overfocus.integrations.lightning import Classifier, Regularize  # noqa: E402 - needs Lightning
+from overfocus.integrations.lightning import Classifier, LogSpread, Regularize  # noqa: E402 - needs Lightning
 
 IMAGES = torch.randn(24, 3, 9, 7, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(24) % 5
@@ -145,3 +145,34 @@ def test_a_forward_that_is_never_called_is_told(tmp_path):
 
     with pytest.warns(UserWarning, match="never reached the model"):
         trainer(tmp_path, 1, callbacks=[Regularize("sgdrop", model="net")]).fit(Other(), loader())
+
+
+def test_where_the_network_looks_is_logged_and_changes_nothing(tmp_path):
+    module, watch = Mine(), LogSpread(model="net", images=10)
+    regularize = Regularize("cutmix + sgdrop", model="net", classes=5, seed=3)
+    found = trainer(tmp_path, callbacks=[regularize, watch])
+    found.fit(module, loader(), loader())
+    np.testing.assert_allclose(module.losses, list(plain_losses("cutmix + sgdrop")), rtol=1e-5)
+    # on the images that it kept, with the network as it is at the end
+    maps = of.attribute(module.net, IMAGES[:10], "hirescam", target="label", labels=LABELS[:10])
+    area = of.metrics.spread.effective_area(maps).nanmean()
+    assert float(found.callback_metrics["effective_area"]) == pytest.approx(float(area), rel=1e-5)
+    assert 0 < float(found.callback_metrics["gini"]) < 1
+
+
+@pytest.mark.parametrize(("loaders", "looks"), [((loader(), loader()), [1, 3]), ((loader(),), [])])
+def test_it_looks_every_so_many_epochs_and_not_without_validation(tmp_path, monkeypatch, loaders, looks):
+    seen = []
+    found = trainer(tmp_path, 4, callbacks=[LogSpread(model="net", every=2)])
+    monkeypatch.setattr(
+        "overfocus.training.probe.Probe.look",
+        lambda *_: seen.append(found.current_epoch + 1) or {"effective_area": 0.5},
+    )
+    found.fit(Mine(), *loaders)
+    assert seen == looks
+
+
+def test_it_looks_at_a_module_whose_forward_gives_logits(tmp_path):
+    found = trainer(tmp_path, 1, callbacks=[LogSpread(images=4)])
+    found.fit(Classifier(net()), loader(), loader())
+    assert 0 < float(found.callback_metrics["effective_area"]) <= 1

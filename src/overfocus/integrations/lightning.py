@@ -1,6 +1,6 @@
 """Methods in a Lightning Trainer: a callback for a module of your own, and a module that is ready.
 
-    trainer = Trainer(callbacks=[Regularize("cutmix + sgdrop", model="net", classes=10)])
+    trainer = Trainer(callbacks=[Regularize("cutmix + sgdrop", model="net", classes=10), LogSpread(model="net")])
 
 Lightning's callbacks may look at a batch and not replace it (Lightning#1733), so the callback stands in for the
 module's `on_after_batch_transfer`, through which every batch comes when it lies on its device.
@@ -22,6 +22,7 @@ from overfocus.models.split import FEATURES
 from overfocus.regularizers.regularizer import Regularizer
 from overfocus.regularizers.spec import parse
 from overfocus.training.objective import Objective
+from overfocus.training.probe import Probe
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -125,6 +126,44 @@ class Regularize(Callback):
         if not self.classes:
             raise OverfocusError(f"{self.method} mixes labels: give classes=, how many there are")
         return [prepared.images, prepared.targets.dense(self.classes), *rest]
+
+
+class LogSpread(Callback):
+    """Log where the network looks while it is trained, and change nothing.
+
+    model   the name of the network within the module; empty where the module's own forward gives logits [B, K]
+    images  how many are looked at: the first of the validation loader, whose batches begin with images and labels
+    every   so many epochs
+    at      the layer, by default the last before pooling
+
+    Logged are `effective_area` (the share of the map that it looks at) and `gini`, means over the images of the maps of
+    the true class.
+    """
+
+    def __init__(self, *, model: str = "", images: int = 64, every: int = 1, at: str = FEATURES) -> None:
+        super().__init__()
+        self.model, self.images, self.every, self.at = model, images, every, at
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._probe: Probe | None = None
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Keep the first images of the first validation."""
+        missing = self.images - sum(len(labels) for _, labels in self._kept)
+        if self._probe is None and missing > 0 and not trainer.sanity_checking:
+            images, labels = batch[:2]
+            self._kept.append((images[:missing], labels[:missing]))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look, and log."""
+        if trainer.current_epoch % self.every or not self._kept:
+            return
+        network = _network(pl_module, self.model) or pl_module
+        if self._probe is None:
+            self._probe = Probe.of_batches(self._kept, network, self.at)
+        pl_module.log_dict(self._probe.look(network))
 
 
 class Classifier(LightningModule):

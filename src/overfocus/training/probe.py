@@ -6,7 +6,7 @@ small beside an epoch. Nothing is drawn and nothing in the network changes: the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,8 +47,13 @@ class Probe:
         split, size = stream.split, (batches[0][0].shape[2], batches[0][0].shape[3])
         parts = {name: torch.stack([torch.as_tensor(masks[n]) for n in range(len(split))])
                  for name, masks in split.masks.items()}  # fmt: skip
-        layer = see(model, batches[0][0][:2].to(_dtype(model)), at).layer
-        return Probe(batches, parts, _inside(split, size) if not parts else None, layer)
+        return Probe(batches, parts, _inside(split, size) if not parts else None, _layer(model, batches, at))
+
+    @staticmethod
+    def of_batches(batches: Iterable[tuple[Tensor, Tensor]], model: nn.Module, at: str) -> Probe:
+        """Hold images [B, C, H, W] with labels [B], of which nothing is marked."""
+        batches = tuple(batches)
+        return Probe(batches, {}, None, _layer(model, batches, at))
 
     def look(self, model: nn.Module) -> dict[str, float]:
         """Return the means over images of effective area and Gini index, and shares of the attribution by part."""
@@ -67,6 +72,10 @@ class Probe:
         seen = see(model, images.to(_dtype(model)), self.layer)
         weights = torch.zeros_like(seen.logits.detach()).scatter(1, labels[:, None], 1.0)
         return HiResCAM().of(seen, weights)
+
+
+def _layer(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], at: str) -> str:
+    return see(model, batches[0][0][:2].to(_dtype(model)), at).layer
 
 
 def _inside(split: Split, size: tuple[int, int]) -> Tensor | None:
