@@ -193,3 +193,32 @@ def test_maps_are_listed_with_their_cards(overfocus):
     assert code == 0
     assert "gradcam" in out
     assert "2011.08891" in overfocus("maps", "hirescam")[1]
+
+
+def test_a_row_for_each_image_with_its_pictures(overfocus, runs, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    code, _, err = overfocus("diagnose", runs / "run0", "--limit", 20, "--only", "spread,hiding,shortcut,in_between",
+                             "--images", "--out", tmp_path / "d")  # fmt: skip
+    assert code == 0, err
+    folder = tmp_path / "d" / "images"
+    table = pandas.read_csv(folder / "images.csv")
+    assert len(table) == 20
+    assert table["file"].str.startswith("totem/all#").all()
+    assert (table["right"] == (table["label"] == table["predicted"])).all()
+    scores = json.loads((tmp_path / "d" / "scores.json").read_text())["sections"]
+    area = scores["spread"]["scores"]["effective_area_predicted"]["value"]
+    assert table["spread_effective_area_predicted"].mean() == pytest.approx(area, abs=1e-6)
+    assert table["hiding_overfocus"].mean() == pytest.approx(scores["hiding"]["scores"]["overfocus"]["value"], abs=1e-6)
+    assert set(table["flagged"]) <= {True, False}
+    for row in table.itertuples():
+        image, seen, laid = (np.asarray(Image.open(folder / path)) for path in (row.picture, row.map, row.overlay))
+        assert image.shape == (40, 40, 3)
+        assert (seen.shape, seen.dtype) == ((40, 40), np.uint8)
+        assert 100 < seen.max() <= 255
+        assert laid.shape[2] == 3
+
+
+def test_names_in_the_table_of_images_are_not_run_by_a_spreadsheet():
+    from overfocus.report.image_table import csv_of
+
+    assert csv_of([{"file": '=cmd|"/c calc"', "value": float("nan")}]) == 'file,value\n"\'=cmd|""/c calc""",\n'

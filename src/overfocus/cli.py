@@ -285,6 +285,10 @@ def diagnose(  # noqa: PLR0913
     ] = False,
     limit: Annotated[int, typer.Option(min=0, help="At most this many images, balanced over classes; 0: all.")] = 1000,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also every metric for each class, as JSON.")] = False,
+    images: Annotated[
+        bool,
+        typer.Option("--images", help="Also images/: a row for each image, with map and numbers, as CSV and pictures."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the choice of images and of every draw.")] = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -315,7 +319,7 @@ def diagnose(  # noqa: PLR0913
         _asked(model, weights, setting, at, mean, std, best), _names(only), _names(without), limit, seed, attribution,
         ood, autoattack, device,
     )  # fmt: skip
-    comparison = diagnose_checkpoints(order, out, per_class=per_class, console=Console(stderr=True))
+    comparison = diagnose_checkpoints(order, out, per_class=per_class, images=images, console=Console(stderr=True))
     if as_json:
         print(json.dumps(as_dict(comparison, per_class)))
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import replacing_folder, write
 from overfocus.diagnosis.comparison import Comparison
-from overfocus.diagnosis.diagnosis import SCORES, Diagnosis, check_free
+from overfocus.diagnosis.diagnosis import SCORES, check_free
 from overfocus.diagnosis.examination import LIMIT, diagnose
 from overfocus.diagnosis.outliers import Outliers
 from overfocus.diagnosis.robustness import Robustness
@@ -30,9 +28,10 @@ from overfocus.diagnosis.shortcut import suspects
 from overfocus.diagnosis.subject import Subject
 from overfocus.report.diagnosis_page import write_page
 from overfocus.report.explain import Explained, explain
+from overfocus.report.image_table import csv_of, write_images
 from overfocus.study.checkpoint import Asked, dataset_for, run_of, split_of, subject_of
 
-SUSPECTS = "suspects.csv"
+SUSPECTS, IMAGES = "suspects.csv", "images"
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,13 @@ class Order:
 
 
 def diagnose_checkpoints(
-    order: Order, out: Path, *, per_class: bool = False, console: Console | None = None
+    order: Order, out: Path, *, per_class: bool = False, images: bool = False, console: Console | None = None
 ) -> Comparison:
     """Examine every checkpoint on the same images and write scores, evidence, pictures and `diagnosis.html` to `out`.
 
     `out` appears whole or not at all; one that holds something else than a diagnosis is refused. One checkpoint's
-    files lie in `out`, those of several in a folder each. Raises OverfocusError as `diagnose` and `subject_of` do.
+    files lie in `out`, those of several in a folder each. With `images`, `images/` holds a table with a row for each
+    image and its pictures, see `write_images`. Raises OverfocusError as `diagnose` and `subject_of` do.
     """
     check_free(out)
     wanted = _wanted(order)
@@ -86,7 +86,7 @@ def diagnose_checkpoints(
         )  # fmt: skip
     comparison = Comparison(diagnoses)
     with replacing_folder(out) as aside:
-        _write(comparison, sample, aside, per_class)
+        _write(comparison, sample, aside, per_class, images)
     return comparison
 
 
@@ -151,14 +151,16 @@ def _bars(console: Console) -> Iterator[Callable[[str], Callable[[str, int, int]
         yield of
 
 
-def _write(comparison: Comparison, sample: Sample, folder: Path, per_class: bool) -> None:
+def _write(comparison: Comparison, sample: Sample, folder: Path, per_class: bool, images: bool) -> None:
     several = len(comparison.diagnoses) > 1
     for number, diagnosis in enumerate(comparison.diagnoses, start=1):
         own = folder / f"{number}-{_slug(diagnosis.name)}" if several else folder
         own.mkdir(exist_ok=True)
         diagnosis.write(own, per_class)
         if "shortcut" in diagnosis.evidence.about["sections"]:
-            write(own / SUSPECTS, _csv(diagnosis))
+            write(own / SUSPECTS, csv_of(suspects(diagnosis.evidence)))
+        if images:
+            write_images(diagnosis, sample, own / IMAGES)
     if several:
         write(folder / SCORES, json.dumps(as_dict(comparison), indent=2) + "\n")
     write_page(folder, comparison, sample)
@@ -184,17 +186,6 @@ def as_dict(comparison: Comparison, per_class: bool = False) -> dict[str, Any]:
         "models": [each.as_dict(per_class) for each in comparison.diagnoses],
         "differences_to_first": differences, "agreement_with_first": agreements,
     }  # fmt: skip
-
-
-def _csv(diagnosis: Diagnosis) -> str:
-    rows = suspects(diagnosis.evidence)
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    # A spreadsheet runs what begins with one of these.
-    table.writerows([{k: f"'{v}" if str(v)[:1] in "=+-@" and isinstance(v, str) else v for k, v in row.items()}
-                     for row in rows])  # fmt: skip
-    return text.getvalue()
 
 
 def _slug(name: str) -> str:

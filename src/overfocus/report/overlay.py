@@ -67,7 +67,7 @@ def overlay(
     side: small images are enlarged by a whole factor until their longer side has this many pixels, each a square.
     """
     base = picture(pixels, side=side, colour=colour)
-    amount = _amount(map, (base.height, base.width))[..., None]
+    amount = evidence_at(map, (base.height, base.width))[..., None]
     heat = matplotlib.colormaps[COLOURS](amount[..., 0])[..., :3] * 255
     share = STRENGTH * np.sqrt(amount)  # half the maximum must be seen
     mixed = np.asarray(base, np.float64) * (1 - share) + heat * share
@@ -113,7 +113,7 @@ def _border(image: Image.Image, mask: Tensor, colour: tuple[int, int, int]) -> N
     image.paste(colour, mask=Image.fromarray(edge.astype(np.uint8) * 255))
 
 
-def _amount(map: Tensor, size: tuple[int, int]) -> np.ndarray:
+def evidence_at(map: Tensor, size: tuple[int, int]) -> np.ndarray:
     """Return the positive part of `map` [h, w] at `size`, over its maximum: [H, W] in [0, 1]; 0 where it has none."""
     if map.ndim != 2:
         raise OverfocusError(f"overlay: a map of shape {tuple(map.shape)}; give one map [h, w]")

@@ -19,7 +19,7 @@ from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.metrics.spread import effective_area
 from overfocus.report.gallery import _at_most, _pixels
-from overfocus.report.overlay import COLOURS, _amount, picture
+from overfocus.report.overlay import COLOURS, evidence_at, picture
 from overfocus.study.cell import DIAGNOSIS, Size
 from overfocus.study.checkpoint import split_of
 from overfocus.study.results import Result, Results
@@ -171,7 +171,7 @@ def heat(map: Tensor, size: tuple[int, int]) -> str:
     seen. Empty for a map without a positive value, or with one that is not finite.
     """
     scale = min(1.0, MAP / max(size))
-    amount = _amount(map, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
+    amount = evidence_at(map, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
     if not amount.any():
         return ""
     levels = Image.fromarray(np.ceil(amount * (LEVELS - 1)).astype(np.uint8), "P")
