@@ -45,6 +45,7 @@ SETTINGS = [
     "sgdrop(target='soft', rescale=True)",
     "sgdrop(views='both')",
     "sgdrop(teacher='ema')",
+    "sgdrop(which='random', share=1.0)",
     "sgdrop(ramp=0.5)",
     "sgdrop(start=0.1, share=1.0)",
     "sgdrop(drop=(0.2, 0.6))",

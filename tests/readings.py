@@ -6,6 +6,7 @@ that they can fail.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -241,6 +242,23 @@ def _sgdrop_row(method, model: nn.Module, batch: Batch, row: int, level: float, 
     for unit in dropped:
         result[members[unit]] = 0
     return result / (1 - len(dropped) / len(members)) if method.rescale else result
+
+
+def sgdrop_control(unit: str) -> None:
+    """As many units as the salient ones, of the same images, each as often as any other."""
+    salient = parse(f"sgdrop(drop=0.4, unit={unit!r}, share=0.8)")
+    model, batch = seeded(Pooled), some_batch((B, 6, 4, 5))
+    batch = Batch(batch.values.double().relu() + 0.1, batch.targets)
+    counts, often, times = torch.zeros(B), torch.zeros(B, 6, 4, 5), 400
+    for seed in range(times):
+        leaning, control = (
+            (method.on_features(batch, look_at(model), Draw.seeded(seed)).values == 0).double()
+            for method in (salient, replace(salient, which="random"))
+        )
+        assert torch.equal(leaning.sum(dim=(1, 2, 3)), control.sum(dim=(1, 2, 3)))
+        often, counts = often + control, counts + control.mean(dim=(1, 2, 3))
+    rates, expected = often / times, (counts / times)[:, None, None, None]
+    assert ((rates - expected).abs() < 5 * (expected * (1 - expected) / times).sqrt() + 1e-9).all()
 
 
 def _sgdrop_progress(method, progress: float) -> float:

@@ -97,6 +97,11 @@ def test_sgdrop_with_settings(spec, progress):
     readings.sgdrop(spec, readings.Pooled, progress)
 
 
+@pytest.mark.parametrize("unit", ["element", "position", "channel"])
+def test_the_control_of_sgdrop_drops_as_much_anywhere(unit):
+    readings.sgdrop_control(unit)
+
+
 @pytest.mark.parametrize("drop", [0.0, 0.25, 0.9])
 def test_dropout(drop):
     readings.dropout(f"dropout(drop={drop})")

@@ -10,6 +10,8 @@ Settings
              one for each image
     unit     `element` (as printed), `position` (all channels at a place; A summed over channels) or `channel` (A summed
              over positions)
+    which    `salient` units, or `random` ones: the control, as many units of the same image as `salient` would drop, at
+             random
     target   whose evidence is dropped: the `label` (mixed labels by their weights), the `predicted` class, or `soft`
              (by the softmax)
     share    part of the images that is masked at each step, each image with its own coin
@@ -23,11 +25,12 @@ Settings
     at       `features` (the objective's cut) or a layer's name
 
 Differs from the paper: whose tables and rho are not public in text. The drop is limited to positive attribution (after
-a ReLU most A are 0, and a quantile of 0 would drop all evidence or everything), and `unit`, `share`, `views` are ours.
+a ReLU most A are 0, and a quantile of 0 would drop all evidence or everything), and `unit`, `which`, `share`, `views`
+are ours.
 
 When it does not help: with unit=element, target=label and a share of 1 the mask tells the label (what is missing names
-the class): training loss falls and clean accuracy collapses. The objective warns of that. A gain needs the control of a
-random mask of the same size beside it.
+the class): training loss falls and clean accuracy collapses. The objective warns of that. A gain needs the control
+`which=random` beside it.
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ class SGDrop(Regularizer):
 
     drop: float | tuple[float, float] = 0.5
     unit: Unit = "position"
+    which: Literal["salient", "random"] = "salient"
     target: Target = "label"
     share: float = 0.5
     start: float = 0.0
@@ -80,6 +84,7 @@ class SGDrop(Regularizer):
         check_range(self, "start", 0, 1)
         check_range(self, "ramp", 0, 1)
         check_choice(self, "unit", ("element", "position", "channel"))
+        check_choice(self, "which", ("salient", "random"))
         check_choice(self, "target", ("label", "predicted", "soft"))
         check_choice(self, "views", ("masked", "both"))
         check_choice(self, "teacher", ("self", "ema"))
@@ -99,7 +104,10 @@ class SGDrop(Regularizer):
         coin, level = draw.uniform(len(features), 2).unbind(1)
         chosen = coin < self.share
         drop = self._drop(level, draw.progress)
-        kept = keep_mask(unit_scores(sight.attribution, self.unit), drop) | ~_rows(chosen, 2)
+        kept = keep_mask(unit_scores(sight.attribution, self.unit), drop)
+        if self.which == "random":
+            kept = kept.gather(1, draw.named("random").uniform(*kept.shape).argsort(dim=1))
+        kept = kept | ~_rows(chosen, 2)
         dropped = 1 - kept.float().mean(dim=1)
         masked = apply_mask(features.values, kept, self.unit, self.rescale)
         if self.views == "masked":
