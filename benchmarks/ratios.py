@@ -186,7 +186,8 @@ def markdown(table: Table) -> str:
     for name, seconds in table.seconds.items():
         low, middle, high = spread(table.ratios(name, table.base))
         shown = f"**{name}**" if name in table.ours else name
-        more = f" {table.per / median(seconds):,.0f} |" if rate else ""
+        each = table.per / median(seconds)
+        more = f" {each:,.0f} |" if rate and each >= 10 else f" {each:.2f} |" if rate else ""
         lines.append(f"| {shown} | {median(seconds) * times:,.2f} | {middle:.3f} | {low:.3f} to {high:.3f} |{more}")
     lines += [""] + [f"- {verdict(table, bar)}" for bar in table.bars if {bar.of, bar.to} <= set(table.seconds)]
     return "\n".join([*lines, *(f"- {note}" for note in table.notes)])
