@@ -16,6 +16,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.data import Augment, Dataset, Stream, load
 from overfocus.data.decode import first_size
 from overfocus.data.fit import fitted
+from overfocus.data.shortcut import Shortcut
 from overfocus.data.split import Images, TensorImages
 from overfocus.models.split import FEATURES
 from overfocus.models.zoo import create_model
@@ -44,6 +45,13 @@ class AugmentSettings(Settings):
     resized_crop: bool = False
 
 
+class ShortcutSettings(Settings):
+    """A shortcut painted into the images on purpose; see `overfocus.data.shortcut.Shortcut`."""
+
+    kind: Literal["watermark", "background"] = "watermark"
+    strength: float = Field(1.0, ge=0, le=1)
+
+
 class DataSettings(Settings):
     """Which images; see `overfocus.data.load`."""
 
@@ -64,6 +72,7 @@ class DataSettings(Settings):
     """Sets up to this size, decoded, lie on the device as a whole."""
     augment: AugmentSettings | None = None
     """Left out: what is customary for the set."""
+    shortcut: ShortcutSettings | None = None
 
 
 class ModelSettings(Settings):
@@ -107,7 +116,8 @@ class Experiment(Settings):
         )  # fmt: skip
         if data.held_back:
             dataset = replace(dataset, splits={k: v for k, v in dataset.splits.items() if k in ("train", "val")})
-        return dataset if data.size is not None else _of_one_size(dataset)
+        dataset = dataset if data.size is not None else _of_one_size(dataset)
+        return dataset if data.shortcut is None else Shortcut(**data.shortcut.model_dump()).into(dataset, self.seed)
 
     def stream(self, dataset: Dataset, name: str, **place: Any) -> Stream:
         """Return the batches of the split `name`; `place` is device, rank and world."""
