@@ -1,12 +1,18 @@
-"""Write the pages that come from the code: cards of methods and maps, the public names, and how to add a method."""
+"""Write the pages that come from the code: cards of methods and maps, the public names, how to add a method, and the
+notebooks as they run now.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mkdocs_gen_files
+import nbformat
+from nbclient import NotebookClient
+from nbconvert import MarkdownExporter
 
 import overfocus
 from overfocus.attribution import catalogue
@@ -51,6 +57,19 @@ def adding() -> str:
     )
 
 
+def run_notebook(path: Path) -> None:
+    """Run a notebook from top to bottom, and write what it shows as a page with its pictures."""
+    notebook = nbformat.read(path, as_version=4)
+    with TemporaryDirectory() as folder:
+        NotebookClient(notebook, timeout=900, coalesce_streams=True, resources={"metadata": {"path": folder}}).execute()
+    settings = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
+    text, resources = MarkdownExporter().from_notebook_node(notebook, settings)
+    for name, content in resources["outputs"].items():
+        with mkdocs_gen_files.open(f"notebooks/{name}", "wb") as picture:
+            picture.write(content)
+    write(f"notebooks/{path.stem}.md", f"{text}\n[This page as a notebook]({path.name})\n")
+
+
 write(
     "methods.md",
     cards("Methods", "As `overfocus methods NAME` prints them. Chain them with `+`.", spec.methods(), spec.card),
@@ -61,3 +80,5 @@ write(
 )
 write("api.md", names())
 write("adding.md", adding())
+for notebook in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+    run_notebook(notebook)

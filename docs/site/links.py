@@ -1,9 +1,14 @@
-"""What a page of docs/ links to outside of it lies in the repository, not on the site: its path is shown instead."""
+"""What a page of docs/ links to outside of it lies in the repository, not on the site: its path is shown instead. A
+notebook is shown as it ran.
+"""
 
 import re
 from typing import Any
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Turn links to ../PATH and to decisions into the path."""
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Turn links to ../PATH into the path and to notebooks into their pages, on the pages that lie in docs/ itself."""
+    if "/" in page.file.src_uri:
+        return markdown
+    markdown = re.sub(r"\((notebooks/\w+)\.ipynb\)", r"(\1.md)", markdown)
     return re.sub(r"\[([^\]]+)\]\((?:\.\./)([^)#]+)[^)]*\)", r"\1 (`\2`)", markdown)
