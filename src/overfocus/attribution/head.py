@@ -50,13 +50,16 @@ class Head:
 
 def _closed_form(linear: nn.Linear, features: Tensor, targets: Targets, target: Target) -> Sight:
     """Attribute through mean pooling and `linear`: the gradient of logit k is weight[k] / HW at every position."""
-    logits = F.linear(_pooled(features), linear.weight, linear.bias)
+    # Detached: autocast keeps what it casts, and up to torch 2.7 at least, a weight cast without a graph then stays
+    # without a gradient in the forward that trains.
+    weight, bias = linear.weight.detach(), None if linear.bias is None else linear.bias.detach()
+    logits = F.linear(_pooled(features), weight, bias)
     if target == "soft":
-        gradient = logits.float().softmax(dim=1).to(linear.weight.dtype) @ linear.weight
+        gradient = logits.float().softmax(dim=1).to(weight.dtype) @ weight
     elif target == "predicted":
-        gradient = linear.weight[logits.argmax(dim=1)]
+        gradient = weight[logits.argmax(dim=1)]
     else:
-        gradient = torch.einsum("bmc,bm->bc", linear.weight[targets.labels], targets.weights.to(linear.weight.dtype))
+        gradient = torch.einsum("bmc,bm->bc", weight[targets.labels], targets.weights.to(weight.dtype))
     positions = features[0, 0].numel()
     gradient = (gradient / positions).to(features.dtype).reshape(*features.shape[:2], *[1] * (features.ndim - 2))
     return Sight((features * gradient).relu(), logits)

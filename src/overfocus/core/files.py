@@ -114,7 +114,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 def disk_is_full(error: BaseException | None) -> bool:
     """Look through what led to `error`: torch reports a failed write as a RuntimeError, safetensors in its text."""
     while error is not None:
-        if getattr(error, "errno", None) in FULL or any(f"os error {number})" in str(error) for number in FULL):
+        told = [f"os error {number})" for number in FULL] + [f"code: {number}," for number in FULL]  # new and old Rust
+        if getattr(error, "errno", None) in FULL or any(each in str(error) for each in told):
             return True
         error = error.__context__
     return False
