@@ -7,6 +7,7 @@ import random
 from copy import deepcopy
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,6 +58,9 @@ SETTINGS = [
     "mixup + cutmix(at='middle') + sgdrop(views='both') + dropblock",
 ]
 SPECS = [*DEFAULTS, *SETTINGS]
+traced = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 8), reason="the compiler of torch 2.7 cannot trace methods"
+)
 
 
 class Net(nn.Module):

@@ -78,6 +78,8 @@ def test_a_study_by_command_ends_in_a_report(photos_folder, tmp_path):
     ],
 )
 def test_what_is_wrong_is_told(arguments, message, tmp_path, monkeypatch):
+    if arguments[0] == "tune":
+        pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OverfocusError, match=message):
         CliRunner().invoke(app, arguments, catch_exceptions=False)

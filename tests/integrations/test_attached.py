@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import laws
 import overfocus as of
 from overfocus.core.errors import OverfocusError
 from overfocus.integrations.attached import Attached
@@ -64,6 +65,7 @@ def test_weights_and_copies_know_nothing_of_it():
     assert "forward" not in vars(model)
 
 
+@laws.traced
 def test_it_runs_compiled():
     model, plain = net(), net()
     attached, other = Attached(model, "sgdrop", seed=2), Attached(plain, "sgdrop", seed=2)

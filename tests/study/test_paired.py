@@ -7,13 +7,14 @@ from math import isnan, nan
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 from study_noise import flip_p, philox
 
 from overfocus.core.errors import OverfocusError
 from overfocus.study.paired import holm, improvement, mann_whitney_ends, paired, sign_flip, t_test
 from overfocus.study.paired_power import power, seeds_to_flip, seeds_to_settle, smallest_detectable
+
+multipletests = pytest.importorskip("statsmodels.stats.multitest").multipletests
+TTestPower = pytest.importorskip("statsmodels.stats.power").TTestPower
 
 BASE = np.array([0.80, 0.82, 0.81, 0.79, 0.83])
 

@@ -92,7 +92,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.recipe = self.experiment.recipe
         together(self.fabric, self._prepare)
-        compiled: Any = torch.compile(self.objective) if self.recipe.compile else self.objective
+        compiled: Any = _compiled(self.objective) if self.recipe.compile else self.objective
         self.module, self.optimizer = self.fabric.setup(compiled, self.recipe.optimizer_for(self.objective.model))
 
     def _prepare(self) -> None:
@@ -339,6 +339,15 @@ def _check(dataset: Dataset) -> None:
         raise OverfocusError(
             f"{dataset.name} has one class only ({', '.join(dataset.classes)}); a classifier needs two or more"
         )
+
+
+def _compiled(objective: Objective) -> Any:
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 8):
+        raise OverfocusError(
+            f"recipe.compile: the compiler of torch {torch.__version__} cannot trace methods; take a newer torch, or "
+            "leave it out"
+        )
+    return torch.compile(objective)
 
 
 def _try(model: nn.Module, name: str, shape: tuple[int, int, int], classes: int) -> None:
