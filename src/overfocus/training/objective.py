@@ -281,7 +281,10 @@ def _idle(means: Mapping[str, float]) -> Iterator[str]:
     for name, rate in means.items():
         if name.endswith("_rate") and rate == 0:
             method = name.removesuffix("_rate")
-            yield f"{method} never ran since the last report; is its prob or share 0, or its start not reached?"
+            yield (
+                f"{method} never ran since the last report; is its prob or share 0, its start not reached, or the "
+                "map of its layer so small that its share of it is nothing?"
+            )
 
 
 def _leaks(means: Mapping[str, float]) -> Iterator[str]:
