@@ -127,8 +127,16 @@ def test_a_job_that_is_ended_is_lost_and_goes_on_where_it_stood(folder, tmp_path
     assert numbers(out) == numbers(tmp_path / "undisturbed")
 
 
+@pytest.fixture
+def interruptible():
+    """Hear Ctrl-C, as the command does: who is started in the background by a script ignores it, and so do its jobs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
-def test_close_leaves_no_process_behind(folder, tmp_path):
+def test_close_leaves_no_process_behind(folder, tmp_path, interruptible):
     study, out = grid(folder, seeds=1, recipe__epochs=5000), tmp_path / "s"
     claimed(out, study)
     with SlurmEngine(out, cluster="local") as engine:
