@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.split import Images, Masks, PickedImages, Split, TensorImages
+from overfocus.data.split import ChangedImages, Images, Masks, PickedImages, Split, TensorImages
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -75,22 +75,11 @@ def cover(stored: Size, size: Size) -> Size:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedImages(Images):
+class FittedImages(ChangedImages):
     """Images brought to one size as they are read."""
 
     source: Images
     to: Size
-    channels: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", self.source.channels)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def name(self, index: int) -> str:
-        """Return the name that the source gives it."""
-        return self.source.name(index)
 
     def read(self, index: int) -> Tensor:
         """Return the image, [C, H, W] uint8."""

@@ -8,7 +8,7 @@ fell for it would do: Geirhos et al., "Shortcut learning in deep neural networks
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import cos, pi, sin
 from typing import Literal
@@ -19,7 +19,7 @@ from torch import Tensor
 from overfocus.core.boxes import inside
 from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
-from overfocus.data.split import Dataset, Images, Split
+from overfocus.data.split import ChangedImages, Dataset, Images, Split
 
 Kind = Literal["watermark", "background"]
 SIDE = 1 / 7
@@ -81,7 +81,7 @@ Paint = Callable[[Tensor, int, int], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Painted(Images):
+class Painted(ChangedImages):
     """Images with a shortcut each."""
 
     source: Images
@@ -89,25 +89,10 @@ class Painted(Images):
     """[N] int64, the class whose shortcut it is."""
     paint: Paint
     kind: Kind
-    channels: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", self.source.channels)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def name(self, index: int) -> str:
-        """Return the name that the source gives it."""
-        return self.source.name(index)
 
     def read(self, index: int) -> Tensor:
         """Return the image with its shortcut, [C, H, W] uint8."""
         return self.paint(self.source.read(index), int(self.marks[index]), index)
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Return height and width in pixels."""
-        return self.source.size(index)
 
     def stamp(self, index: int) -> bytes:
         """Return the stamp of the source and what was painted."""

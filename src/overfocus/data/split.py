@@ -90,6 +90,30 @@ class TensorImages(Images):
         return replace(self, pixels=self.pixels[rows])
 
 
+class ChangedImages(Images):
+    """The images of a `source`, in its order, changed as they are read; a dataclass below it holds the `source`."""
+
+    source: Images
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", self.source.channels)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, index: int) -> str:
+        """Return the name that the source gives it."""
+        return self.source.name(index)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return height and width in pixels."""
+        return self.source.size(index)
+
+    def stamp(self, index: int) -> bytes:
+        """Return the stamp that the source gives it."""
+        return self.source.stamp(index)
+
+
 @dataclass(frozen=True, eq=False)
 class PickedImages(Images):
     """Some images of a row, in any order."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -20,7 +20,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.data.augment import Augment
 from overfocus.data.decode import attempt, processors
 from overfocus.data.fit import Size
-from overfocus.data.split import Images
+from overfocus.data.split import ChangedImages, Images
 
 THREADS = 8
 """Of one process at most: more would only wait for the interpreter's lock."""
@@ -97,28 +97,20 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @dataclass(eq=False)
-class KeptImages(Images):
+class KeptImages(ChangedImages):
     """Images of one size, of which the first stay decoded once they were read, as many as fit `budget` bytes."""
 
     source: Images
     to: Size
     budget: int
-    channels: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.channels = self.source.channels
+        super().__post_init__()
         each = self.channels * self.to[0] * self.to[1]
         room = min(len(self.source), self.budget // each)
         # The system gives memory only where it is written to.
         self._pixels = torch.empty(room, self.channels, *self.to, dtype=torch.uint8)
         self._known = [False] * room
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def name(self, index: int) -> str:
-        """Return the name that the source gives it."""
-        return self.source.name(index)
 
     def read(self, index: int) -> Tensor:
         """Return the image, [C, H, W] uint8."""
@@ -129,14 +121,6 @@ class KeptImages(Images):
             self._pixels.numpy()[index] = image.numpy()
             self._known[index] = True
         return image
-
-    def size(self, index: int) -> Size:
-        """Return height and width in pixels."""
-        return self.source.size(index)
-
-    def stamp(self, index: int) -> bytes:
-        """Return the stamp that the source gives it."""
-        return self.source.stamp(index)
 
 
 @dataclass(eq=False)
