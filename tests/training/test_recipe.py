@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from small import Running, settings, training
 from torch import nn
 
-from overfocus import Experiment, train
+from overfocus import Experiment, OverfocusError, train
 from overfocus.training.loop import Machine, Trainer
 from overfocus.training.processes import started
 from overfocus.training.recipe import Recipe, precision_for
@@ -153,6 +153,12 @@ def test_smoothing_raises_the_loss_of_the_sure(folder, tmp_path):
         return next(train(Experiment.read(values, "test"), tmp_path / name)).train["loss"]
 
     assert loss("plain", 0.0) != loss("smoothed", 0.5)
+
+
+def test_a_torch_whose_compiler_is_too_old_is_told(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.7.1+cpu")
+    with pytest.raises(OverfocusError, match=r"the compiler of torch 2.7.1\+cpu cannot trace methods"):
+        weights(folder, tmp_path / "run", recipe__compile=True)
 
 
 @pytest.mark.slow

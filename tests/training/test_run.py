@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import Running, settings, stuck, training
+from small import Running, photos, settings, stuck, training
 
 import overfocus
 from overfocus import Experiment, OverfocusError, train
-from overfocus.training.checkpoint import evaluate_run
+from overfocus.training.checkpoint import as_trained, evaluate_run
 from overfocus.training.run import Run
 
 
@@ -166,3 +166,9 @@ def test_no_run_is_told(tmp_path):
 def test_an_unknown_split_gets_the_nearest(run):
     with pytest.raises(OverfocusError, match="did you mean 'test'"):
         evaluate_run(run, ["tset"])
+
+
+def test_other_data_than_it_was_trained_on_is_told(run, tmp_path):
+    fewer = Experiment.read(settings(photos(tmp_path / "fewer", classes=2)), "test").dataset()
+    with pytest.raises(OverfocusError, match=r"3 classes and 3 channels there, 2 and 3 in .*; give the data that"):
+        as_trained(fewer, Run(run))

@@ -160,7 +160,8 @@ class LogSpread(Callback):
         """Look, and log."""
         if trainer.current_epoch % self.every or not self._kept:
             return
-        network = _network(pl_module, self.model) or pl_module
+        named = _network(pl_module, self.model)
+        network = pl_module if named is None else named
         if self._probe is None:
             self._probe = Probe.of_batches(self._kept, network, self.at)
         pl_module.log_dict(self._probe.look(network))

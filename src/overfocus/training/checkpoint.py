@@ -51,7 +51,8 @@ def as_trained(dataset: Dataset, run: Run) -> Dataset:
     if (manifest["classes"], manifest["channels"]) != (list(dataset.classes), channels):
         raise OverfocusError(
             f"{run.path} was trained on other data: {len(manifest['classes'])} classes and {manifest['channels']} "
-            f"channels there, {len(dataset.classes)} and {channels} in {dataset.name}"
+            f"channels there, {len(dataset.classes)} and {channels} in {dataset.name}; "
+            "give the data that it was trained on"
         )
     return replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
 
