@@ -298,7 +298,7 @@ def diagnose(  # noqa: PLR0913
     Where they look, how narrowly, and what breaks when that is hidden or attacked.
 
     Sections: spread, focus, localization, hiding, deletion, robustness, corruptions, in_between, confidence, outliers,
-    shortcut. Every number comes with a 95 % interval over images and n.
+    shortcut, transplant. Every number comes with a 95 % interval over images and n.
 
     \b
     overfocus diagnose runs/first --out diagnosis

@@ -86,3 +86,46 @@ class Spots(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return 300 * self.head(self.pool(self.look(x)).flatten(1))
+
+
+class Linear(nn.Module):
+    """Two classes: the sign of the sum of pixels x weights [H, W]."""
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(3, 2, 1, bias=False)
+        nn.init.constant_(self.look.weight, 1 / 3)
+        self.register_buffer("weights", weights)
+
+    def forward(self, x: Tensor) -> Tensor:
+        score = (self.look(x - 0.5) * self.weights).sum(dim=(2, 3))
+        return score * torch.tensor([-0.5, 0.5])
+
+
+class Templates(nn.Module):
+    """As many classes as templates [K, H, W]: how alike an image is to each, and how bright a corner is for class 1."""
+
+    def __init__(self, templates: Tensor, mark: float) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(3, len(templates), 1, bias=False)
+        nn.init.constant_(self.look.weight, 1 / 3)
+        self.register_buffer("templates", templates)
+        self.mark = mark
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.look(x - 0.5)
+        corner = z[:, 1, :3, -3:].mean(dim=(1, 2))
+        bonus = torch.stack([torch.zeros_like(corner), corner, *[torch.zeros_like(corner)] * (z.shape[1] - 2)], dim=1)
+        return (z * self.templates).sum(dim=(2, 3)) + self.mark * bonus
+
+
+def templated(count: int, classes: int = 4, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Return images [count, 3, 16, 20] that look like the template of their class everywhere, with a white corner where
+    that is 1, labels, and the templates [K, 16, 20].
+    """
+    source = torch.Generator().manual_seed(seed)
+    templates = torch.randint(0, 2, (classes, 16, 20), generator=source).float() * 2 - 1
+    labels = torch.arange(count) % classes
+    pixels = 0.5 + 0.1 * templates[labels][:, None] + 0.05 * torch.randn(count, 3, 16, 20, generator=source)
+    pixels[labels == 1, :, :3, -3:] = 1.0
+    return pixels.clamp(0, 1), labels, templates

@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
-from nets import Constant, LeftHalf, OnePixel, Spots, halves, marked
+from nets import Constant, LeftHalf, Linear, OnePixel, Spots, Templates, halves, marked, templated
 
 import overfocus as of
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.shortcut import suspects
+from overfocus.diagnosis.transplant import Transplant, carriers, grid
 
 NAMES = ("0", "1")
 
@@ -58,11 +59,16 @@ def test_a_model_that_reads_one_pixel_is_as_narrow_as_can_be():
 def test_a_constant_model_looks_nowhere_and_gets_no_number_for_it():
     pixels, labels = halves(20)
     found = of.diagnose(
-        Constant(), sampled(pixels, labels), at="look", only=["spread", "hiding", "confidence", "shortcut"]
+        Constant(),
+        sampled(pixels, labels),
+        at="look",
+        only=["spread", "hiding", "confidence", "shortcut", "transplant"],
     )
     assert not found["spread"]["gini_predicted"].answered
     assert not found["hiding"]["overfocus"].answered
     assert not found["shortcut"]["flagged"].answered
+    for score in found["transplant"].values():
+        assert not score.answered
     assert found["confidence"]["accuracy"].value == 0.5
     assert found["hiding"]["area_pixels"].value == pytest.approx(0.5)
     assert "nan" not in str(found).lower()
@@ -119,3 +125,47 @@ def test_an_even_confidence_is_said_to_be_what_it_is():
     assert found["accuracy"].value == 0
     assert found["gap"].value > 0.9
     assert math.isclose(found["gap"].value, found["confidence"].value)
+
+
+@pytest.mark.parametrize(("mark", "flagged"), [(20.0, ["b"]), (0.0, [])])
+def test_a_mark_that_carries_a_class_is_found_only_where_the_network_uses_it(mark, flagged):
+    pixels, labels, templates = templated(160)
+    sample = sampled(pixels, labels, tuple("abcd"))
+    found = of.diagnose(Templates(templates * 0.1, mark), sample, at="look", only=["transplant"])
+    each = carriers(found.evidence)
+    assert [found.evidence.classes[one.label] for one in each if one.flagged] == flagged
+    assert found["transplant"]["flagged"].value == len(flagged)
+    if flagged:
+        x0, y0, x1, y1 = found.evidence.tensor("transplant/places")[each[1].place].tolist()
+        assert (x1, y0) == (20, 0), "it covers the white corner"
+        assert (y1, x0) == (4, 15)
+        table = next(one for one in found.findings if one.name == "transplant").tables[0]
+        assert table.rows[0][:3] == ("b", "suspicious", "x 0.75 to 1.00, y 0.00 to 0.25")
+
+
+def test_the_pieces_of_an_image_carry_it_whole_where_the_network_is_linear():
+    """Two classes, no noise, pieces that tile the image: their shares are those of the weights, and sum to 1."""
+    weights = torch.rand(12, 16, generator=torch.Generator().manual_seed(3)) - 0.3
+    labels = torch.arange(60) % 2
+    pixels = (0.4 + 0.2 * labels[:, None, None, None].float()).expand(60, 3, 12, 16).contiguous()
+    tiles = Transplant(steps=4)
+    found = of.diagnose(Linear(weights), sampled(pixels, labels), at="look", only=["transplant"], sections=[tiles])
+    evidence = found.evidence
+    places = grid((12, 16), tiles)
+    expected = torch.stack([weights[y0:y1, x0:x1].sum() for x0, y0, x1, y1 in places.tolist()]) / weights.sum()
+    assert float(expected.sum()) == pytest.approx(1)
+    one = carriers(evidence)[1]
+    assert one.place == int(expected.argmax())
+    assert one.share == pytest.approx(float(expected.max()), rel=1e-4)
+
+
+def test_pieces_are_pasted_where_they_were_and_reach_every_border():
+    places = grid((12, 17), Transplant())
+    assert len(places) == 49
+    assert places[:, 0].min() == 0
+    assert places[:, 1].min() == 0
+    assert places[:, 2].max() == 17
+    assert places[:, 3].max() == 12
+    assert ((places[:, 2] - places[:, 0]) == 4).all()
+    assert ((places[:, 3] - places[:, 1]) == 3).all()
+    assert len(grid((2, 3), Transplant())) == 6, "one place each where there are not more"

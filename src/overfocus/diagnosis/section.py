@@ -73,6 +73,8 @@ class Finding:
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
+    flagged: frozenset[int] | None = None
+    """Classes that are suspected of standing on a shortcut; None where that was not the question."""
 
     def per_class(self, labels: Tensor, classes: list[str], seed: int = 0) -> dict[str, dict[str, Score]]:
         """Return class -> name -> score of the images of that class alone."""
@@ -119,7 +121,8 @@ class Section(ABC):
     ) -> Finding:
         """Return the finding whose scores are the means of `per_image`, and those given; `sentence` puts them in words.
 
-        more: charts, tables, notes, and `asked`, the rows of the images that were asked about where not all were.
+        more: charts, tables, notes, `flagged`, and `asked`, the rows of the images that were asked about where not all
+        were.
         """
         rows = more.get("asked", slice(None))
         means = {name: mean_score(metric, values[rows], seed=seed) for name, (metric, values) in per_image.items()}

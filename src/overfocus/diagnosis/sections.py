@@ -14,6 +14,7 @@ from overfocus.diagnosis.robustness import Robustness
 from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.shortcut import Shortcut
 from overfocus.diagnosis.spread import Spread
+from overfocus.diagnosis.transplant import Transplant
 
 SECTIONS: tuple[Section, ...] = (
     Spread(),
@@ -27,5 +28,6 @@ SECTIONS: tuple[Section, ...] = (
     Confidence(),
     Outliers(),
     Shortcut(),
+    Transplant(),
 )
 """Each with its default settings."""

@@ -77,7 +77,7 @@ class Shortcut(Section):
         scores = {"flagged": count}
         return self.found(
             lambda _: _sentence(flagged, asked, evidence.classes), {"suspicion": (SUSPICION, looked)}, evidence.seed,
-            scores, tables=tables, notes=notes,
+            scores, tables=tables, notes=notes, flagged=frozenset(place.label for place in flagged),
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ HEADLINES = {
     "in_between": ("mixup", "cutmix"),
     "confidence": ("ece", "gap", "accuracy", "nll", "brier", "ece_tempered"),
     "shortcut": ("flagged", "suspicion"),
+    "transplant": ("flagged", "carried", "taken"),
 }
 """Section -> names of its scores, the most telling first. A section that is not here tells its first ones."""
 MOST = 6

@@ -14,7 +14,6 @@ from torch import Tensor
 from overfocus.core.files import write
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.sample import Sample
-from overfocus.metrics.shortcut import shortcuts
 from overfocus.report.overlay import evidence_at, overlay, picture
 from overfocus.report.study_table_text import as_csv
 from overfocus.report.study_table_value import Cell, Head, Table
@@ -45,7 +44,8 @@ def rows_of(diagnosis: Diagnosis, names: Sequence[str]) -> list[dict[str, Cell]]
     """
     evidence, findings = diagnosis.evidence, diagnosis.findings
     confidence, predicted = evidence.logits.softmax(dim=1).max(dim=1)
-    flagged = _flagged(diagnosis, predicted)
+    asked = [found.flagged for found in findings if found.flagged is not None]
+    flagged = frozenset().union(*asked)
     metrics = {f"{found.name}_{name}": values for found in findings for name, (_, values) in found.per_image.items()}
     return [
         {
@@ -55,7 +55,7 @@ def rows_of(diagnosis: Diagnosis, names: Sequence[str]) -> list[dict[str, Cell]]
             "predicted": evidence.classes[answer],
             "right": str(label == answer),
             "confidence": float(confidence[row]),
-            **({} if flagged is None else {"flagged": str(answer in flagged)}),
+            **({"flagged": str(answer in flagged)} if asked else {}),
             **{name: float(values[row]) for name, values in metrics.items()},
         }
         for row, (label, answer) in enumerate(zip(evidence.labels.tolist(), predicted.tolist(), strict=True))
@@ -66,15 +66,6 @@ def csv_of(rows: Sequence[Mapping[str, Cell]]) -> str:
     """Return rows of the same columns as CSV; what is not known is empty, and no spreadsheet runs a name."""
     heads = tuple(Head(name, name) for name in rows[0])
     return as_csv(Table("", "", heads, tuple(tuple(row.values()) for row in rows)))
-
-
-def _flagged(diagnosis: Diagnosis, predicted: Tensor) -> set[int] | None:
-    """Return the classes that are suspected of a shortcut; None where that was not asked."""
-    if "shortcut" not in diagnosis.evidence.about["sections"]:
-        return None
-    evidence = diagnosis.evidence
-    places = shortcuts(evidence.tensor("maps/predicted"), predicted, seed=evidence.seed)
-    return {place.label for place in places if place.flagged}
 
 
 def _draw(folder: Path, name: str, pixels: Tensor, map: Tensor) -> None:

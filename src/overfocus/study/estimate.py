@@ -100,7 +100,8 @@ def _seconds(study: Study, cell: Cell, dataset: Dataset, compute: Compute, evalu
 def _examination(study: Study, evaluation: float, images: int) -> float:
     """Return what an examination takes, each section counted in passes over the sample, as measured once."""
     passes = {"spread": 3, "focus": 3, "localization": 3, "hiding": 25, "deletion": 40, "robustness": 60,
-              "corruptions": 90, "in_between": 10, "confidence": 2, "outliers": 10, "shortcut": 5}  # fmt: skip
+              "corruptions": 90, "in_between": 10, "confidence": 2, "outliers": 10, "shortcut": 5,
+              "transplant": 50}  # fmt: skip
     return sum(passes[name] for name in study.examine.sections) * min(study.examine.limit, images) * evaluation * 1.5
 
 
