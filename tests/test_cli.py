@@ -190,6 +190,7 @@ COMMANDS = (
     "maps",
     "metrics",
     "export",
+    "transfer",
 )
 
 
@@ -199,11 +200,21 @@ def test_help_reads_well(words, overfocus, monkeypatch):
     code, text, _ = overfocus(*words, "--help")
     assert code == 0
     assert max(len(line) for line in text.splitlines()) <= 80
-    for usage in ("[OPTIONS] COMMAND [ARGS]...", "MODEL}...", "IMAGE}...", "MODEL...", "IMAGE...", "NAME,..."):
+    for usage in (
+        "[OPTIONS] COMMAND [ARGS]...",
+        "MODEL}...",
+        "IMAGE}...",
+        "MODEL...",
+        "IMAGE...",
+        "NAME,...",
+        "{RUN}...",
+    ):
         text = text.replace(usage, "")
     assert "..." not in text
     examples = [line for line in text.splitlines() if line.startswith("  overfocus ")]
-    assert len(examples) == {"": 3, "train": 2, "inspect": 1, "diagnose": 3, "explain": 1}.get("".join(words), 0)
+    assert len(examples) == {"": 3, "train": 2, "inspect": 1, "diagnose": 3, "explain": 1, "transfer": 2}.get(
+        "".join(words), 0
+    )
 
 
 def test_help_does_not_wait_for_torch():

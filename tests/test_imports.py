@@ -13,8 +13,9 @@ LEVELS = [
     {"data", "models", "attribution", "metrics", "regularizers"},
     {"training", "diagnosis"},
     {"study", "integrations"},
+    {"transfer"},
     {"report", "export"},
-    {"cli_study"},
+    {"cli_study", "cli_transfer"},
     {"cli"},
     {"__main__"},
 ]

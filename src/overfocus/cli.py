@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from overfocus import cli_study
+from overfocus import cli_study, cli_transfer
 
 if TYPE_CHECKING:
     from overfocus.training.experiment import Experiment
@@ -410,6 +410,7 @@ def export(
 
 
 app.add_typer(cli_study.app)
+app.add_typer(cli_transfer.app)
 
 
 def main() -> None:

@@ -10,7 +10,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("overfocus", "torch", "torchvision", "lightning-fabric", "numpy", "timm", "scikit-learn", "Pillow")
+PACKAGES = (
+    "overfocus",
+    "torch",
+    "torchvision",
+    "lightning-fabric",
+    "numpy",
+    "timm",
+    "scikit-learn",
+    "Pillow",
+    "torchmetrics",
+    "pycocotools",
+)
 
 
 def provenance() -> dict[str, Any]:

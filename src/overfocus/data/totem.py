@@ -73,13 +73,21 @@ def _paint(draw: Draw, count: int, written: slice, shown: dict[str, Iterable[str
     corner = below(draw.named("place").bits(count, 2), room)
     order = torch.tensor(ORDERS)[below(draw.named("order").bits(count)[:, 0], len(ORDERS))]
     y, x = corner[:, :1] + PART * order, corner[:, 1]
-    patches = {
-        "disc": _disc(draw.named("disc"), labels),
-        "stripes": _stripes(draw.named("stripes"), labels),
-        "digit": _digit(draw.named("digit"), labels, window(scenes, PART, y[:, 2], x), written),
-    }
+    patches = paint_parts(draw, labels, window(scenes, PART, y[:, 2], x), written)
     places = {part: (y[:, row], x) for row, part in enumerate(PARTS)}
     return {name: _compose(name, scenes, labels, patches, places, tuple(parts)) for name, parts in shown.items()}
+
+
+def paint_parts(draw: Draw, labels: Tensor, behind: Tensor, written: slice) -> dict[str, Patch]:
+    """Paint the three parts of totems of the classes `labels` [N].
+
+    behind: what the digit is written over, [N, 3, 12, 12] uint8; written: whose handwriting it is.
+    """
+    return {
+        "disc": _disc(draw.named("disc"), labels),
+        "stripes": _stripes(draw.named("stripes"), labels),
+        "digit": _digit(draw.named("digit"), labels, behind, written),
+    }
 
 
 def _compose(
