@@ -17,7 +17,6 @@ from overfocus.training.loop import train
 from overfocus.training.processes import Machine
 from overfocus.training.run import Epoch, Run
 from overfocus.transfer.detect import (
-    MEASURES,
     DetectEpoch,
     DetectSettings,
     average_precision,
@@ -80,7 +79,7 @@ class Detection:
         )  # fmt: skip
         for epoch in train_detector(detector, objects.train, how, seed, device):
             tell(start, epoch, how.epochs)
-        return dict(zip(MEASURES, average_precision(detector, objects.test, how.batch, device).values(), strict=True))
+        return average_precision(detector, objects.test, how.batch, device)
 
 
 @dataclass(frozen=True)
