@@ -145,9 +145,7 @@ def mirrored(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def average_precision(
-    detector: nn.Module, objects: Objects, batch: int, device: torch.device
-) -> dict[str, float]:  # fmt: skip
+def average_precision(detector: nn.Module, objects: Objects, batch: int, device: torch.device) -> dict[str, float]:
     """Return the measures of a detector on `objects`, by torchmetrics and pycocotools; NaN where there is no answer."""
     metric, still = precision_metric(), [False] * len(objects)
     detector.eval()
