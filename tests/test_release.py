@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -64,6 +65,29 @@ def test_the_extras_name_one_another_rightly():
     extras = PROJECT["optional-dependencies"]
     every = re.search(r"\[(.*)\]", extras["all"][0])[1].split(",")
     assert set(every) == set(extras) - {"all", "bench", "dev", "docs"}
+
+
+def interpreter(version):
+    """Return a Python of `version` of this machine, on the path or pyenv's, or None."""
+    found = [shutil.which(f"python{version}"), *sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))]
+    for python in filter(None, found):
+        said = subprocess.run([str(python), "-V"], capture_output=True, text=True, check=False)
+        if said.returncode == 0 and said.stdout.startswith(f"Python {version}."):
+            return str(python)
+    return None
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
+def test_every_promised_python_can_read_the_source(version, tmp_path):
+    """A quote within an f-string, say, is an error before 3.12. What runs is tested by `make test-lowest` and by CI."""
+    assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} on this machine")
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    command = [python, "-W", "error", "-m", "compileall", "-q", str(SOURCE)]
+    read = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert read.returncode == 0, read.stdout + read.stderr
 
 
 @pytest.fixture(scope="module")
