@@ -28,6 +28,7 @@ def ask(installed, *words):
     return subprocess.run([sys.executable, *words], env=installed, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_example_is_listed_shown_and_trained_with(installed, tmp_path):
     listed = ask(installed, "-m", "overfocus", "methods")
     assert "checkerboard" in listed.stdout
@@ -42,6 +43,7 @@ def test_the_example_is_listed_shown_and_trained_with(installed, tmp_path):
     assert "checkerboard_hidden" in (tmp_path / "run" / "epochs.csv").read_text()
 
 
+@pytest.mark.slow
 def test_the_example_obeys_the_laws(installed):
     ended = ask(installed, "-c", "import laws\nfor law in laws.LAWS: law('checkerboard(cell=3, prob=1.0)')")
     assert ended.returncode == 0, ended.stderr

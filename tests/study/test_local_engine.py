@@ -41,6 +41,7 @@ def workers_find_the_networks_of_the_tests(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_numbers_of_one_process(folder, tmp_path):
     study = grid(folder, seeds=1)
     finish(study, tmp_path / "one")

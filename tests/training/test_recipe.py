@@ -140,6 +140,7 @@ def on_two_threads(values, out: str) -> None:
     training(values, out)
 
 
+@pytest.mark.slow
 def test_a_narrow_network_trains_on_two_threads(folder, tmp_path):
     # With its channels last it corrupted the heap within a few epochs, in nearly every run.
     values = settings(folder, recipe__epochs=20, recipe__evaluate_every=20)
