@@ -487,8 +487,9 @@ def _train(experiment: Experiment, folder: Path, machine: Any, log: list[str], a
     from overfocus.training.loop import train
     from overfocus.training.processes import first_process
     from overfocus.training.run import Run
-    from overfocus.training.trackers import trackers
+    from overfocus.training.trackers import check, trackers
 
+    check(log)
     speaks = first_process()
     followers = trackers(log if speaks else [], experiment, folder)
     try:

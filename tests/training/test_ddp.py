@@ -73,6 +73,7 @@ def test_accumulation_and_files_read_by_workers_train_as_one_too(folder, tmp_pat
 
 
 def test_only_the_first_process_writes_and_speaks(folder, tmp_path):
+    pytest.importorskip("tensorboard")
     options = ("--data", str(folder), "--epochs", "2", "--batch", "8", "--set", "model.settings.widths=[4,8]")
     place = ("--devices", "2", "--accelerator", "cpu", "--out", str(tmp_path / "run"), "--log", "tensorboard")
     first, second = pair(command, tmp_path / "logs", "train", *options, *place)

@@ -7,7 +7,9 @@ import sys
 import pytest
 from small import settings
 
-from overfocus import Experiment, OverfocusError, train
+from overfocus import Experiment, OverfocusError, cli, train
+from overfocus.training import processes
+from overfocus.training.processes import Machine
 from overfocus.training.trackers import trackers
 
 
@@ -71,7 +73,17 @@ def test_a_library_that_is_not_there_is_told(folder, tmp_path, monkeypatch):
     experiment = Experiment.read(settings(folder), "test")
     for name, module in (("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow"), ("wandb", "wandb")):
         monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(OverfocusError, match=rf"{name} is not installed .* pip install 'overfocus\[{name}\]'"):
+        with pytest.raises(OverfocusError, match=rf"{name} is not installed.*; pip install 'overfocus\[{name}\]'"):
             trackers([name], experiment, tmp_path)
     with pytest.raises(OverfocusError, match="did you mean 'tensorboard'"):
         trackers(["tensorbord"], experiment, tmp_path)
+
+
+def test_a_library_that_is_missing_stops_every_process_of_a_run(folder, tmp_path, monkeypatch):
+    """Were the others to go on, they would wait for the first to join them."""
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setattr(processes, "first_process", lambda: False)
+    experiment = Experiment.read(settings(folder), "test")
+    with pytest.raises(OverfocusError, match=r"wandb is not installed; pip install 'overfocus\[wandb\]'"):
+        cli._train(experiment, tmp_path / "run", Machine(), ["wandb"], as_json=True)
+    assert not (tmp_path / "run").exists()

@@ -97,12 +97,23 @@ TRACKERS: dict[str, tuple[Callable[[Experiment, Path], Tracker], str]] = {
 }
 
 
-def trackers(names: Sequence[str], experiment: Experiment, folder: Path) -> list[Tracker]:
-    """Open the trackers `names`; OverfocusError names the extra to install where the library is not there."""
-    opened = []
+def check(names: Sequence[str]) -> None:
+    """Look for the libraries of the trackers `names`; OverfocusError names the extra to install where one is not there.
+
+    Every process of a run asks, though only the first opens them: if it stopped alone, the others would wait for it.
+    """
     for name in names:
         if name not in TRACKERS:
             raise UnknownName("tracker", name, TRACKERS)
+        if find_spec(name) is None:
+            raise OverfocusError(f"{name} is not installed; pip install 'overfocus[{TRACKERS[name][1]}]'")
+
+
+def trackers(names: Sequence[str], experiment: Experiment, folder: Path) -> list[Tracker]:
+    """Open the trackers `names`; OverfocusError names the extra to install where the library is not there."""
+    check(names)
+    opened = []
+    for name in names:
         kind, extra = TRACKERS[name]
         try:
             folder.mkdir(parents=True, exist_ok=True)
