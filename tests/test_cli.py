@@ -281,7 +281,7 @@ def test_what_nobody_foresaw_is_a_line_too_that_says_how_to_see_more(overfocus, 
 @pytest.mark.slow
 def test_the_shell_completes_commands_and_options(tmp_path):
     given = {**os.environ, "_OVERFOCUS_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
-    for words, wanted in (("overfocus exp", {"explain", "export"}), ("overfocus tr", {"train"})):
+    for words, wanted in (("overfocus exp", {"explain", "export"}), ("overfocus tr", {"train", "transfer"})):
         asked = subprocess.run(
             [COMMAND], env={**given, "COMP_WORDS": words}, capture_output=True, text=True, check=False
         )
