@@ -74,6 +74,10 @@ def test_voc(tmp_path, write_image):
     dataset = load(str(tmp_path / "set"), boxes=tmp_path / "xml")
     found = [box.tolist() for split in dataset.splits.values() for box in split.boxes if len(box)]
     assert found == [[[0, 2, 11, 7]]]
+    bomb = f'<!DOCTYPE a [<!ENTITY e "1">]><annotation><object>{box.replace(">1<", ">&e;<")}</object></annotation>'
+    (tmp_path / "xml" / "dog3.xml").write_text(bomb)
+    with pytest.raises(OverfocusError, match=r"dog3.xml is not VOC XML \(a document type 'a'"):
+        load(str(tmp_path / "set"), boxes=tmp_path / "xml")
 
 
 def test_masks(folder, tmp_path):

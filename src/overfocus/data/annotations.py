@@ -116,13 +116,30 @@ def _from_coco(path: Path) -> Iterator[Marked]:
         yield files.get(each["image_id"], f"image id {each['image_id']}"), (x, y, x + width, y + height)
 
 
+class _NoDoctype(ElementTree.TreeBuilder):
+    """Builds a tree, and refuses a document type before anything that it defines is expanded."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        """Refuse it."""
+        raise ValueError(f"a document type {name!r}, which could define entities")
+
+
+def voc_page(path: Path) -> ElementTree.Element:
+    """Parse an XML of VOC; ParseError or ValueError where it is none, or has a document type."""
+    return ElementTree.parse(path, ElementTree.XMLParser(target=_NoDoctype())).getroot()
+
+
+def voc_corners(box: ElementTree.Element) -> Corners:
+    """Return the corners of a `bndbox`, whose pixels count from 1 and whose ends both lie inside."""
+    x0, y0, x1, y1 = (float(box.findtext(name, "")) for name in ("xmin", "ymin", "xmax", "ymax"))
+    return x0 - 1, y0 - 1, x1, y1
+
+
 def _from_voc(folder: Path) -> Iterator[Marked]:
-    """Read `bndbox`, whose pixels count from 1 and whose ends both lie inside."""
     for path in sorted(folder.glob("*.xml")):
         try:
-            for box in ElementTree.parse(path).iterfind("object/bndbox"):
-                x0, y0, x1, y1 = (float(box.findtext(name, "")) for name in ("xmin", "ymin", "xmax", "ymax"))
-                yield path.stem, (x0 - 1, y0 - 1, x1, y1)
+            for box in voc_page(path).iterfind("object/bndbox"):
+                yield path.stem, voc_corners(box)
         except (ElementTree.ParseError, ValueError) as error:
             raise OverfocusError(f"boxes: {path} is not VOC XML ({error}); mend or remove it") from error
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.annotations import Corners, Report
+from overfocus.data.annotations import Corners, Report, voc_corners, voc_page
 from overfocus.transfer.files import PHOTOGRAPHS, Found, below, finite, left_out, objects_in
 from overfocus.transfer.objects import ObjectSet
 
 LISTS = {"train": "train.txt", "test": "val.txt"}
 DIFFICULT = "objects marked as difficult"
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def is_voc(root: Path) -> bool:
@@ -52,14 +51,6 @@ class Page:
         return Found(self.image, [box for _, box in self.marked], [number[name] for name, _ in self.marked])
 
 
-class NoDoctype(ElementTree.TreeBuilder):
-    """Builds a tree, and refuses a document type before anything that it defines is expanded."""
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        """Refuse it."""
-        raise ValueError(f"a document type {name!r}, which could define entities")
-
-
 def _lists(root: Path) -> dict[str, Path]:
     lists = {part: root / "ImageSets" / "Main" / name for part, name in LISTS.items()}
     for path in lists.values():
@@ -80,8 +71,7 @@ def _names(path: Path) -> Iterator[str]:
 def _read(root: Path, name: str, list_: Path) -> Page:
     path = below(root / "Annotations", f"{name}.xml", list_)
     try:
-        tree = ElementTree.parse(path, ElementTree.XMLParser(target=NoDoctype()))
-        every = [_object(each, path) for each in tree.iterfind("object")]
+        every = [_object(each, path) for each in voc_page(path).iterfind("object")]
     except FileNotFoundError:
         raise OverfocusError(f"{path} is missing, but {list_.name} lists {name}; copy it there, or unlist it") from None
     except (ElementTree.ParseError, ValueError) as error:
@@ -91,14 +81,13 @@ def _read(root: Path, name: str, list_: Path) -> Page:
 
 
 def _object(element: ElementTree.Element, path: Path) -> tuple[str, Corners] | None:
-    """Return class and box, whose pixels count from 1 and whose ends both lie inside; None for a difficult one."""
+    """Return class and box; None for a difficult one."""
     if element.findtext("difficult", "0").strip() == "1":
         return None
     name, box = element.findtext("name", "").strip(), element.find("bndbox")
     if not name or box is None:
         raise ValueError("an object lacks its name or its bndbox")
-    x0, y0, x1, y1 = finite([float(box.findtext(corner, "")) for corner in CORNERS], str(path))
-    return name, (x0 - 1, y0 - 1, x1, y1)
+    return name, finite(voc_corners(box), str(path))
 
 
 def _image(root: Path, name: str, list_: Path) -> Path:
