@@ -10,27 +10,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "overfocus",
-    "torch",
-    "torchvision",
-    "lightning-fabric",
-    "numpy",
-    "timm",
-    "scikit-learn",
-    "Pillow",
-    "torchmetrics",
-    "pycocotools",
-)
+PACKAGES = ("overfocus", "torch", "torchvision", "lightning-fabric", "numpy", "timm", "scikit-learn", "Pillow")
 
 
-def provenance() -> dict[str, Any]:
-    """Return what a number depends on beside the experiment: versions, commit, machine."""
+def provenance(*more: str) -> dict[str, Any]:
+    """Return what a number depends on beside the experiment: versions, those of the packages `more` too, commit,
+    machine.
+    """
     import torch
 
     gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
     return {
-        "versions": {"python": platform.python_version(), **{name: v for name in PACKAGES if (v := _version(name))}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: v for name in (*PACKAGES, *more) if (v := _version(name))},
+        },
         "commit": _commit(),
         "machine": {
             "system": platform.platform(),

@@ -16,6 +16,7 @@ from overfocus.diagnosis.hiding import hidden, ranks
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section, Table, Tick
 from overfocus.diagnosis.subject import Subject
+from overfocus.diagnosis.wording import located
 from overfocus.metrics.score import Metric, Score
 from overfocus.metrics.shortcut import FEWEST, SUSPICION, Place, shortcuts, suspicion
 from overfocus.metrics.spread import effective_area
@@ -113,10 +114,7 @@ def _places(places: list[Place], classes: list[str]) -> Table:
     order = sorted(places, key=lambda place: (not place.flagged, -(place.effect if place.p == place.p else -9)))
     rows = []
     for place in order[:FIRST]:
-        where = "-"
-        if place.share is not None:
-            left, top, right, bottom = place.share
-            where = f"x {left:.2f} to {right:.2f}, y {top:.2f} to {bottom:.2f}"
+        where = "-" if place.share is None else located(*place.share)
         answered = place.p == place.p
         rows.append((
             classes[place.label], "suspicious" if place.flagged else "no" if answered else "no answer", where,

@@ -20,7 +20,7 @@ from overfocus.diagnosis.hiding import scattered
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section, Table, Tick
 from overfocus.diagnosis.subject import Subject
-from overfocus.diagnosis.wording import percent
+from overfocus.diagnosis.wording import located, percent
 from overfocus.metrics.score import Metric, Score
 from overfocus.metrics.transplant import FEWEST, TAKEN, Carried, Rises, carried, log_odds
 
@@ -184,10 +184,10 @@ def _table(each: list[Carried], evidence: Evidence) -> Table:
     order = sorted((one for one in each if one.n), key=lambda one: (not one.flagged, -one.share))
     rows = []
     for one in order[:FIRST]:
-        x0, y0, x1, y1 = (places[one.place] / torch.tensor([width, height, width, height])).tolist()
+        box = (places[one.place] / torch.tensor([width, height, width, height])).tolist()
         rows.append((
             evidence.classes[one.label], "suspicious" if one.flagged else "no",
-            f"x {x0:.2f} to {x1:.2f}, y {y0:.2f} to {y1:.2f}", percent(one.share), percent(one.rival * one.share),
+            located(*box), percent(one.share), percent(one.rival * one.share),
             f"{one.p:.3f}", str(one.n),
         ))  # fmt: skip
     heads = (

@@ -12,6 +12,11 @@ def percent(value: float, digits: int = 0) -> str:
     return f"{100 * value:.{digits}f} %" if isfinite(value) else "no answer"
 
 
+def located(left: float, top: float, right: float, bottom: float) -> str:
+    """Return a box, given in shares of the image's width and height."""
+    return f"x {left:.2f} to {right:.2f}, y {top:.2f} to {bottom:.2f}"
+
+
 def told(score: Score, digits: int = 3) -> str:
     """Return a score with its interval and n."""
     if not score.answered:

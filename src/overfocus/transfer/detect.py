@@ -54,9 +54,10 @@ class DetectSettings(Settings):
     clip: float = Field(10.0, ge=0)
     """Largest norm of the gradient; 0 leaves it."""
 
-    def rate(self, done: float) -> float:
-        """Return the learning rate as a share of its peak when the share `done` in [0, 1] of training is over."""
-        return Recipe.model_validate({"warmup": self.warmup}).rate(done)
+    @property
+    def schedule(self) -> Recipe:
+        """What says which share of its peak the learning rate has."""
+        return Recipe.model_validate({"warmup": self.warmup})
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def train_detector(
     )  # fmt: skip
     peaks = [group["lr"] for group in groups]
     optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
-    steps = ceil(len(objects) / settings.batch)
+    steps, schedule = ceil(len(objects) / settings.batch), settings.schedule
     for number in range(1, settings.epochs + 1):
         started, total = perf_counter(), 0.0
         # What torchvision samples of the proposals it draws from the global state.
@@ -93,7 +94,7 @@ def train_detector(
             torch.manual_seed(Draw.seeded(seed, number).named("proposals").seed())
             detector.train()
             for step, batch in enumerate(_batches(objects, settings, Draw.seeded(seed, number), device)):
-                rate = settings.rate((number - 1 + (step + 0.5) / steps) / settings.epochs)
+                rate = schedule.rate((number - 1 + (step + 0.5) / steps) / settings.epochs)
                 for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                     group["lr"] = peak * rate
                 total += _step(detector, optimizer, batch, settings.clip)

@@ -122,7 +122,7 @@ def as_dict(outcomes: Sequence[Outcome], settings: dict[str, Any]) -> dict[str, 
         "measure": next(iter(outcomes[0].scores)),
         "baseline": baseline(outcomes),
         "summary": [line.as_dict() for line in summary(outcomes)],
-        **provenance(),
+        **provenance("torchmetrics", "pycocotools"),
     }
 
 
