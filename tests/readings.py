@@ -18,6 +18,7 @@ from overfocus.attribution.head import Head
 from overfocus.core.batch import Batch
 from overfocus.core.draw import Draw
 from overfocus.core.targets import Targets
+from overfocus.regularizers.sgdrop import unit_scores
 from overfocus.regularizers.spec import parse
 from overfocus.training.look import HeadLook
 
@@ -259,6 +260,45 @@ def sgdrop_control(unit: str) -> None:
         often, counts = often + control, counts + control.mean(dim=(1, 2, 3))
     rates, expected = often / times, (counts / times)[:, None, None, None]
     assert ((rates - expected).abs() < 5 * (expected * (1 - expected) / times).sqrt() + 1e-9).all()
+
+
+def sgdrop_least(unit: str) -> None:
+    """As many units as the salient ones, none of which is more salient than one that stays; ties fall anywhere."""
+    salient = parse(f"sgdrop(drop=0.3, unit={unit!r}, share=1.0)")
+    model, batch, often, times = seeded(Pooled), some_batch((B, 6, 4, 5)), 0, 200
+    batch = Batch(batch.values.double().relu() + 0.1, batch.targets)
+    scores = unit_scores(look_at(model).at(batch.values, batch.targets, "label", "self").attribution, unit)
+    for seed in range(times):
+        counted = [
+            (method.on_features(batch, look_at(model), Draw.seeded(seed)).values == 0)
+            for method in (salient, replace(salient, which="least"))
+        ]
+        hidden = [
+            {"element": each.flatten(1), "position": each.all(1).flatten(1), "channel": each.all(3).all(2)}[unit]
+            for each in counted
+        ]
+        assert torch.equal(hidden[0].sum(1), hidden[1].sum(1))
+        for row in range(B):
+            gone, left = scores[row][hidden[1][row]], scores[row][~hidden[1][row]]
+            assert not len(gone) or gone.max() <= left.min()
+        often = often + hidden[1].double() / times
+    tied, gone = scores == 0, hidden[1].sum(1)
+    expected = (gone / tied.sum(1).clamp(min=1)).clamp(max=1)[:, None].expand_as(scores)[tied].double()
+    assert unit != "element" or len(expected) > 100
+    assert ((often[tied] - expected).abs() <= 5 * (expected * (1 - expected) / times).sqrt() + 1e-6).all()
+
+
+def sgdrop_chance() -> None:
+    """Of the units that are dropped without a chance each stays as often as it says, and no other one goes."""
+    whole = parse("sgdrop(drop=0.4, share=1.0)")
+    model, batch = seeded(Pooled), some_batch((B, 6, 4, 5))
+    batch = Batch(batch.values.double().relu() + 0.1, batch.targets)
+    all_of_them = whole.on_features(batch, look_at(model), Draw.seeded(0)).values == 0
+    some = replace(whole, chance=0.3)
+    rounds = [some.on_features(batch, look_at(model), Draw.seeded(seed)).values == 0 for seed in range(300)]
+    rates = torch.stack(rounds).double().mean(0)
+    assert (rates[~all_of_them] == 0).all()
+    assert ((rates[all_of_them] - 0.3).abs() < 5 * (0.3 * 0.7 / 300) ** 0.5).all()
 
 
 def _sgdrop_progress(method, progress: float) -> float:

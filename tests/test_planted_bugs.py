@@ -198,6 +198,20 @@ BUGS = [
         partial(readings.sgdrop, "sgdrop(drop=0.9, unit='element')"),
     ),
     Bug(
+        "sgdrop protects what is least salient",
+        sgdrop,
+        "keep_but_least",
+        lambda right: lambda scores, kept, order: right(-scores, kept, order),
+        partial(readings.sgdrop_least, "element"),
+    ),
+    Bug(
+        "of equal units the first ones always go",
+        sgdrop,
+        "keep_but_least",
+        lambda right: lambda scores, kept, order: right(scores, kept, order.sort(1).values),
+        partial(readings.sgdrop_least, "element"),
+    ),
+    Bug(
         "sgdrop sums the channels at a position without the ReLU",
         head,
         "_closed_form",

@@ -102,6 +102,15 @@ def test_the_control_of_sgdrop_drops_as_much_anywhere(unit):
     readings.sgdrop_control(unit)
 
 
+@pytest.mark.parametrize("unit", ["element", "position", "channel"])
+def test_protecting_what_is_salient_drops_as_much_of_the_rest(unit):
+    readings.sgdrop_least(unit)
+
+
+def test_a_chance_spares_a_part_of_what_is_salient():
+    readings.sgdrop_chance()
+
+
 @pytest.mark.parametrize("drop", [0.0, 0.25, 0.9])
 def test_dropout(drop):
     readings.dropout(f"dropout(drop={drop})")

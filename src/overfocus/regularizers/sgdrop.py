@@ -10,8 +10,9 @@ Settings
              one for each image
     unit     `element` (as printed), `position` (all channels at a place; A summed over channels) or `channel` (A summed
              over positions)
-    which    `salient` units, or `random` ones: the control, as many units of the same image as `salient` would drop, at
-             random
+    which    `salient` units; or, as many of the same image as these would be, `random` ones (the control), or the
+             `least` salient (what is salient is protected instead)
+    chance   with which each of the units so chosen is dropped: below 1 a part of what is salient stays
     target   whose evidence is dropped: the `label` (mixed labels by their weights), the `predicted` class, or `soft`
              (by the softmax)
     share    part of the images that is masked at each step, each image with its own coin
@@ -25,8 +26,9 @@ Settings
     at       `features` (the objective's cut) or a layer's name
 
 Differs from the paper: whose tables and rho are not public in text. The drop is limited to positive attribution (after
-a ReLU most A are 0, and a quantile of 0 would drop all evidence or everything), and `unit`, `which`, `share`, `views`
-are ours.
+a ReLU most A are 0, and a quantile of 0 would drop all evidence or everything), and `unit`, `which`, `chance`, `share`,
+`views` are ours. A random choice among the most salient is found in RSC (2007.02454), protecting them in KeepAugment
+(2011.11778).
 
 When it does not help: with unit=element, target=label and a share of 1 the mask tells the label (what is missing names
 the class): training loss falls and clean accuracy collapses. The objective warns of that. A gain needs the control
@@ -68,7 +70,8 @@ class SGDrop(Regularizer):
 
     drop: float | tuple[float, float] = 0.5
     unit: Unit = "position"
-    which: Literal["salient", "random"] = "salient"
+    which: Literal["salient", "random", "least"] = "salient"
+    chance: float = 1.0
     target: Target = "label"
     share: float = 0.5
     start: float = 0.0
@@ -84,11 +87,12 @@ class SGDrop(Regularizer):
             raise SettingError(
                 f"sgdrop: drop={self.drop!r} must be in (0, 1], or a range (smallest, largest) within it"
             )
+        check_range(self, "chance", 0, 1, above=True)
         check_range(self, "share", 0, 1, above=True)
         check_range(self, "start", 0, 1)
         check_range(self, "ramp", 0, 1)
         check_choice(self, "unit", ("element", "position", "channel"))
-        check_choice(self, "which", ("salient", "random"))
+        check_choice(self, "which", ("salient", "random", "least"))
         check_choice(self, "target", ("label", "predicted", "soft"))
         check_choice(self, "views", ("masked", "both"))
         check_choice(self, "teacher", ("self", "ema"))
@@ -107,10 +111,7 @@ class SGDrop(Regularizer):
         sight = look.at(features.values, features.targets, self.target, self.teacher)
         coin, level = draw.uniform(len(features), 2).unbind(1)
         chosen = coin < self.share
-        drop = self._drop(level, draw.progress)
-        kept = keep_mask(unit_scores(sight.attribution, self.unit), drop)
-        if self.which == "random":
-            kept = kept.gather(1, draw.named("random").uniform(*kept.shape).argsort(dim=1))
+        kept = self._kept(unit_scores(sight.attribution, self.unit), self._drop(level, draw.progress), draw)
         kept = kept | ~_rows(chosen, 2)
         dropped = 1 - kept.float().mean(dim=1)
         masked = apply_mask(features.values, kept, self.unit, self.rescale)
@@ -124,6 +125,14 @@ class SGDrop(Regularizer):
             sgdrop_rate=(dropped > 0).float(),
             clean_accuracy=where_applied(chosen, features.targets.accuracy(sight.logits)),
         )
+
+    def _kept(self, scores: Tensor, drop: Tensor | float, draw: Draw) -> Tensor:
+        """Return which units stay by their `scores` [B, U]: [B, U] bool."""
+        kept = keep_mask(scores, drop)
+        if self.which != "salient":
+            order = draw.named("random").uniform(*kept.shape).argsort(dim=1)
+            kept = kept.gather(1, order) if self.which == "random" else keep_but_least(scores, kept, order)
+        return kept if self.chance == 1 else kept | (draw.named("chance").uniform(*kept.shape) >= self.chance)
 
     def _drop(self, level: Tensor, progress: Tensor | float) -> Tensor | float:
         """Return the drop of every image [B] or of all: drawn from the range, 0 before `start`, growing over `ramp`."""
@@ -163,6 +172,16 @@ def keep_mask(scores: Tensor, drop: float | Tensor) -> Tensor:
         threshold = scores.sort(dim=1).values.gather(1, rank.clamp(min=0))
         threshold = torch.where(rank < 0, torch.zeros_like(threshold), threshold)
     return scores <= threshold.clamp(min=0)
+
+
+def keep_but_least(scores: Tensor, kept: Tensor, order: Tensor) -> Tensor:
+    """Drop as many units of each row as `kept` [B, U] does, those of the lowest `scores` [B, U]: [B, U] bool.
+
+    Of equal ones the first in `order` [B, U], a permutation of each row, go first: most scores are 0.
+    """
+    rising = order.gather(1, scores.gather(1, order).argsort(dim=1, stable=True))
+    beyond = torch.arange(scores.shape[1], device=scores.device) >= (~kept).sum(dim=1, keepdim=True)
+    return torch.empty_like(kept).scatter(1, rising, beyond)
 
 
 def apply_mask(features: Tensor, kept: Tensor, unit: Unit, rescale: bool = False) -> Tensor:

@@ -12,14 +12,15 @@ from overfocus.regularizers.cutmix import CutMix
 from overfocus.regularizers.cutout import Cutout
 from overfocus.regularizers.mixup import Mixup
 from overfocus.regularizers.oneof import OneOf
-from overfocus.regularizers.regularizer import IMAGE, Group, Regularizer
+from overfocus.regularizers.regularizer import IMAGE, Group, Regularizer, range_of
+from overfocus.regularizers.sgdrop import SGDrop
 
 
 def nominal(method: Regularizer, image_size: tuple[int, int]) -> dict[str, float]:
     """Return measured quantity -> nominal value, where there is one, on images of `image_size` (H, W).
 
-    `prob` or `share` is the nominal rate, `drop` the nominal dropped share, both as at the end of training. Where
-    several methods of a kind disagree there is none.
+    `prob` or `share` is the nominal rate, `drop` (the middle of a range) the nominal dropped share, both as at the end
+    of training. Where several methods of a kind disagree there is none.
     """
     found: dict[str, set[float]] = defaultdict(set)
     for leaf, chance in _leaves(method, 1.0):
@@ -50,11 +51,17 @@ def _asked(leaf: Regularizer, image_size: tuple[int, int]) -> dict[str, float]:
     rate = getattr(leaf, "prob", getattr(leaf, "share", None))
     expected = {
         "rate": rate,
-        "dropped": getattr(leaf, "drop", None),
+        "dropped": _dropped(leaf),
         "kept": _kept(leaf, image_size),
         "hidden": _hidden(leaf, image_size),
     }
     return {what: float(value) for what, value in expected.items() if value is not None}
+
+
+def _dropped(leaf: Any) -> float | None:
+    if not isinstance(leaf, SGDrop):
+        return getattr(leaf, "drop", None)
+    return sum(range_of(leaf, "drop")) / 2 * leaf.chance
 
 
 def _kept(leaf: Any, image_size: tuple[int, int]) -> float | None:
