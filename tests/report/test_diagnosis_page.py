@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +13,9 @@ from torch import nn
 import overfocus as of
 from overfocus.diagnosis.comparison import Comparison
 from overfocus.diagnosis.sample import from_pixels
+from overfocus.diagnosis.section import Seen
 from overfocus.report.diagnosis_page import write_page
+from overfocus.report.gallery import thumbnails
 
 CHROMIUM = shutil.which("chromium")
 EVIL = "<script>alert('x')</script>&\"'"
@@ -127,6 +130,17 @@ class TestPage:
         again = write_page(tmp_path / "again", Comparison(diagnoses), sample)
         assert again.read_bytes() == page.read_bytes()
 
+    def test_tables_of_images_and_of_places_show_them(self, pages, count):
+        page, diagnoses, _ = pages[count]
+        tables = [table for each in diagnoses for finding in each.findings for table in finding.tables if table.seen]
+        assert {table.title[:6] for table in tables} == {"Images", "Places"}
+        assert all(len(table.seen) == len(table.rows) > 0 for table in tables)
+        wanted = sum(len(seen.rows) for table in tables for seen in table.seen)
+        assert wanted > 0
+        assert page.read_text(encoding="utf-8").count('class="seen"') == sum(len(table.rows) for table in tables)
+        cells = re.findall(r'<td class="seen">(.*?)</td>', page.read_text(encoding="utf-8"))
+        assert sum(cell.count("<img") for cell in cells) == wanted
+
     @pytest.mark.slow
     @pytest.mark.skipif(not CHROMIUM, reason="needs a browser")
     @pytest.mark.parametrize("width", [400, 1400])
@@ -146,6 +160,19 @@ class TestPage:
         )  # fmt: skip
         assert int(re.search(r"<title>wide (-?\d+)</title>", done.stdout)[1]) <= 0
         assert "CONSOLE" not in done.stderr
+
+
+def test_a_place_is_outlined_where_it_is():
+    sample, seen = sampled(), Seen((3, 0), (0.25, 0.5, 0.75, 1.0))
+    (found,) = thumbnails(sample, [seen]).values()
+    (plain,) = thumbnails(sample, [Seen((3, 0))]).values()
+    assert [name for name, _ in found] == [sample.names[3], sample.names[0]]
+    for (_, marked), (_, image) in zip(found, plain):
+        changed = (np.asarray(marked) != np.asarray(image)).any(axis=2)
+        rows, columns = changed.any(axis=1).nonzero()[0], changed.any(axis=0).nonzero()[0]
+        assert image.size == (96, 72)
+        assert (columns[0], columns[-1], rows[0], rows[-1]) == (24, 71, 36, 71)
+        assert not changed[42:66, 30:66].any()
 
 
 def test_a_sample_of_other_images_is_refused(pages, tmp_path):

@@ -18,6 +18,8 @@ from overfocus.metrics.score import Metric, Score, mean_score
 
 Tick = Callable[[int, int], None]
 """Called with how much is done, and how much there is."""
+SHOWN = 4
+"""Images of a class that a table shows."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,29 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Images that a row of a table speaks of."""
+
+    rows: tuple[int, ...]
+    box: tuple[float, float, float, float] | None = None
+    """Where to look in each of them: (x0, y0, x1, y1) as shares of width and height."""
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of text."""
 
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    seen: tuple[Seen, ...] = ()
+    """The images of each row, where rows have images."""
+
+
+def named_as(evidence: Evidence, label: int, box: tuple[float, float, float, float] | None) -> Seen:
+    """Return the first images that are named as class `label`, to be looked at within `box`."""
+    rows = (evidence.logits.argmax(dim=1) == label).nonzero()[:SHOWN, 0]
+    return Seen(tuple(rows.tolist()), box)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from overfocus.core.draw import Draw
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.hiding import hidden, ranks
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Table, Tick
+from overfocus.diagnosis.section import Finding, Section, Seen, Table, Tick, named_as
 from overfocus.diagnosis.subject import Subject
 from overfocus.diagnosis.wording import located
 from overfocus.metrics.score import Metric, Score
@@ -69,7 +69,7 @@ class Shortcut(Section):
             FLAGGED, float(len(flagged)) if asked else float("nan"), n=len(predicted),
             note="" if asked else f"no class with {FEWEST} images that have a map",
         )  # fmt: skip
-        tables = (_places(places, evidence.classes), _first(evidence, looked))
+        tables = (_places(places, evidence), _first(evidence, looked))
         notes = (
             "A flag is a suspicion and no proof. A place that all classes share is not found here.",
             "Images are ranked by confidence x (1 - effective area) x confidence lost when the most salient tenth of "
@@ -109,26 +109,28 @@ def suspects(evidence: Evidence) -> list[dict[str, str | int | float]]:
     ]  # fmt: skip
 
 
-def _places(places: list[Place], classes: list[str]) -> Table:
+def _places(places: list[Place], evidence: Evidence) -> Table:
     """Return the classes, the most suspicious first."""
-    order = sorted(places, key=lambda place: (not place.flagged, -(place.effect if place.p == place.p else -9)))
+    order = sorted(places, key=lambda place: (not place.flagged, -(place.effect if place.p == place.p else -9)))[:FIRST]
     rows = []
-    for place in order[:FIRST]:
+    for place in order:
         where = "-" if place.share is None else located(*place.share)
         answered = place.p == place.p
         rows.append((
-            classes[place.label], "suspicious" if place.flagged else "no" if answered else "no answer", where,
+            evidence.classes[place.label], "suspicious" if place.flagged else "no" if answered else "no answer", where,
             f"{place.effect:.2f}" if answered else "-", f"{place.p:.3f}" if answered else "-", str(place.n),
         ))  # fmt: skip
     heads = ("predicted class", "one place?", "place, in shares of the image", "overlap above others", "p", "n")
-    return Table("Places of the classes", heads, tuple(rows))
+    seen = tuple(named_as(evidence, place.label, place.share) for place in order)
+    return Table("Places of the classes", heads, tuple(rows), seen)
 
 
 def _first(evidence: Evidence, looked: Tensor) -> Table:
     rows = [row for row in suspects(evidence)[:FIRST] if row["suspicion"] == row["suspicion"]]
     heads = ("file", "class", "predicted", "suspicion", "confidence", "effective area", "confidence, part hidden")
     keys = ("file", "class", "predicted", "suspicion", "confidence", "effective_area", "confidence_hidden")
-    return Table("Images to look at first", heads, tuple(tuple(str(row[key]) for key in keys) for row in rows))
+    seen = tuple(Seen((int(row["row"]),)) for row in rows)
+    return Table("Images to look at first", heads, tuple(tuple(str(row[key]) for key in keys) for row in rows), seen)
 
 
 def _sentence(flagged: list[Place], asked: list[Place], classes: list[str]) -> str:

@@ -18,7 +18,7 @@ from overfocus.diagnosis.attack import named
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.hiding import scattered
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Table, Tick
+from overfocus.diagnosis.section import Finding, Section, Table, Tick, named_as
 from overfocus.diagnosis.subject import Subject
 from overfocus.diagnosis.wording import located, percent
 from overfocus.metrics.score import Metric, Score
@@ -181,17 +181,18 @@ def _table(each: list[Carried], evidence: Evidence) -> Table:
     """Return the classes, the most suspicious first."""
     height, width = evidence.about["size"]
     places = evidence.tensor("transplant/places")
-    order = sorted((one for one in each if one.n), key=lambda one: (not one.flagged, -one.share))
-    rows = []
-    for one in order[:FIRST]:
-        box = (places[one.place] / torch.tensor([width, height, width, height])).tolist()
+    order = sorted((one for one in each if one.n), key=lambda one: (not one.flagged, -one.share))[:FIRST]
+    rows, seen = [], []
+    for one in order:
+        x0, y0, x1, y1 = (places[one.place] / torch.tensor([width, height, width, height])).tolist()
+        seen.append(named_as(evidence, one.label, (x0, y0, x1, y1)))
         rows.append((
             evidence.classes[one.label], "suspicious" if one.flagged else "no",
-            located(*box), percent(one.share), percent(one.rival * one.share),
+            located(x0, y0, x1, y1), percent(one.share), percent(one.rival * one.share),
             f"{one.p:.3f}", str(one.n),
         ))  # fmt: skip
     heads = (
         "class", "one place?", "place, in shares of the image", "of the class in its pieces", "most apart from it",
         "p", "n",
     )  # fmt: skip
-    return Table("What pieces of each class carry, where they carry most", heads, tuple(rows))
+    return Table("What pieces of each class carry, where they carry most", heads, tuple(rows), tuple(seen))

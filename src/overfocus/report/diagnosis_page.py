@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -14,16 +14,16 @@ from PIL import Image
 from overfocus.core.files import replacing, write
 from overfocus.diagnosis.comparison import Comparison
 from overfocus.diagnosis.sample import Sample
+from overfocus.diagnosis.section import Seen
 from overfocus.diagnosis.wording import percent
 from overfocus.report.charts import png
 from overfocus.report.diagnosis_view import View, agreements, facts, skipped, view
-from overfocus.report.gallery import check, gallery, rows_of, thumbnails
+from overfocus.report.gallery import check, gallery, thumbnails
 from overfocus.report.overlay import Shown, bar, sheet
 
 PAGE, PICTURES, MAPS = "diagnosis.html", "pictures", "maps.png"
 IMAGES = 12
-LISTED = "file"
-"""The first head of a table whose rows are of images."""
+Small = Mapping[Seen, Sequence[tuple[str, Image.Image]]]
 
 
 def write_page(
@@ -32,9 +32,9 @@ def write_page(
     """Write `diagnosis.html` and `pictures/*.png` into `folder`; return the path of the page.
 
     The page asks for nothing outside itself. sample: the images that the models were asked about; `images` of them,
-    balanced over classes, are shown with the maps of all models, and lists of images get small pictures. Without it,
-    as when a diagnosis is read from its folder, both are left out and the page says so. The same evidence gives the
-    same bytes. Raises OverfocusError for a sample of other images.
+    balanced over classes, are shown with the maps of all models, and tables of images and of places get small pictures.
+    Without it, as when a diagnosis is read from its folder, these are left out and the page says so. The same evidence
+    gives the same bytes. Raises OverfocusError for a sample of other images.
     """
     folder = Path(folder)
     if sample is not None:
@@ -42,16 +42,16 @@ def write_page(
     views = [view(comparison, section) for section in comparison.sections]
     shown = [] if sample is None or images < 1 else gallery(comparison, sample, images)
     _write_pictures(folder / PICTURES, views, shown, comparison)
-    write(folder / PAGE, page(comparison, views, shown, _small(comparison, views, sample)))
+    write(folder / PAGE, page(comparison, views, shown, _small(views, sample)))
     return folder / PAGE
 
 
-def page(comparison: Comparison, views: list[View], shown: list[Shown], small: Mapping[str, Image.Image]) -> str:
-    """Return the HTML text. small: pictures for lists, by the name of the image."""
+def page(comparison: Comparison, views: list[View], shown: list[Shown], small: Small) -> str:
+    """Return the HTML text. small: names and pictures for the rows of tables."""
     agreed, disagreement = agreements(comparison)
     text = _environment().get_template("diagnosis.html.j2").render(
         names=comparison.names, about=comparison.diagnoses[0].evidence.about, facts=facts(comparison), views=views,
-        skipped=skipped(comparison), agreed=agreed, disagreement=disagreement, shown=shown, listed=LISTED,
+        skipped=skipped(comparison), agreed=agreed, disagreement=disagreement, shown=shown,
         small=dict(small), bar=bar(), count=len(comparison.diagnoses[0].evidence.labels),
     )  # fmt: skip
     # A lone surrogate, as in the name of a file that is no text, cannot be written.
@@ -76,14 +76,10 @@ def uri(image: Image.Image) -> str:
     return "data:image/png;base64," + b64encode(memory.getvalue()).decode()
 
 
-def _small(comparison: Comparison, views: list[View], sample: Sample | None) -> dict[str, Image.Image]:
-    """Return small pictures of all images that a table names."""
-    tables = [table for each in views for _, table in each.tables if table.heads[:1] == (LISTED,)]
-    if sample is None or not tables:
-        return {}
-    rows = rows_of(sample.names, (row[0] for table in tables for row in table.rows))
-    pictures = thumbnails(sample, rows.values())
-    return {name: pictures[row] for name, row in rows.items()}
+def _small(views: list[View], sample: Sample | None) -> Small:
+    """Return small pictures of all images that a table speaks of."""
+    wanted = [seen for each in views for _, table in each.tables for seen in table.seen]
+    return {} if sample is None else thumbnails(sample, wanted)
 
 
 def _write_pictures(folder: Path, views: list[View], shown: list[Shown], comparison: Comparison) -> None:

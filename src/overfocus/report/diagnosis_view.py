@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 
 from markupsafe import Markup
@@ -193,7 +193,7 @@ def _in_words(table: Table) -> Table:
     rows = tuple(
         tuple(NONE if text.strip().lower() in ("", "nan", "-") else text for text in row) for row in table.rows
     )
-    return Table(table.title, table.heads, rows)
+    return replace(table, rows=rows)
 
 
 def _notes(names: Sequence[str], findings: Sequence[Finding]) -> list[str]:

@@ -12,6 +12,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.comparison import Comparison
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.sample import Sample
+from overfocus.diagnosis.section import Seen
 from overfocus.report.overlay import Look, Shown, outlined, overlay, picture
 
 LARGEST, SMALL = 256, 96
@@ -37,19 +38,19 @@ def gallery(comparison: Comparison, sample: Sample, count: int) -> list[Shown]:
     return [_shown(comparison, sample, row, pixels) for row, pixels in _pixels(sample, rows.tolist())]
 
 
-def thumbnails(sample: Sample, rows: Iterable[int]) -> dict[int, Image.Image]:
-    """Return small pictures of the images at `rows`."""
-    found = {row: picture(pixels, side=SMALL) for row, pixels in _pixels(sample, sorted(set(rows)))}
-    return {row: _at_most(image, SMALL) for row, image in found.items()}
+def thumbnails(sample: Sample, wanted: Iterable[Seen]) -> dict[Seen, list[tuple[str, Image.Image]]]:
+    """Return small pictures, with their names, of the images that are `wanted`; the boxes are outlined."""
+    wanted = set(wanted)
+    rows = sorted({row for each in wanted for row in each.rows})
+    small = {row: _at_most(picture(pixels, side=SMALL), SMALL) for row, pixels in _pixels(sample, rows)}
+    return {each: [(str(sample.names[row]), _boxed(small[row], each.box)) for row in each.rows] for each in wanted}
 
 
-def rows_of(names: Sequence[str], wanted: Iterable[str]) -> dict[str, int]:
-    """Return where each of the `wanted` names first stands among `names`; those that do not are left out."""
-    asked, found = set(wanted), {}
-    for row, name in enumerate(names):
-        if str(name) in asked:
-            found.setdefault(str(name), row)
-    return found
+def _boxed(image: Image.Image, box: tuple[float, float, float, float] | None) -> Image.Image:
+    if box is None:
+        return image
+    size = torch.tensor([image.width, image.height, image.width, image.height])
+    return outlined(image, (image.height, image.width), torch.tensor(box) * size)
 
 
 def _pixels(sample: Sample, rows: Sequence[int]) -> list[tuple[int, Tensor]]:
