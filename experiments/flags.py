@@ -1,17 +1,21 @@
 """Does the examination see a shortcut that is known? Print how often classes are flagged, and what their marks do.
 
     python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags
+    python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags --leave \
+        "shortcut*_plain_seed[012]" "sgdrop_low_data*_plain_seed[01]" "*_sgdrop-drop=0.4-share*_seed0"
 
 The runs of the first study were trained on images with watermarks (experiments/shortcut.toml), those of the others
 without. Each is examined on images like those that it was trained on (`test-tied`, `test`); what was seen is kept in
 --out. How much a class leans on its mark is measured by painting the mark into clean images of all other classes: the
-mean rise of its log-odds. A place that is named counts where it covers half of the mark or more.
+mean rise of its log-odds. A place that is named counts where it covers half of the mark or more. --leave leaves out the
+runs on which the rule for a flag was chosen.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -64,20 +68,28 @@ def covers(one: Carried, evidence: Evidence) -> bool:
     return max(0, min(x1, x + side) - max(x0, x)) * max(0, min(y1, y + side) - max(y0, y)) >= side**2 / 2
 
 
-def main() -> None:
-    """Read the arguments, examine every run, print."""
+def arguments() -> argparse.Namespace:
+    """Read the arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     parser.add_argument("--without", type=Path, nargs="*", default=[], help="studies of runs without a shortcut")
+    parser.add_argument("--leave", nargs="*", default=[], help="patterns of runs that are left out")
     parser.add_argument("--limit", type=int, default=300, help="images of each examination")
     parser.add_argument("--root", help="where the data lies by now")
     parser.add_argument("--out", type=Path, default=Path("runs/flags"))
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Examine every run, and print."""
+    asked = arguments()
     asked.out.mkdir(parents=True, exist_ok=True)
     counts, carried, leaning = Counter[tuple[str, str]](), [], []
     for study in (asked.study, *asked.without):
         for cell, result in read_results(study).results.items():
             run, name = Run(result.path), str(cell.folder(Path(study.name))).replace("/", "_")
+            if any(fnmatch(name, pattern) for pattern in asked.leave):
+                continue
             _, dataset = load_data(run, asked.root)
             subject = Subject(name, load_run(run.path), dataset.mean, dataset.std, dataset.classes)
             marked = "test-tied" in dataset.splits
@@ -94,9 +106,14 @@ def main() -> None:
                 counts[kind, "shortcut"] += one.label in flags["shortcut"]
                 counts[kind, "transplant"] += one.flagged
                 counts[kind, "at the mark"] += one.flagged and marked and covers(one, found.evidence)
-            print(f"{name}: {found['transplant']['flagged'].value:.0f} flagged", flush=True)
+            places = (row[0] + ", " + row[2] for row in _rows(found) if row[1] == "suspicious")
+            print(f"{name}: {'; '.join(places) or 'none'}", flush=True)
     _table(counts)
     print(f"`carried` and leaning over {len(carried)} runs: rank correlation {spearmanr(carried, leaning)[0]:.2f}")
+
+
+def _rows(found: Diagnosis) -> tuple[tuple[str, ...], ...]:
+    return next(each for each in found.findings if each.name == "transplant").tables[0].rows
 
 
 def _kind(lean: float | None) -> str:
