@@ -89,7 +89,7 @@ def test_a_watermark_in_one_class_is_flagged_and_no_other_class_is():
     first = finding.tables[0].seen[0]
     assert first.box is not None
     assert first.box[0] == 0
-    assert len(first.rows) == 4
+    assert len(first.rows) == 3
     assert (found.evidence.logits[list(first.rows)].argmax(1) == 0).all()
     assert finding.tables[1].seen[0].rows == (suspects(found.evidence)[0]["row"],)
 
@@ -148,7 +148,7 @@ def test_a_mark_that_carries_a_class_is_found_only_where_the_network_uses_it(mar
         table = next(one for one in found.findings if one.name == "transplant").tables[0]
         assert table.rows[0][:3] == ("b", "suspicious", "x 0.75 to 1.00, y 0.00 to 0.25")
         assert table.seen[0].box == pytest.approx((0.75, 0, 1, 4 / 16), abs=0.02)
-        assert len(table.seen[0].rows) == 4
+        assert len(table.seen[0].rows) == 3
         assert (found.evidence.logits[list(table.seen[0].rows)].argmax(1) == 1).all()
 
 

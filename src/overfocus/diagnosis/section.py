@@ -18,7 +18,7 @@ from overfocus.metrics.score import Metric, Score, mean_score
 
 Tick = Callable[[int, int], None]
 """Called with how much is done, and how much there is."""
-SHOWN = 4
+SHOWN = 3
 """Images of a class that a table shows."""
 
 
