@@ -1,4 +1,4 @@
-"""Print numbers of a study as a table: methods down, numbers across, each less that of the baseline.
+"""Print numbers of a study as a table: methods down, numbers across, and what each is less the baseline's.
 
     python experiments/columns.py runs/cutmix_paper accuracy hiding.area_centre robustness.fgsm "outliers.*_auroc"
 

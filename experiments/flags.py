@@ -2,13 +2,14 @@
 
     python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags
     python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags --leave \
-        "shortcut*_plain_seed[012]" "sgdrop_low_data*_plain_seed[01]" "*_sgdrop-drop=0.4-share*_seed0"
+        "shortcut*_plain_seed[012]" "sgdrop_low_data*_plain_seed[01]" "sgdrop_low_data*_sgdrop-drop=0.4-share*_seed0"
 
 The runs of the first study were trained on images with watermarks (experiments/shortcut.toml), those of the others
 without. Each is examined on images like those that it was trained on (`test-tied`, `test`); what was seen is kept in
 --out. How much a class leans on its mark is measured by painting the mark into clean images of all other classes: the
-mean rise of its log-odds. A place that is named counts where it covers half of the mark or more. --leave leaves out the
-runs on which the rule for a flag was chosen.
+mean rise of its log-odds. A place that is named counts where it covers half of the mark or more. For each run it prints
+the classes that `transplant` flags and their places (x0, y0, x1, y1) in pixels. --leave leaves out runs: in the second
+line those on which the rule for a flag was chosen.
 """
 
 from __future__ import annotations
@@ -100,20 +101,18 @@ def main() -> None:
             if marked:
                 carried.append(found["transplant"]["carried"].value)
                 leaning.append(float(np.mean(leans)))
-            for one, lean in zip(carriers(found.evidence), leans, strict=True):
+            each = carriers(found.evidence)
+            for one, lean in zip(each, leans, strict=True):
                 kind = _kind(lean)
                 counts[kind, "classes"] += 1
                 counts[kind, "shortcut"] += one.label in flags["shortcut"]
                 counts[kind, "transplant"] += one.flagged
                 counts[kind, "at the mark"] += one.flagged and marked and covers(one, found.evidence)
-            places = (row[0] + ", " + row[2] for row in _rows(found) if row[1] == "suspicious")
-            print(f"{name}: {'; '.join(places) or 'none'}", flush=True)
+            places = found.evidence.tensor("transplant/places")
+            told = (f"{dataset.classes[one.label]} at {places[one.place].tolist()}" for one in each if one.flagged)
+            print(f"{name}: {'; '.join(told) or 'none'}", flush=True)
     _table(counts)
     print(f"`carried` and leaning over {len(carried)} runs: rank correlation {spearmanr(carried, leaning)[0]:.2f}")
-
-
-def _rows(found: Diagnosis) -> tuple[tuple[str, ...], ...]:
-    return next(each for each in found.findings if each.name == "transplant").tables[0].rows
 
 
 def _kind(lean: float | None) -> str:

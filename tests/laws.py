@@ -48,7 +48,7 @@ SETTINGS = [
     "sgdrop(teacher='ema')",
     "sgdrop(which='random', share=1.0)",
     "sgdrop(which='least', unit='element')",
-    "sgdrop(chance=0.5, drop=0.8)",
+    "sgdrop(chance=0.5, drop=0.8, share=1.0)",
     "sgdrop(ramp=0.5)",
     "sgdrop(start=0.1, share=1.0)",
     "sgdrop(drop=(0.2, 0.6))",

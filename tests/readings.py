@@ -289,16 +289,22 @@ def sgdrop_least(unit: str) -> None:
 
 
 def sgdrop_chance() -> None:
-    """Of the units that are dropped without a chance each stays as often as it says, and no other one goes."""
+    """Of the units that are dropped without a chance each stays as often as it says, by a coin of its own."""
     whole = parse("sgdrop(drop=0.4, share=1.0)")
-    model, batch = seeded(Pooled), some_batch((B, 6, 4, 5))
-    batch = Batch(batch.values.double().relu() + 0.1, batch.targets)
-    all_of_them = whole.on_features(batch, look_at(model), Draw.seeded(0)).values == 0
+    model, batch, times = seeded(Pooled), some_batch((B, 6, 4, 5)), 300
+    batch = Batch((batch.values.double().relu() + 0.1)[:1].expand(B, -1, -1, -1), Targets.of(torch.full((B,), 2)))
+    all_of_them = (whole.on_features(batch, look_at(model), Draw.seeded(0)).values == 0).all(1).flatten(1)
     some = replace(whole, chance=0.3)
-    rounds = [some.on_features(batch, look_at(model), Draw.seeded(seed)).values == 0 for seed in range(300)]
-    rates = torch.stack(rounds).double().mean(0)
-    assert (rates[~all_of_them] == 0).all()
-    assert ((rates[all_of_them] - 0.3).abs() < 5 * (0.3 * 0.7 / 300) ** 0.5).all()
+    rounds = [some.on_features(batch, look_at(model), Draw.seeded(seed)).values == 0 for seed in range(times)]
+    gone = torch.stack(rounds).all(2).flatten(2)[:, :, all_of_them[0]].double()
+    assert gone.shape[2] > 3
+    assert (torch.stack(rounds).all(2).flatten(2)[:, :, ~all_of_them[0]] == 0).all(), "no other one goes"
+    assert ((gone.mean(0) - 0.3).abs() < 5 * (0.3 * 0.7 / times) ** 0.5).all()
+    # Coins of units and of images are independent: what goes together is as rare as chance has it.
+    together = {"of an image": gone[:, :, 0] * gone[:, :, 1], "of two images": gone[:, 0] * gone[:, 1]}
+    for of, both in together.items():
+        n = both.numel()
+        assert abs(float(both.mean()) - 0.09) < 5 * (0.09 * 0.91 / n) ** 0.5, of
 
 
 def _sgdrop_progress(method, progress: float) -> float:

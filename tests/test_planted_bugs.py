@@ -55,6 +55,14 @@ def through_the_mask(right):
     )
 
 
+def one_chance(right):
+    def wrong(method, scores, drop, draw):
+        whole = right(replace(method, chance=1.0), scores, drop, draw)
+        return whole | (draw.named("chance").uniform(len(scores), 1) >= method.chance)
+
+    return wrong
+
+
 def detached(right):
     return lambda features, kept, unit, rescale=False: right(features.detach(), kept, unit, rescale)
 
@@ -210,6 +218,13 @@ BUGS = [
         "keep_but_least",
         lambda right: lambda scores, kept, order: right(scores, kept, order.sort(1).values),
         partial(readings.sgdrop_least, "element"),
+    ),
+    Bug(
+        "sgdrop has one chance for the whole image",
+        sgdrop.SGDrop,
+        "_kept",
+        one_chance,
+        readings.sgdrop_chance,
     ),
     Bug(
         "sgdrop sums the channels at a position without the ReLU",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from PIL import Image
@@ -17,6 +17,8 @@ from overfocus.report.overlay import Look, Shown, outlined, overlay, picture
 
 LARGEST, SMALL = 256, 96
 """Pixels of the longer side, at most: of a picture, and of one in a list."""
+LINE = 3
+"""Pixels that an outline takes."""
 
 
 def check(comparison: Comparison, sample: Sample) -> None:
@@ -47,18 +49,18 @@ def thumbnails(sample: Sample, wanted: Iterable[Seen]) -> dict[Seen, list[tuple[
 
 
 def _boxed(image: Image.Image, box: tuple[float, float, float, float] | None) -> Image.Image:
+    """Return a copy with a line around `box`, outside of it where the image goes on: what is within is to be seen."""
     if box is None:
         return image
     size = torch.tensor([image.width, image.height, image.width, image.height])
-    return outlined(image, (image.height, image.width), torch.tensor(box) * size)
+    around = torch.tensor(box) * size + torch.tensor([-LINE, -LINE, LINE, LINE])
+    return outlined(image, (image.height, image.width), around.clamp(min=torch.zeros(4), max=size))
 
 
-def _pixels(sample: Sample, rows: Sequence[int]) -> list[tuple[int, Tensor]]:
-    """Return the images [C, H, W] at `rows`, ascending."""
-    if not rows:
-        return []
-    portions = sample.batches(torch.tensor(rows))
-    return [(int(row), image) for part in portions for row, image in zip(part.rows, part.pixels.cpu(), strict=True)]
+def _pixels(sample: Sample, rows: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    """Yield the images [C, H, W] at `rows`, ascending."""
+    for part in sample.batches(torch.tensor(rows)) if rows else ():
+        yield from zip(part.rows.tolist(), part.pixels.cpu(), strict=True)
 
 
 def _shown(comparison: Comparison, sample: Sample, row: int, pixels: Tensor) -> Shown:

@@ -293,6 +293,6 @@ def _leaks(means: Mapping[str, float]) -> Iterator[str]:
         yield (
             f"the mask tells the label: training accuracy is {masked:.2f} through the mask and {clean:.2f} "
             "without it on the same images, so "
-            "the network reads the class off what is missing; use unit='position', target='predicted' or "
-            "'soft', or a smaller share"
+            "the network reads the class off what is missing, or left; use target='predicted' or 'soft', a smaller "
+            "share, or, where single elements are dropped, unit='position'"
         )
