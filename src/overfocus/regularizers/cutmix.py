@@ -25,7 +25,8 @@ the labels follow the true area.
 
 When it does not help: fine-grained classes (it hurt on Aircraft in OpenMixup's benchmark), small networks on large data
 (ResNet-18 on ImageNet, same source), very long training. Most of the paper's margin is over the best epoch; last epochs
-show about half of it.
+show about half of it. Short training: on CIFAR-10 (JPEG q75), 100 images a class, 1.6 points behind plain [-0.2, 3.5]
+after 40 epochs (n = 5), 1.8 ahead [-0.1, 3.7] after 120 (n = 4): docs/evidence.md.
 """
 
 from __future__ import annotations

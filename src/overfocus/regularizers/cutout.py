@@ -18,7 +18,9 @@ The paper uses 16 of 32 pixels on CIFAR-10, 8 on CIFAR-100, 20 on SVHN, one hole
 smaller than its nominal share: 19 % instead of 25 % for 16 of 32 pixels.
 
 When it does not help: beside other regularizers and on well-tuned networks published gains are small or absent; it does
-not help against common corruptions.
+not help against common corruptions. With 100 images a class it cost 2.4 [0.9, 3.9] points on Fashion-MNIST (60 epochs,
+n = 5) and gained nothing on CIFAR-10 after 120 epochs (0.0 [-1.9, 1.9], n = 4), where it did withstand holes in the
+centre: docs/evidence.md.
 """
 
 from __future__ import annotations
