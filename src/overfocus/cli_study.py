@@ -140,7 +140,7 @@ def tune(  # noqa: PLR0913
     root: Annotated[str | None, typer.Option(help="Where named data sets lie.")] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the images in pixels.")] = None,
     per_class: Annotated[
-        int | None, typer.Option(help="Training images of each class, before some are held out.")
+        int | None, typer.Option(help="Training images of each class, of those that are not held out.")
     ] = None,
     val: Annotated[float | None, typer.Option(help="Part of the training images to choose on; default 0.2.")] = None,
     model: Annotated[str | None, typer.Option(help="A name from `overfocus models`.")] = None,
