@@ -19,7 +19,7 @@ from overfocus.study.results import Results, read_results
 from overfocus.study.verdict import compared
 
 
-def column(results: Results, size: Size, pattern: str) -> list[str]:
+def column(results: Results, size: Size, pattern: str, baseline: str) -> list[str]:
     """Return a cell for each method of the study."""
     sections = [result.sections for result in results.results.values()]
     known = {f"{name}.{score}" for each in sections for name, content in each.items() for score in content["scores"]}
@@ -28,7 +28,7 @@ def column(results: Results, size: Size, pattern: str) -> list[str]:
         raise OverfocusError(f"{pattern}: no number of {results.folder} is called so")
     every = [results.values(key, size) for key in keys]
     values = {method: np.mean([each[method] for each in every], axis=0) for method in results.study.methods}
-    found, cells = compared(values, results.study.baseline), []
+    found, cells = compared(values, baseline), []
     for method in results.study.methods:
         mean, effect = f"{found.means[method].value:.3f}", found.effects.get(method)
         if effect is None:
@@ -44,11 +44,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
     parser.add_argument("numbers", nargs="+", help="`accuracy`, or SECTION.SCORE of the examination")
+    parser.add_argument("--baseline", help="default: the study's")
     asked = parser.parse_args()
     results = read_results(asked.study)
+    baseline = asked.baseline or results.study.baseline
+    if baseline not in results.study.methods:
+        raise OverfocusError(f"--baseline {baseline!r}: the study has {', '.join(results.study.methods)}")
     for size in results.study.sizes:
         print(f"\n| {size} | " + " | ".join(asked.numbers) + " |\n" + "|---" * (len(asked.numbers) + 1) + "|")
-        columns = [column(results, size, pattern) for pattern in asked.numbers]
+        columns = [column(results, size, pattern, baseline) for pattern in asked.numbers]
         for method, *cells in zip(results.study.methods, *columns, strict=True):
             print(f"| `{method}` | " + " | ".join(cells) + " |")
 
