@@ -91,7 +91,7 @@ class Transplant(Section):
             "A piece is pasted where it was. Its class's log-odds are compared with those that a piece of any other "
             "class leaves there, as a share of the log-odds between images named as the class and the rest.",
             "A flag is a suspicion: parts of objects that stand alike in all images may be flagged as well. No flag is "
-            "no proof: only marks that these images bear can be found.",
+            "no proof: only marks that these images bear can be found. Look at the places that are not flagged, too.",
         )
         return self.found(
             lambda scores: self._sentence(scores, flagged, asked, evidence.classes),
