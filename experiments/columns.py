@@ -21,9 +21,7 @@ from overfocus.study.verdict import compared
 
 def column(results: Results, size: Size, pattern: str, baseline: str) -> list[str]:
     """Return a cell for each method of the study."""
-    sections = [result.sections for result in results.results.values()]
-    known = {f"{name}.{score}" for each in sections for name, content in each.items() for score in content["scores"]}
-    keys = sorted(key for key in {"accuracy"} | known if fnmatch(key, pattern))
+    keys = [measure.key for measure in results.measures if fnmatch(measure.key, pattern)]
     if not keys:
         raise OverfocusError(f"{pattern}: no number of {results.folder} is called so")
     every = [results.values(key, size) for key in keys]
@@ -43,7 +41,7 @@ def main() -> None:
     """Read the arguments and the study, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
-    parser.add_argument("numbers", nargs="+", help="`accuracy`, or SECTION.SCORE of the examination")
+    parser.add_argument("numbers", nargs="+", help="`accuracy`, SPLIT.accuracy, or SECTION.SCORE of the examination")
     parser.add_argument("--baseline", help="default: the study's")
     asked = parser.parse_args()
     results = read_results(asked.study)

@@ -1,7 +1,7 @@
 """Does the examination see a shortcut that is known? Print how often classes are flagged, and what their marks do.
 
     python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags
-    python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags --leave \
+    python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags --leave \\
         "shortcut*_plain_seed[012]" "sgdrop_low_data*_plain_seed[01]" "sgdrop_low_data*_sgdrop-drop=0.4-share*_seed0"
 
 The runs of the first study were trained on images with watermarks (experiments/shortcut.toml), those of the others
