@@ -97,12 +97,12 @@ def main() -> None:
             split = "test-tied" if marked else "test"
             found = examined(subject, dataset, split, asked.limit, asked.out / f"{name}-{split}.npz")
             flags = {finding.name: finding.flagged or frozenset() for finding in found.findings}
-            leans = leanings(subject, dataset, asked.limit).tolist() if marked else [None] * len(dataset.classes)
-            if marked:
+            leans = leanings(subject, dataset, asked.limit).tolist() if marked else None
+            if leans is not None:
                 carried.append(found["transplant"]["carried"].value)
                 leaning.append(float(np.mean(leans)))
             each = carriers(found.evidence)
-            for one, lean in zip(each, leans, strict=True):
+            for one, lean in zip(each, leans or [None] * len(each), strict=True):
                 kind = _kind(lean)
                 counts[kind, "classes"] += 1
                 counts[kind, "shortcut"] += one.label in flags["shortcut"]

@@ -1,0 +1,107 @@
+"""Draw what methods change, study below study: every difference to the baseline with its 95 % interval.
+
+    python experiments/forest.py "40 epochs=runs/cutmix_paper" "120 epochs=runs/cutmix_long" --out longer.png \\
+        --call "sgdrop(drop=0.4, share=1.0, views='both')=sgdrop, 2 views"
+
+A study is a folder, or TITLE=FOLDER. Differences are paired by seed, the bars are t intervals. A filled dot stands
+where the paired t test, after Holm over the methods of its study, has p below 0.05. Accuracies are drawn in points.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from overfocus.core.errors import OverfocusError
+from overfocus.core.files import replacing
+from overfocus.report.study_axes import PIXEL, frame, readably
+from overfocus.report.study_drawn import HUES, INK, PAPER, QUIET, own_settings
+from overfocus.study.results import Results, read_results
+from overfocus.study.verdict import Effect, compared
+
+WIDTH, STEP, EDGE = 640, 19, 56
+"""Of the picture, of a row, and for the axis below, in pixels."""
+SURE = 0.05
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A study at one data size."""
+
+    title: str
+    effects: Mapping[str, Effect]
+
+
+def panels(title: str, results: Results, number: str, called: Mapping[str, str]) -> list[Panel]:
+    """Return a panel for each data size of the study, its methods by the names that they are called by."""
+    if number not in {measure.key for measure in results.measures}:
+        raise OverfocusError(f"{number}: no number of {results.folder} is called so")
+    found = []
+    for size in results.study.sizes:
+        all_effects = compared(results.values(number, size), results.study.baseline).effects
+        effects = {called.get(name, name): each for name, each in all_effects.items() if each.paired.n > 1}
+        seeds = ", ".join(str(n) for n in sorted({each.paired.n for each in effects.values()}))
+        many = f", {size}" if len(results.study.sizes) > 1 else ""
+        found.append(Panel(f"{title}{many} (n = {seeds})", effects))
+    return found
+
+
+def forest(shown: Sequence[Panel], unit: str, scale: float) -> Figure:
+    """Draw the panels below one another, each with its title above its rows."""
+    lines = sum(len(panel.effects) + 1.4 for panel in shown)
+    figure = Figure(figsize=(WIDTH * PIXEL, (STEP * lines + EDGE) * PIXEL), layout="constrained")
+    axes = figure.add_subplot()
+    frame(axes, unit, grid="x")
+    axes.axvline(0, color=INK, linewidth=1)
+    hues = {name: HUES[n % len(HUES)] for n, name in enumerate(dict.fromkeys(m for p in shown for m in p.effects))}
+    ticks, names, y = [], [], 0.0
+    for panel in shown:
+        axes.text(0, y, readably(panel.title), transform=axes.get_yaxis_transform(), color=QUIET, va="center",
+                  backgroundcolor=PAPER, zorder=4)  # fmt: skip
+        for name, effect in panel.effects.items():
+            y += 1
+            of, hue = effect.paired.difference, hues[name]
+            axes.plot([scale * of.low, scale * of.high], [y, y], color=hue, linewidth=2, solid_capstyle="butt")
+            axes.plot(scale * of.value, y, "o", color=hue, markersize=7, zorder=3,
+                      markerfacecolor=hue if effect.p < SURE else PAPER)  # fmt: skip
+            ticks.append(y)
+            names.append(readably(name))
+        y += 1.4
+    axes.set_yticks(ticks, names)
+    axes.set_ylim(y - 0.7, -0.7)
+    return figure
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return NAME and VALUE of NAME=VALUE, parted at the last equals sign; a folder alone is its own name."""
+    name, _, value = text.rpartition("=")
+    return (name, value) if name else (Path(value).name, value)
+
+
+def main() -> None:
+    """Read the arguments and the studies, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="+", metavar="[TITLE=]STUDY")
+    parser.add_argument("--number", default="accuracy", help="`accuracy`, SPLIT.accuracy, or SECTION.SCORE")
+    parser.add_argument("--call", action="append", default=[], metavar="METHOD=NAME", help="a shorter name; repeatable")
+    parser.add_argument("--out", type=Path, required=True, help="a PNG file")
+    asked = parser.parse_args()
+    called = dict(map(split, asked.call))
+    shown = [
+        p for title, of in map(split, asked.studies) for p in panels(title, read_results(of), asked.number, called)
+    ]
+    accuracy = asked.number.endswith("accuracy")
+    unit = f"{asked.number}, difference to the baseline" + ", points" * accuracy
+    with own_settings(), replacing(asked.out) as aside:
+        figure = forest(shown, unit, 100 if accuracy else 1)
+        FigureCanvasAgg(figure)
+        figure.savefig(aside, format="png", dpi=144, facecolor=PAPER, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
