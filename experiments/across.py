@@ -3,50 +3,62 @@
     overfocus study experiments/cutmix_paper.toml --data DATA/cifar10-jpeg --out runs/smoothed --methods plain \\
         --set recipe.smoothing=0.1
     python experiments/across.py runs/cutmix_paper runs/smoothed
+    python experiments/across.py runs/plain_longer runs/sgdrop --methods "plain; sgdrop"
 
 The methods, data sizes, seeds and numbers that both studies have: the mean of each, and the difference, second minus
-first, with its 95 % t interval and p, uncorrected.
+first, with its 95 % t interval and p, uncorrected. --methods compares one method of the first study with one of the
+second, such as plain with as much computation.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from overfocus.core.errors import OverfocusError
-from overfocus.study.cell import Cell
+from overfocus.regularizers.spec import parse
+from overfocus.study.cell import Cell, Size
 from overfocus.study.paired import paired
 from overfocus.study.results import Measure, Results, read_results
 
+Pair = tuple[Cell, Cell]
+"""A run of the first study and one of the second, of one data size and seed."""
 
-def rows(first: Results, second: Results) -> Iterator[str]:
+
+def rows(first: Results, second: Results, methods: tuple[str, str] | None) -> Iterator[str]:
     """Yield a line of the table for each number of each method that both studies have."""
     known = {each.key for each in second.measures}
-    for cells in pairs(first, second):
+    for group in pairs(first, second, methods):
         for measure in (each for each in first.measures if each.key in known):
-            yield line(first, second, cells, measure)
+            yield line(first, second, group, measure)
 
 
-def pairs(first: Results, second: Results) -> list[list[Cell]]:
-    """Return the runs that both studies have, those of one method and data size together."""
-    both = [cell for cell in first.results if cell in second.results]
-    groups = list(dict.fromkeys((cell.method, cell.size) for cell in both))
-    if not groups:
-        raise OverfocusError(f"{first.folder} and {second.folder} have no run of the same method, data size and seed")
-    return [[cell for cell in both if (cell.method, cell.size) == group] for group in groups]
+def pairs(first: Results, second: Results, methods: tuple[str, str] | None) -> list[list[Pair]]:
+    """Return the runs to compare, those of one method and data size together."""
+    found: dict[tuple[str, Size], list[Pair]] = {}
+    for cell in first.results:
+        other = replace(cell, method=methods[1]) if methods else cell
+        if other in second.results and (methods is None or cell.method == methods[0]):
+            found.setdefault((cell.method, cell.size), []).append((cell, other))
+    if not found:
+        asked = f" of {' and '.join(methods)}" if methods else " of the same method"
+        raise OverfocusError(f"{first.folder} and {second.folder} have no run{asked}, data size and seed")
+    return list(found.values())
 
 
-def line(first: Results, second: Results, cells: list[Cell], measure: Measure) -> str:
+def line(first: Results, second: Results, group: list[Pair], measure: Measure) -> str:
     """Return one number of one method."""
-    values = [np.array([each.results[cell].value(measure.key) for cell in cells]) for each in (first, second)]
-    one, other = (each[np.isfinite(values).all(axis=0)] for each in values)
+    values = np.array([[first.results[a].value(measure.key), second.results[b].value(measure.key)] for a, b in group]).T
+    one, other = values[:, np.isfinite(values).all(axis=0)]
     found = paired(other, one, better=measure.better)
     of = found.difference
     told = f"{of.value:+.4f} [{of.low:+.4f}, {of.high:+.4f}] | {found.p:.3f} | {found.n}"
     means = f"{one.mean():.4f} | {other.mean():.4f}" if found.n else "|"
-    return f"| {cells[0].size} | `{cells[0].method}` | `{measure.key}` | {means} | {told} |"
+    named = " to ".join(f"`{method}`" for method in dict.fromkeys(cell.method for cell in group[0]))
+    return f"| {group[0][0].size} | {named} | `{measure.key}` | {means} | {told} |"
 
 
 def main() -> None:
@@ -54,8 +66,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first")
     parser.add_argument("second")
+    parser.add_argument("--methods", metavar='"A; B"', help="a method of the first study, and one of the second")
     asked = parser.parse_args()
-    lines = list(rows(read_results(asked.first), read_results(asked.second)))
+    methods = [str(parse(spec)) for spec in asked.methods.split(";")] if asked.methods else None
+    if methods and len(methods) != 2:
+        parser.error("--methods: give two, separated by a semicolon")
+    both = (methods[0], methods[1]) if methods else None
+    lines = list(rows(read_results(asked.first), read_results(asked.second), both))
     print("| data size | method | number | first | second | difference | p | n |\n|---|---|---|---|---|---|---|---|")
     print("\n".join(lines))
 

@@ -88,6 +88,16 @@ def test_across_compares_the_runs_that_both_studies_have(studies, monkeypatch, c
     assert "| 2 |" in told
 
 
+def test_across_compares_two_methods(studies, monkeypatch, capsys):
+    told = run(
+        "across.py", monkeypatch, capsys, studies / "clean", studies / "clean", "--methods", "plain; cutout(size=0.30)"
+    )
+    assert "| `plain` to `cutout(size=0.3)` | `accuracy` |" in told
+    assert told.count("`accuracy`") == 1
+    columns = run("columns.py", monkeypatch, capsys, studies / "clean", "accuracy")
+    assert columns.split("|")[-2].split()[1][:5] == told.split("`accuracy` |")[1].split("|")[2].split()[0][:5]
+
+
 def test_a_forest_is_drawn(studies, monkeypatch, capsys, tmp_path):
     out = tmp_path / "forest.png"
     named = f"first=of two={studies / 'clean'}"
