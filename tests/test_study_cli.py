@@ -63,6 +63,9 @@ def test_a_study_by_command_ends_in_a_report(photos_folder, tmp_path):
     assert json.loads(next(out.rglob("compute.json")).read_text())["flops_per_image"] > 0
     assert "cutout" in told("report", str(out), "--images", "2", "--out", str(tmp_path / "page.html"))
     assert (tmp_path / "page.html").is_file()
+    again = told("study", "--methods", "plain; cutout(size=0.3)", "--seeds", "2", "--out", str(out), "--workers", "1",
+                 "--examine", "spread", "--limit", "9", "--no-report", *options(photos_folder))  # fmt: skip
+    assert again == f"4 of 4 runs are finished; overfocus report {out} compares them\n"
 
 
 @pytest.mark.parametrize(

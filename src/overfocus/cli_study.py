@@ -210,6 +210,8 @@ def _carry_out(settled: Any, out: Path, place: Any, log: tuple[str, ...], report
         _report(out, None, 24, open_it=False, as_json=as_json)
     elif as_json:
         print(json.dumps({"finished": len(standing.finished), "failed": len(standing.failed), "study": str(out)}))
+    else:
+        print(f"{len(standing.finished)} of {standing.total} runs are finished; overfocus report {out} compares them")
     if standing.failed:
         raise typer.Exit(1)
 
