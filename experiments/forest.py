@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
+from overfocus.regularizers.spec import parse
 from overfocus.report.study_axes import PIXEL, frame, readably
 from overfocus.report.study_drawn import HUES, INK, PAPER, QUIET, own_settings
 from overfocus.study.results import Results, read_results
@@ -37,14 +38,17 @@ class Panel:
     effects: Mapping[str, Effect]
 
 
-def panels(title: str, results: Results, number: str, called: Mapping[str, str]) -> list[Panel]:
-    """Return a panel for each data size of the study, its methods by the names that they are called by."""
+def panels(title: str, results: Results, number: str, called: Mapping[str, str], only: Sequence[str]) -> list[Panel]:
+    """Return a panel for each data size of the study, its methods (those of `only`, if any) by what they are called."""
     if number not in {measure.key for measure in results.measures}:
         raise OverfocusError(f"{number}: no number of {results.folder} is called so")
     found = []
     for size in results.study.sizes:
         all_effects = compared(results.values(number, size), results.study.baseline).effects
-        effects = {called.get(name, name): each for name, each in all_effects.items() if each.paired.n > 1}
+        chosen = [name for name, each in all_effects.items() if each.paired.n > 1 and name in (only or all_effects)]
+        effects = {called.get(name, name): all_effects[name] for name in chosen}
+        if not effects:
+            continue
         seeds = ", ".join(str(n) for n in sorted({each.paired.n for each in effects.values()}))
         many = f", {size}" if len(results.study.sizes) > 1 else ""
         found.append(Panel(f"{title}{many} (n = {seeds})", effects))
@@ -88,13 +92,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="+", metavar="[TITLE=]STUDY")
     parser.add_argument("--number", default="accuracy", help="`accuracy`, SPLIT.accuracy, or SECTION.SCORE")
+    parser.add_argument("--methods", default="", metavar="SPEC;...", help="default: all; p is still that of all")
     parser.add_argument("--call", action="append", default=[], metavar="METHOD=NAME", help="a shorter name; repeatable")
     parser.add_argument("--out", type=Path, required=True, help="a PNG file")
     asked = parser.parse_args()
     called = dict(map(split, asked.call))
-    shown = [
-        p for title, of in map(split, asked.studies) for p in panels(title, read_results(of), asked.number, called)
-    ]
+    only = [str(parse(spec)) for spec in asked.methods.split(";") if spec.strip()]
+    studies = [(title, read_results(folder)) for title, folder in map(split, asked.studies)]
+    shown = [panel for title, study in studies for panel in panels(title, study, asked.number, called, only)]
+    if not shown:
+        raise OverfocusError("no method of these studies to draw: two seeds are needed, and --methods that they have")
     accuracy = asked.number.endswith("accuracy")
     unit = f"{asked.number}, difference to the baseline" + ", points" * accuracy
     with own_settings(), replacing(asked.out) as aside:

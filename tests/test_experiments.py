@@ -114,7 +114,7 @@ def test_the_numbers_of_a_forest_are_those_of_the_study(studies):
 
     functions = runpy.run_path(str(EXPERIMENTS / "forest.py"))
     results = read_results(studies / "clean")
-    (panel,) = functions["panels"]("all", results, "accuracy", {"cutout(size=0.3)": "mine=1"})
+    (panel,) = functions["panels"]("all", results, "accuracy", {"cutout(size=0.3)": "mine=1"}, [])
     values = results.values("accuracy", results.study.sizes[0])
     difference = np.mean(values["cutout(size=0.3)"] - values["plain"])
     assert panel.effects["mine=1"].paired.difference.value == pytest.approx(difference)
@@ -128,6 +128,8 @@ def test_an_unknown_number_is_named(studies, monkeypatch, capsys, tmp_path):
         run("columns.py", monkeypatch, capsys, studies / "clean", "spread.nothing")
     with pytest.raises(OverfocusError, match=r"acuracy"):
         run("forest.py", monkeypatch, capsys, studies / "clean", "--number", "acuracy", "--out", tmp_path / "f.png")
+    with pytest.raises(OverfocusError, match=r"no method of these studies"):
+        run("forest.py", monkeypatch, capsys, studies / "clean", "--methods", "mixup", "--out", tmp_path / "f.png")
     assert not (tmp_path / "f.png").exists()
 
 
