@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
 from overfocus.regularizers.spec import parse
+from overfocus.report.canvas import readable
 from overfocus.report.study_axes import PIXEL, frame, readably
 from overfocus.report.study_drawn import HUES, INK, PAPER, QUIET, own_settings
 from overfocus.study.results import Results, read_results
@@ -65,7 +66,7 @@ def forest(shown: Sequence[Panel], unit: str, scale: float) -> Figure:
     hues = {name: HUES[n % len(HUES)] for n, name in enumerate(dict.fromkeys(m for p in shown for m in p.effects))}
     ticks, names, y = [], [], 0.0
     for panel in shown:
-        axes.text(0, y, readably(panel.title), transform=axes.get_yaxis_transform(), color=QUIET, va="center",
+        axes.text(0, y, readable(panel.title, "?"), transform=axes.get_yaxis_transform(), color=QUIET, va="center",
                   backgroundcolor=PAPER, zorder=4)  # fmt: skip
         for name, effect in panel.effects.items():
             y += 1
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--call", action="append", default=[], metavar="METHOD=NAME", help="a shorter name; repeatable")
     parser.add_argument("--out", type=Path, required=True, help="a PNG file")
     asked = parser.parse_args()
-    called = dict(map(split, asked.call))
+    called = {str(parse(spec)): name for spec, name in map(split, asked.call)}
     only = [str(parse(spec)) for spec in asked.methods.split(";") if spec.strip()]
     studies = [(title, read_results(folder)) for title, folder in map(split, asked.studies)]
     shown = [panel for title, study in studies for panel in panels(title, study, asked.number, called, only)]
