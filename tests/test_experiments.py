@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 
 
 def test_no_script_is_left_out_here():
-    assert SCRIPTS == ["across.py", "columns.py", "flags.py", "forest.py", "seeds.py", "together.py"]
+    assert SCRIPTS == ["across.py", "columns.py", "flags.py", "forest.py", "leak.py", "seeds.py", "together.py"]
 
 
 def test_columns_have_a_line_for_each_method(studies, monkeypatch, capsys):
@@ -140,6 +141,20 @@ def test_flags_of_runs_with_and_without_marks_are_counted(studies, monkeypatch, 
     assert sum(int(number) for _, number in counted) == 9, "three runs of three classes"
     assert "| no mark in training | 9 |" in told
     assert "over 3 runs: rank correlation" in told
+
+
+def test_the_first_warning_of_a_leak_is_found(studies, monkeypatch, capsys):
+    from overfocus.study.results import read_results
+
+    told = run("leak.py", monkeypatch, capsys, studies / "clean")
+    assert "|  |  | 0 of 2 |" in told, "plain has no mask"
+    functions = runpy.run_path(str(EXPERIMENTS / "leak.py"))
+    result = next(iter(read_results(studies / "clean").results.values()))
+    last = result.epochs[-1]
+    says = ("the mask tells the label: ...",)
+    epochs = (last, replace(last, number=2, warnings=says), replace(last, number=3, warnings=says))
+    assert functions["warned"](replace(result, epochs=epochs)) == 2
+    assert functions["warned"](result) is None
 
 
 def test_several_seeds_are_trained_once(studies, monkeypatch, capsys, tmp_path):
