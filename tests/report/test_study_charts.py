@@ -226,6 +226,12 @@ class TestNumbers:
         assert (draw("robustness", of) is None) == np.isnan(value)
         assert draw("training_curves", of) is not None
 
+    def test_one_evaluation_is_no_curve(self, tmp_path):
+        of = made(tmp_path, seeds=2)
+        for cell, run in of.results.items():
+            of.results[cell] = replace(run, epochs=(*(replace(e, scores={}) for e in run.epochs[:-1]), run.epochs[-1]))
+        assert training_curves(of, size_of(of)) is None
+
     def test_epochs_that_were_not_evaluated_are_left_out(self, tmp_path):
         of = made(tmp_path, seeds=2)
         for cell, run in of.results.items():

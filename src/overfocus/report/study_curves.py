@@ -105,9 +105,11 @@ def _clipped(values: Sequence[float], lines) -> tuple[float, float]:
 
 
 def training_curves(results: Results, size: Size) -> Drawn | None:
-    """Return accuracy and loss over epochs, with the lowest and highest seed as a band."""
+    """Return accuracy and loss over epochs, with the lowest and highest seed as a band; None where all runs were
+    evaluated once: points are no curve, and the tables have them.
+    """
     found = {name: _trained(results, size, name) for name in ("accuracy", "loss")}
-    if not found["accuracy"]:
+    if all(len(epochs) < 2 for epochs, _ in found["accuracy"].values()):
         return None
     last = means({key.name: np.array(each[:, -1]) for key, (_, each) in found["accuracy"].items()})
     text = (
