@@ -68,8 +68,8 @@ def main() -> None:
     parser.add_argument("second")
     parser.add_argument("--methods", metavar='"A; B"', help="a method of the first study, and one of the second")
     asked = parser.parse_args()
-    methods = [str(parse(spec)) for spec in asked.methods.split(";")] if asked.methods else None
-    if methods and len(methods) != 2:
+    methods = [str(parse(spec)) for spec in (asked.methods or "").split(";") if spec.strip()]
+    if len(methods) != 2 and asked.methods is not None:
         parser.error("--methods: give two, separated by a semicolon")
     both = (methods[0], methods[1]) if methods else None
     lines = list(rows(read_results(asked.first), read_results(asked.second), both))

@@ -2,8 +2,9 @@
 
     python experiments/columns.py runs/cutmix_paper accuracy hiding.area_centre robustness.fgsm "outliers.*_auroc"
 
-A pattern is the mean of all numbers that it names. Differences are paired by seed, with 95 % t intervals; a star stands
-where the paired t test, after Holm over the methods, has p below 0.05.
+A pattern is the mean of all numbers that it names; the best epoch, `best_accuracy`, is named by its own name alone.
+Differences are paired by seed, with 95 % t intervals; a star stands where the paired t test, after Holm over the
+methods, has p below 0.05.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from fnmatch import fnmatch
 import numpy as np
 
 from overfocus.core.errors import OverfocusError
+from overfocus.regularizers.spec import parse
 from overfocus.study.cell import Size
-from overfocus.study.results import Results, read_results
+from overfocus.study.results import BEST, Results, read_results
 from overfocus.study.verdict import compared
 
 
 def column(results: Results, size: Size, pattern: str, baseline: str) -> list[str]:
     """Return a cell for each method of the study."""
-    keys = [measure.key for measure in results.measures if fnmatch(measure.key, pattern)]
+    known = [each.key for each in results.measures if each is not BEST]
+    keys = [key for key in known if fnmatch(key, pattern)] or [BEST.key] * (pattern == BEST.key)
     if not keys:
         raise OverfocusError(f"{pattern}: no number of {results.folder} is called so")
     every = [results.values(key, size) for key in keys]
@@ -45,7 +48,7 @@ def main() -> None:
     parser.add_argument("--baseline", help="default: the study's")
     asked = parser.parse_args()
     results = read_results(asked.study)
-    baseline = asked.baseline or results.study.baseline
+    baseline = str(parse(asked.baseline)) if asked.baseline else results.study.baseline
     if baseline not in results.study.methods:
         raise OverfocusError(f"--baseline {baseline!r}: the study has {', '.join(results.study.methods)}")
     for size in results.study.sizes:

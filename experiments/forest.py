@@ -17,7 +17,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from overfocus.core.errors import OverfocusError
+from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import replacing
 from overfocus.regularizers.spec import parse
 from overfocus.report.canvas import readable
@@ -64,7 +64,7 @@ def forest(shown: Sequence[Panel], unit: str, scale: float) -> Figure:
     frame(axes, unit, grid="x")
     axes.axvline(0, color=INK, linewidth=1)
     hues = {name: HUES[n % len(HUES)] for n, name in enumerate(dict.fromkeys(m for p in shown for m in p.effects))}
-    ticks, names, y = [], [], 0.0
+    ticks, beside, y = [], [], 0.0
     for panel in shown:
         axes.text(0, y, readable(panel.title, "?"), transform=axes.get_yaxis_transform(), color=QUIET, va="center",
                   backgroundcolor=PAPER, zorder=4)  # fmt: skip
@@ -75,17 +75,25 @@ def forest(shown: Sequence[Panel], unit: str, scale: float) -> Figure:
             axes.plot(scale * of.value, y, "o", color=hue, markersize=7, zorder=3,
                       markerfacecolor=hue if effect.p < SURE else PAPER)  # fmt: skip
             ticks.append(y)
-            names.append(readably(name))
+            beside.append(readably(name))
         y += 1.4
-    axes.set_yticks(ticks, names)
+    axes.set_yticks(ticks, beside)
     axes.set_ylim(y - 0.7, -0.7)
     return figure
 
 
-def split(text: str) -> tuple[str, str]:
-    """Return NAME and VALUE of NAME=VALUE, parted at the last equals sign; a folder alone is its own name."""
-    name, _, value = text.rpartition("=")
-    return (name, value) if name else (Path(value).name, value)
+def titled(text: str) -> tuple[str, Results]:
+    """Return title and study of TITLE=FOLDER; a folder alone is its own title, with an equals sign in it or without."""
+    title, _, folder = ("", "", text) if Path(text).is_dir() else text.rpartition("=")
+    return title or Path(folder).name, read_results(folder)
+
+
+def names(calls: Sequence[str], known: set[str]) -> dict[str, str]:
+    """Return method -> name of each METHOD=NAME."""
+    called = {str(parse(spec)): name for spec, _, name in (call.rpartition("=") for call in calls)}
+    if len({*called.values(), *(known - {*called})}) < len({*known, *called}):
+        raise OverfocusError("--call: two methods have one name; give each its own")
+    return called
 
 
 def main() -> None:
@@ -97,12 +105,16 @@ def main() -> None:
     parser.add_argument("--call", action="append", default=[], metavar="METHOD=NAME", help="a shorter name; repeatable")
     parser.add_argument("--out", type=Path, required=True, help="a PNG file")
     asked = parser.parse_args()
-    called = {str(parse(spec)): name for spec, name in map(split, asked.call)}
     only = [str(parse(spec)) for spec in asked.methods.split(";") if spec.strip()]
-    studies = [(title, read_results(folder)) for title, folder in map(split, asked.studies)]
+    studies = [titled(each) for each in asked.studies]
+    known = {method for _, study in studies for method in study.study.methods}
+    called = names(asked.call, known)
+    for method in (*only, *called):
+        if method not in known:
+            raise UnknownName("method of these studies", method, known)
     shown = [panel for title, study in studies for panel in panels(title, study, asked.number, called, only)]
     if not shown:
-        raise OverfocusError("no method of these studies to draw: two seeds are needed, and --methods that they have")
+        raise OverfocusError("nothing to draw: an interval takes a method beside the baseline and two seeds")
     accuracy = asked.number.endswith("accuracy")
     unit = f"{asked.number}, difference to the baseline" + ", points" * accuracy
     with own_settings(), replacing(asked.out) as aside:

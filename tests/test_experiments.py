@@ -1,24 +1,33 @@
 """Every experiment can still be started as its head says, and every script over its runs still reads them."""
 
 import runpy
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import typer
 from PIL import Image
+from scipy import stats
 from typer.testing import CliRunner
 
 from overfocus.cli import app
+from overfocus.core.errors import OverfocusError
+from overfocus.study.cell import Cell
+from overfocus.study.results import Results, read_results
 from overfocus.study.study import Study
 from overfocus.training.experiment import read_toml, settle
+from overfocus.training.objective import _leaks
 
 sys.path.append(str(Path(__file__).parent / "training"))
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 SETTINGS = sorted(path.name for path in EXPERIMENTS.glob("*.toml"))
 SHELL = sorted(path.name for path in EXPERIMENTS.glob("*.sh"))
 SCRIPTS = sorted(path.name for path in EXPERIMENTS.glob("*.py"))
+CUTOUT, AREA = "cutout(size=0.3)", "spread.effective_area_true"
 SHORTCUT = ("data.shortcut.kind='watermark'", "data.shortcut.strength=0.9")
 
 
@@ -61,6 +70,29 @@ def test_settings_are_understood_and_the_head_says_how_to_start_them(name):
         assert settle(path, {}, []).recipe.epochs > 0
 
 
+def commands(text: str) -> list[list[str]]:
+    """Return the words of every `overfocus` command in the comments of a file; a backslash joins lines."""
+    head = "\n".join(line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
+    lines = head.replace("\\\n", " ").splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith("overfocus ")]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_commands_in_the_head_are_understood(name):
+    known = typer.main.get_command(app)
+    for command, *arguments in commands((EXPERIMENTS / name).read_text()):
+        context = known.commands[command].make_context(command, arguments)  # raises for what it does not know
+        changes = context.params.get("changes") or ()
+        assert all("=" in change for change in changes)
+
+
+def test_a_wrong_option_in_a_head_would_be_found():
+    (words,) = commands("#   overfocus study a.toml --sede 3 \\\n#       --out 'my runs'\n")
+    assert words == ["study", "a.toml", "--sede", "3", "--out", "my runs"]
+    with pytest.raises(Exception, match="--sede"):
+        typer.main.get_command(app).commands["study"].make_context("study", words[1:])
+
+
 @pytest.mark.parametrize("name", SHELL)
 def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
     path = EXPERIMENTS / name
@@ -73,30 +105,56 @@ def test_no_script_is_left_out_here():
 
 
 def test_columns_have_a_line_for_each_method(studies, monkeypatch, capsys):
-    told = run("columns.py", monkeypatch, capsys, studies / "clean", "accuracy", "spread.*")
-    assert "| `plain` |" in told
-    assert told.count("[") == 2, "the other method's differences have intervals"
+    results = read_results(studies / "clean")
+    found = differences(results, "plain", results, CUTOUT, AREA)
+    told = run("columns.py", monkeypatch, capsys, studies / "clean", "*accuracy", AREA)
+    assert len(line_of(told, "`plain`")) == 3
+    accuracy, area = line_of(told, f"`{CUTOUT}`")[1:]
+    assert area.split()[1] == f"{found.mean():+.3f}"
+    assert found.mean() != 0
+    assert accuracy.split(",")[0] == f"{results.values('accuracy', results.study.sizes[0])[CUTOUT].mean():.3f}"
+    swapped = run("columns.py", monkeypatch, capsys, studies / "clean", AREA, "--baseline", "cutout(size=0.30)")
+    assert line_of(swapped, "`plain`")[1].split()[1] == f"{-found.mean():+.3f}"
 
 
 def test_together_has_a_line_for_each_pair_of_numbers(studies, monkeypatch, capsys):
     told = run("together.py", monkeypatch, capsys, studies / "clean", studies / "marked")
-    assert "| marked, all images | `spread.effective_area_predicted` | `test-clean.accuracy` |" in told
+    pair = ("| marked, all images |", "`spread.effective_area_predicted`", "`test-clean.accuracy`")
+    assert line_of(told, *pair)[-1] == "4"
+    assert line_of(told, "| clean, all images |", *pair[1:2])[-1] == "4"
 
 
-def test_across_compares_the_runs_that_both_studies_have(studies, monkeypatch, capsys):
-    told = run("across.py", monkeypatch, capsys, studies / "clean", studies / "clean")
-    assert "+0.0000" in told
-    assert "| 2 |" in told
+def line_of(told: str, *parts: str) -> list[str]:
+    """Return the cells of the one line of a table that has all `parts`."""
+    (line,) = [line for line in told.splitlines() if all(part in line for part in parts)]
+    return [cell.strip() for cell in line.split("|")[1:-1]]
 
 
-def test_across_compares_two_methods(studies, monkeypatch, capsys):
-    told = run(
-        "across.py", monkeypatch, capsys, studies / "clean", studies / "clean", "--methods", "plain; cutout(size=0.30)"
-    )
-    assert "| `plain` to `cutout(size=0.3)` | `accuracy` |" in told
-    assert told.count("`accuracy`") == 1
-    columns = run("columns.py", monkeypatch, capsys, studies / "clean", "accuracy")
-    assert columns.split("|")[-2].split()[1][:5] == told.split("`accuracy` |")[1].split("|")[2].split()[0][:5]
+def differences(first: Results, one: str, second: Results, other: str, key: str) -> np.ndarray:
+    """Return second less first, seed by seed, read one by one."""
+    size = first.study.sizes[0]
+    of = [(first.results[Cell(one, size, seed)], second.results[Cell(other, size, seed)]) for seed in (0, 1)]
+    return np.array([b.value(key) - a.value(key) for a, b in of])
+
+
+@pytest.mark.parametrize("methods", [("plain", "plain"), ("plain", CUTOUT)])
+def test_across_pairs_two_studies_by_seed(studies, monkeypatch, capsys, methods):
+    first, second = (read_results(studies / name) for name in ("clean", "marked"))
+    asked = ["--methods", "plain; cutout(size=0.30)"] if methods[1] == CUTOUT else []
+    told = run("across.py", monkeypatch, capsys, studies / "clean", studies / "marked", *asked)
+    found = differences(first, methods[0], second, methods[1], AREA)
+    assert found[0] != found[1]
+    cells = line_of(told, f"`{AREA}`", "`plain`")
+    assert cells[1] == ("`plain` to `cutout(size=0.3)`" if asked else "`plain`")
+    assert cells[-1] == "2"
+    expected = stats.t.interval(0.95, 1, found.mean(), found.std(ddof=1) / 2**0.5)
+    assert cells[-3] == f"{found.mean():+.4f} [{expected[0]:+.4f}, {expected[1]:+.4f}]"
+
+
+def test_across_wants_two_methods(studies, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run("across.py", monkeypatch, capsys, studies / "clean", studies / "clean", "--methods", "plain;")
+    assert "give two" in capsys.readouterr().err
 
 
 def test_a_forest_is_drawn(studies, monkeypatch, capsys, tmp_path):
@@ -109,29 +167,33 @@ def test_a_forest_is_drawn(studies, monkeypatch, capsys, tmp_path):
 
 
 def test_the_numbers_of_a_forest_are_those_of_the_study(studies):
-    import numpy as np
-
-    from overfocus.study.results import read_results
-
     functions = runpy.run_path(str(EXPERIMENTS / "forest.py"))
     results = read_results(studies / "clean")
-    (panel,) = functions["panels"]("all", results, "accuracy", {"cutout(size=0.3)": "mine=1"}, [])
-    values = results.values("accuracy", results.study.sizes[0])
-    difference = np.mean(values["cutout(size=0.3)"] - values["plain"])
-    assert panel.effects["mine=1"].paired.difference.value == pytest.approx(difference)
+    (panel,) = functions["panels"]("all", results, AREA, {CUTOUT: "mine=1"}, [])
+    found = differences(results, "plain", results, CUTOUT, AREA)
+    assert panel.effects["mine=1"].paired.difference.value == pytest.approx(found.mean())
+    assert found.mean() != 0
     assert panel.title == "all (n = 2)"
 
 
-def test_an_unknown_number_is_named(studies, monkeypatch, capsys, tmp_path):
-    from overfocus.core.errors import OverfocusError
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--number", "acuracy"], "acuracy"),
+        (["--methods", "mixup"], "mixup"),
+        (["--call", "mixup=m"], "mixup"),
+        (["--call", "cutout(size=0.3)=plain"], "one name"),
+    ],
+)
+def test_what_a_forest_cannot_draw_is_told(studies, monkeypatch, capsys, tmp_path, arguments, message):
+    with pytest.raises(OverfocusError, match=message):
+        run("forest.py", monkeypatch, capsys, studies / "clean", "--out", tmp_path / "f.png", *arguments)
+    assert not (tmp_path / "f.png").exists()
 
+
+def test_an_unknown_number_is_named(studies, monkeypatch, capsys):
     with pytest.raises(OverfocusError, match=r"spread\.nothing"):
         run("columns.py", monkeypatch, capsys, studies / "clean", "spread.nothing")
-    with pytest.raises(OverfocusError, match=r"acuracy"):
-        run("forest.py", monkeypatch, capsys, studies / "clean", "--number", "acuracy", "--out", tmp_path / "f.png")
-    with pytest.raises(OverfocusError, match=r"no method of these studies"):
-        run("forest.py", monkeypatch, capsys, studies / "clean", "--methods", "mixup", "--out", tmp_path / "f.png")
-    assert not (tmp_path / "f.png").exists()
 
 
 def test_flags_of_runs_with_and_without_marks_are_counted(studies, monkeypatch, capsys, tmp_path):
@@ -144,14 +206,12 @@ def test_flags_of_runs_with_and_without_marks_are_counted(studies, monkeypatch, 
 
 
 def test_the_first_warning_of_a_leak_is_found(studies, monkeypatch, capsys):
-    from overfocus.study.results import read_results
-
     told = run("leak.py", monkeypatch, capsys, studies / "clean")
     assert "|  |  | 0 of 2 |" in told, "plain has no mask"
     functions = runpy.run_path(str(EXPERIMENTS / "leak.py"))
     result = next(iter(read_results(studies / "clean").results.values()))
     last = result.epochs[-1]
-    says = ("the mask tells the label: ...",)
+    says = tuple(_leaks({"masked_accuracy": 0.9, "clean_accuracy": 0.1}))
     epochs = (last, replace(last, number=2, warnings=says), replace(last, number=3, warnings=says))
     assert functions["warned"](replace(result, epochs=epochs)) == 2
     assert functions["warned"](result) is None
@@ -165,5 +225,8 @@ def test_several_seeds_are_trained_once(studies, monkeypatch, capsys, tmp_path):
     arguments = (toml, "--methods", "plain; cutout(size=0.3)", "--seeds", 2, "--out", tmp_path / "runs")
     first = run("seeds.py", monkeypatch, capsys, *arguments)
     assert first.count("±") == 3, "of two methods, and in the last line"
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("manifest.json")}
+    assert len(written) == 4
     again = run("seeds.py", monkeypatch, capsys, *arguments)
+    assert written == {path: path.stat().st_mtime_ns for path in written}
     assert [x for x in again.splitlines() if x[:1] == "|"] == [x for x in first.splitlines() if x[:1] == "|"]
