@@ -1,6 +1,6 @@
 """When does a mask tell the label, and how early is it seen? Print, for each method of a study, what its training says.
 
-    python experiments/leak.py runs/sgdrop_leak
+    python experiments/leak.py runs/sgdrop_units
 
 Test accuracy after the last epoch, mean over the runs; training accuracy in the last epoch through the mask and without
 it, on the same images; in how many runs the objective warned, and the epochs in which it first did.
