@@ -17,14 +17,15 @@ import numpy as np
 from overfocus.core.errors import OverfocusError
 from overfocus.regularizers.spec import parse
 from overfocus.study.cell import Size
+from overfocus.study.paired_power import LEVEL
 from overfocus.study.results import BEST, Results, read_results
 from overfocus.study.verdict import compared
 
 
 def column(results: Results, size: Size, pattern: str, baseline: str) -> list[str]:
     """Return a cell for each method of the study."""
-    known = [each.key for each in results.measures if each is not BEST]
-    keys = [key for key in known if fnmatch(key, pattern)] or [BEST.key] * (pattern == BEST.key)
+    found = [each.key for each in results.measures if fnmatch(each.key, pattern)]
+    keys = [key for key in found if key != BEST.key or pattern == BEST.key]
     if not keys:
         raise OverfocusError(f"{pattern}: no number of {results.folder} is called so")
     every = [results.values(key, size) for key in keys]
@@ -36,7 +37,7 @@ def column(results: Results, size: Size, pattern: str, baseline: str) -> list[st
             cells.append(mean)
             continue
         of = effect.paired.difference
-        cells.append(f"{mean}, {of.value:+.3f} [{of.low:+.3f}, {of.high:+.3f}]{'*' if effect.p < 0.05 else ''}")
+        cells.append(f"{mean}, {of.value:+.3f} [{of.low:+.3f}, {of.high:+.3f}]{'*' if effect.p <= LEVEL else ''}")
     return cells
 
 

@@ -12,23 +12,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from overfocus.core.errors import OverfocusError, UnknownName
-from overfocus.core.files import replacing
 from overfocus.regularizers.spec import parse
 from overfocus.report.canvas import readable
 from overfocus.report.study_axes import PIXEL, frame, readably
-from overfocus.report.study_drawn import HUES, INK, PAPER, QUIET, own_settings
+from overfocus.report.study_drawn import HUES, INK, PAPER, QUIET, drawn, save_png
+from overfocus.study.paired_power import LEVEL
 from overfocus.study.results import Results, read_results
 from overfocus.study.verdict import Effect, compared
 
 WIDTH, STEP, EDGE = 640, 19, 56
 """Of the picture, of a row, and for the axis below, in pixels."""
-SURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def forest(shown: Sequence[Panel], unit: str, scale: float) -> Figure:
             of, hue = effect.paired.difference, hues[name]
             axes.plot([scale * of.low, scale * of.high], [y, y], color=hue, linewidth=2, solid_capstyle="butt")
             axes.plot(scale * of.value, y, "o", color=hue, markersize=7, zorder=3,
-                      markerfacecolor=hue if effect.p < SURE else PAPER)  # fmt: skip
+                      markerfacecolor=hue if effect.p <= LEVEL else PAPER)  # fmt: skip
             ticks.append(y)
             beside.append(readably(name))
         y += 1.4
@@ -117,10 +116,8 @@ def main() -> None:
         raise OverfocusError("nothing to draw: an interval takes a method beside the baseline and two seeds")
     accuracy = asked.number.endswith("accuracy")
     unit = f"{asked.number}, difference to the baseline" + ", points" * accuracy
-    with own_settings(), replacing(asked.out) as aside:
-        figure = forest(shown, unit, 100 if accuracy else 1)
-        FigureCanvasAgg(figure)
-        figure.savefig(aside, format="png", dpi=144, facecolor=PAPER, metadata={"Software": None})
+    figure = partial(forest, shown, unit, 100 if accuracy else 1)
+    save_png(drawn(unit, "", (), figure), asked.out, dots=144)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,8 @@ def test_together_has_a_line_for_each_pair_of_numbers(studies, monkeypatch, caps
     pair = ("| marked, all images |", "`spread.effective_area_predicted`", "`test-clean.accuracy`")
     assert line_of(told, *pair)[-1] == "4"
     assert line_of(told, "| clean, all images |", *pair[1:2])[-1] == "4"
+    left = run("together.py", monkeypatch, capsys, studies / "marked", "--leave", "cutout(size=0.30)")
+    assert line_of(left, *pair)[-2:] == ["too few runs", "0"], "one method less the mean of its seed says nothing"
 
 
 def line_of(told: str, *parts: str) -> list[str]:

@@ -67,12 +67,12 @@ def drawn(title: str, text: str, lines: Sequence[Line], figure: Callable[[], Fig
     return Drawn(visible(title), visible(text), tuple(lines), figure)
 
 
-def save_png(drawn: Drawn, path: Path) -> None:
-    """Write the chart on white paper to `path`, whole or not at all, at 300 dots an inch for a paper."""
+def save_png(drawn: Drawn, path: Path, *, dots: int = 300) -> None:
+    """Write the chart on white paper to `path`, whole or not at all. dots: an inch; 300 is for a paper."""
     with own_settings(), replacing(path) as aside:
         figure = drawn.figure()
         FigureCanvasAgg(figure)
-        figure.savefig(aside, format="png", dpi=300, facecolor=PAPER, metadata={"Software": None})
+        figure.savefig(aside, format="png", dpi=dots, facecolor=PAPER, metadata={"Software": None})
 
 
 @contextmanager
