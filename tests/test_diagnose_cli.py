@@ -127,6 +127,18 @@ def test_a_strangers_file_on_a_folder_with_boxes_that_are_not_all_good(overfocus
     assert "net.pt" in err
 
 
+def test_a_second_set_in_a_folder_is_called_by_its_name(overfocus, runs, tmp_path):
+    photos(tmp_path / "gaussian")  # as one of the kinds of noise
+    photos(tmp_path / "cats and dogs")
+    for name, called in (("gaussian", "gaussian (data)"), ("cats and dogs/", "cats and dogs")):
+        asked = ("--only", "outliers", "--limit", "20", "--ood", tmp_path / name, "--out", tmp_path / "d")
+        code, out, err = overfocus("diagnose", runs / "run0", *asked)
+        assert code == 0, err
+        assert f"AUROC, {called}" in out, "told first"
+        scores = json.loads((tmp_path / "d" / "scores.json").read_text())["sections"]["outliers"]["scores"]
+        assert scores[f"{called}_auroc"]["n"] == 20 + 16
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (("--only", "spraed"), "did you mean 'spread'"),
     (("--at", "features.9"), "no layer"),

@@ -66,6 +66,12 @@ def test_a_study_by_command_ends_in_a_report(photos_folder, tmp_path):
     again = told("study", "--methods", "plain; cutout(size=0.3)", "--seeds", "2", "--out", str(out), "--workers", "1",
                  "--examine", "spread", "--limit", "9", "--no-report", *options(photos_folder))  # fmt: skip
     assert again == f"4 of 4 runs are finished; overfocus report {out} compares them\n"
+    manifests = {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")}
+    wider = told("study", "--methods", "plain; cutout(size=0.3)", "--seeds", "2", "--out", str(out), "--workers", "1",
+                 "--examine", "spread,outliers", "--ood", "totem", "--limit", "9", "--json",
+                 *options(photos_folder))  # fmt: skip
+    assert "outliers.totem_auroc" in json.loads(wider)["sizes"]["all images"]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")} == manifests
 
 
 @pytest.mark.parametrize(
@@ -75,6 +81,7 @@ def test_a_study_by_command_ends_in_a_report(photos_folder, tmp_path):
         (["study", "--per-class", "ten"], "numbers separated by commas"),
         (["study", "--engine", "locl", "--dry-run"], "did you mean 'local'"),
         (["study", "--examine", "spred"], "did you mean 'spread'"),
+        (["study", "--examine", "spread", "--ood", "totem"], "which is not asked"),
         (["report", "nothing-here"], "holds no study.toml"),
         (["tune"], "--method"),
         (["tune", "--method", "cutout(fill=?)"], "no usual range"),

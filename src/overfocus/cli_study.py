@@ -46,6 +46,9 @@ def study(  # noqa: PLR0913
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     examine: Annotated[str | None, typer.Option(metavar="NAME,...", help=EXAMINE_HELP)] = None,
     limit: Annotated[int | None, typer.Option(help="Images of the examination.")] = None,
+    ood: Annotated[
+        str | None, typer.Option(metavar="DATA", help="A second data set of other classes, for --examine outliers.")
+    ] = None,
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "local",
     workers: Annotated[int, typer.Option(help="Runs at a time; 0: as many as there is room for.")] = 0,
     address: Annotated[str, typer.Option(help="Of the Ray cluster, e.g. auto; default: one on this machine.")] = "",
@@ -68,8 +71,8 @@ def study(  # noqa: PLR0913
     """Compare methods over seeds and data sizes, and report.
 
     For a seed, all methods share first weights, images and batch order. The same command goes on with a study that was
-    stopped, however it was stopped; with more methods, seeds or data sizes it does those. Several commands, also on
-    other machines, may work on one folder.
+    stopped, however it was stopped; with more methods, seeds or data sizes it does those, and with another examination
+    it puts the finished runs through that. Several commands, also on other machines, may work on one folder.
 
     \b
     overfocus study --methods "plain; cutout; cutmix; sgdrop" --data photos --size 64 --seeds 5 --out runs/photos
@@ -83,7 +86,7 @@ def study(  # noqa: PLR0913
         "baseline": baseline, "seeds": seeds, "data.name": data, "data.root": root, "data.size": size,
         "data.val": val, "per_class": _numbers(per_class, "--per-class", int),
         "fraction": _numbers(fraction, "--fraction", float), "model.name": model, "recipe.batch": batch,
-        "recipe.lr": lr, "examine.limit": limit,
+        "recipe.lr": lr, "examine.limit": limit, "examine.ood": ood,
         "recipe.epochs": passes[0] if passes and len(passes) == 1 else None,
         "epochs": passes if passes and len(passes) > 1 else None,
         "examine.sections": _sections(examine),

@@ -18,7 +18,7 @@ import numpy as np
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.regularizers.spec import parse
 from overfocus.study.answers import Answers
-from overfocus.study.cell import Cell
+from overfocus.study.cell import EXAMINATION, Cell
 from overfocus.study.engine import Job
 from overfocus.study.study import Study, claimed, settle_study
 from overfocus.study.work import do
@@ -86,7 +86,7 @@ def _plant(
     reached = min(accuracy + common + noise * draw.normal(), 0.98)
     _epochs(run, reached, draw)
     _answers(run, reached, draw)
-    _scores(run, draw)
+    _scores(run, study, draw)
     _maps(run, draw)
     if classes:
         manifest = json.loads((run / "manifest.json").read_text())
@@ -120,9 +120,10 @@ def _answers(run: Path, accuracy: float, draw: np.random.Generator) -> None:
     Answers(labels, said[0], sure, said[1], sure).save(run / "answers.npz")
 
 
-def _scores(run: Path, draw: np.random.Generator) -> None:
+def _scores(run: Path, study: Study, draw: np.random.Generator) -> None:
     path = run / "diagnosis" / "scores.json"
     content = json.loads(path.read_text())
+    content["about"][EXAMINATION] = study.examine.record
     for section in content["sections"].values():
         for score in section["scores"].values():
             if score["value"] is not None:

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from grid import Inline, finish, grid, numbers
+from small import photos
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import held
@@ -32,7 +33,8 @@ def done(folder, tmp_path_factory):
 
 def test_every_run_is_whole(done):
     for cell in grid("x").cells():
-        assert cell.state(done, examined=True) == "finished"
+        assert cell.state(done, grid("x").examine.record) == "finished"
+        assert cell.state(done, {}) == "finished"
     assert len(numbers(done)) == 4
 
 
@@ -55,6 +57,34 @@ def test_more_seeds_only_add_runs(done, folder, tmp_path):
     ])  # fmt: skip
     grown = numbers(tmp_path / "s")
     assert {name: grown[name] for name in numbers(done)} == numbers(done)
+
+
+def test_another_examination_is_made_of_the_same_weights(done, folder, tmp_path):
+    """Sections, images and a second set may change: nothing is trained again, what was asked before is as it was."""
+    import shutil
+
+    shutil.copytree(done, tmp_path / "s")
+    others = photos(tmp_path / "elsewhere" / "other")
+    before, engine = numbers(done), Inline()
+    asked = {"examine__sections": ["spread", "outliers"], "examine__ood": str(others)}
+    finish(grid(folder, **asked), tmp_path / "s", engine)
+    assert len(engine.done) == 4
+    after = numbers(tmp_path / "s")
+    for name, found in after.items():
+        assert set(found["scores"]) == {"spread", "outliers"}
+        assert found["scores"]["spread"] == before[name]["scores"]["spread"]
+        assert found["scores"]["outliers"]["scores"]["other_auroc"]["n"] == 27  # 9 images, 18 of the other folder
+        assert {key: found[key] for key in ("epochs", "weights", "best", "answers")} == {
+            key: before[name][key] for key in ("epochs", "weights", "best", "answers")
+        }
+    again, moved = Inline(), tmp_path / "moved" / "other"
+    moved.parent.mkdir()
+    others.rename(moved)
+    finish(grid(folder, **asked | {"examine__ood": str(moved)}), tmp_path / "s", again)
+    assert again.done == [], "where the second set lies changes no number"
+    finish(grid(folder, **asked | {"examine__ood": str(moved)}, examine__limit=6), tmp_path / "s", again)
+    assert len(again.done) == 4
+    assert not set(read_results(tmp_path / "s").missing)
 
 
 def test_results_are_what_the_runs_say(done, folder):

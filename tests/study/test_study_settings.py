@@ -95,7 +95,7 @@ def test_a_study_may_grow_but_not_change(folder, tmp_path):
     claimed(tmp_path, grid(folder, per_class=[2, 3], epochs=[5, 4], data__root="elsewhere"))
     for changes, name in (
         ({"recipe__lr": 0.3}, "recipe"), ({"epochs": [5, 9]}, "epochs"), ({"threads": 2}, "threads"),
-        ({"examine__limit": 5}, "examine"), ({"model__settings": {"widths": [4]}}, "model"),
+        ({"model__settings": {"widths": [4]}}, "model"),
     ):  # fmt: skip
         with pytest.raises(OverfocusError, match=rf"other settings \({name}\)"):
             claimed(tmp_path, grid(folder, **{"per_class": [2, 3], "epochs": [5, 4], **changes}))

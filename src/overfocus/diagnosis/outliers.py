@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -47,7 +47,11 @@ class Outliers(Section):
     def collect(self, subject: Subject, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return outliers/KIND [n]: the largest softmax on each image."""
         rows = sample.some(self.images, evidence.seed)
-        sure: dict[str, list[Tensor]] = {name: [] for name in NOISES}
+        sure: dict[str, list[Tensor]] = {}
+        if self.other is not None:
+            some = self.other.some(self.images, evidence.seed)
+            sure[self.other_name] = [_largest(subject, each.pixels) for each in self.other.batches(some)]
+        sure |= {name: [] for name in NOISES}
         done = 0
         for portion in sample.batches(rows):
             draw = Draw.seeded(evidence.seed, device=subject.device).named("outliers").at(portion.rows)
@@ -56,23 +60,22 @@ class Outliers(Section):
                 sure[name].append(_largest(subject, noise(name, pixels, draw)))
             done += len(portion.labels)
             tick(done, len(rows))
-        if self.other is not None:
-            some = self.other.some(self.images, evidence.seed)
-            sure[self.other_name] = [_largest(subject, each.pixels) for each in self.other.batches(some)]
         return {f"outliers/{name}": torch.cat(values).cpu().numpy() for name, values in sure.items()}
 
     def judge(self, evidence: Evidence) -> Finding:
         """Compute the numbers against each kind."""
         inside = evidence.logits.softmax(dim=1).amax(dim=1)
-        scores = {}
-        for kind in evidence.below("outliers"):
-            found = ood_scores(inside, evidence.tensor(f"outliers/{kind}"), seed=evidence.seed)
-            for name in NAMES:
-                score = found[name]
-                metric = Metric(f"{score.metric.title}, {kind}", score.metric.formula, score.metric.better)
-                scores[f"{kind}_{name}"] = Score(metric, score.value, score.low, score.high, score.n, score.note)
-        notes = ("Noise is the easiest kind; a second data set (--ood) says more. The score is the largest softmax.",)
+        kinds = evidence.below("outliers")
+        found = {kind: ood_scores(inside, evidence.tensor(f"outliers/{kind}"), seed=evidence.seed) for kind in kinds}
+        scores = {f"{kind}_{name}": _of_kind(found[kind][name], kind) for name in NAMES for kind in kinds}
+        more = "" if set(kinds) - set(NOISES) else "; a second data set (--ood) says more"
+        notes = (f"Noise is the easiest kind{more}. The score is the largest softmax.",)
         return self.found(_sentence, {}, evidence.seed, scores, notes=notes)
+
+
+def _of_kind(score: Score, kind: str) -> Score:
+    metric = score.metric
+    return replace(score, metric=Metric(f"{metric.title}, {kind}", metric.formula, metric.better))
 
 
 def _largest(subject: Subject, pixels: Tensor) -> Tensor:

@@ -14,12 +14,11 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.errors import UnknownName
 from overfocus.core.files import replacing_folder, write
 from overfocus.diagnosis.comparison import Comparison
 from overfocus.diagnosis.diagnosis import SCORES, check_free
 from overfocus.diagnosis.examination import LIMIT, diagnose
-from overfocus.diagnosis.outliers import Outliers
 from overfocus.diagnosis.robustness import Robustness
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.section import Section
@@ -29,7 +28,7 @@ from overfocus.diagnosis.subject import Subject
 from overfocus.report.diagnosis_page import write_page
 from overfocus.report.explain import Explained, explain
 from overfocus.report.image_table import csv_of, write_images
-from overfocus.study.checkpoint import Asked, dataset_for, run_of, split_of, subject_of
+from overfocus.study.checkpoint import Asked, dataset_for, outsiders, run_of, split_of, subject_of
 
 SUSPECTS, IMAGES = "suspects.csv", "images"
 
@@ -75,7 +74,7 @@ def diagnose_checkpoints(
     sample = replace(sample, source=dataset.note)
     subjects = _named(subject_of(each, dataset, order.asked, device) for each in order.models)
     own: list[Section] = [Robustness(auto=order.autoattack)]
-    own += [Outliers(other=_other(order, sample, device), other_name=order.ood)] if order.ood else []
+    own += [outsiders(order.ood, sample, order.seed, order.data.get("data.root"))] if order.ood else []
     with _bars(console or Console(stderr=True)) as watch_of:
         diagnoses = tuple(
             diagnose(
@@ -112,20 +111,6 @@ def _named(subjects: Iterator[Subject]) -> list[Subject]:
         number = seen[subject.name]
         found.append(subject if number == 1 else replace(subject, name=f"{subject.name} #{number}"))
     return found
-
-
-def _other(order: Order, sample: Sample, device: torch.device) -> Sample:
-    """Return images of the second data set at the size and with the channels of the first."""
-    channels = {"data.channels": sample.channels} if Path(order.ood).exists() else {}
-    root = {"data.root": order.data["data.root"]} if "data.root" in order.data else {}
-    dataset, experiment = dataset_for((), {"data.name": order.ood, "data.size": sample.size, **channels, **root})
-    _, split = split_of(dataset)
-    other = from_split(split, limit=LIMIT, seed=order.seed, size=experiment.data.size, device=device)
-    if other.channels != sample.channels:
-        raise OverfocusError(
-            f"--ood {order.ood} has {other.channels} channels and the data {sample.channels}; give a set with as many"
-        )
-    return other
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from overfocus.study.answers import Answers
 from overfocus.study.cell import ANSWERS, Cell
 from overfocus.study.conduct import Standing
 from overfocus.study.engine import Outcome
+from overfocus.study.study import Study
 
 WIDEST = 60
 """Letters of a run's name."""
@@ -36,6 +37,13 @@ class StudyProgress:
 
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
+
+    def begin(self, study: Study) -> None:
+        """Say what need not be trained again."""
+        trained = sum(cell.state(self.folder, study.examine.record) == "trained" for cell in study.cells())
+        if trained:
+            runs = "runs are" if trained > 1 else "run is"
+            self.console.print(f"{trained} {runs} trained already, and examined now", markup=False)
 
     def show(self, standing: Standing) -> None:
         """Print what ended, and move the bars."""

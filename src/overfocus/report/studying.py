@@ -54,6 +54,7 @@ def carry_out(
     folder = folder.absolute()
     claimed(folder, study)
     with StudyProgress(folder, console) as progress, engine_for(place, study, folder) as engine:
+        progress.begin(study)
         standing = None
         for standing in conduct(study, folder, engine, place.machine, log):
             progress.show(standing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from overfocus.training.run import Run
 
 ANSWERS, DIAGNOSIS, FAILURE, COMPUTE = "answers.npz", "diagnosis", "failure.json", "compute.json"
 """Beside the files of a run: what it says of the test images, its examination, why it failed, what a step costs."""
+EXAMINATION = "examination"
+"""Where an examination says which settings it had."""
 LONGEST = 60
 """Letters of a folder's name that come from a spec."""
 
@@ -55,11 +58,11 @@ class Cell:
         """Return where the run lies below the folder of its study; no two runs share a folder."""
         return study / "runs" / self.size.slug / slug(self.method) / f"seed{self.seed}"
 
-    def state(self, study: Path, examined: bool) -> State:
-        """Return how far the run is, as the disk tells. examined: whether the study asks for an examination."""
+    def state(self, study: Path, examination: Mapping[str, Any]) -> State:
+        """Return how far the run is, as the disk tells. examination: the record of what the study asks; {} for none."""
         folder = self.folder(study)
         if Run(folder).finished:
-            whole = (folder / ANSWERS).is_file() and (not examined or (folder / DIAGNOSIS / "scores.json").is_file())
+            whole = (folder / ANSWERS).is_file() and is_examined(folder, examination)
             return "finished" if whole else "failed" if (folder / FAILURE).is_file() else "trained"
         if (folder / FAILURE).is_file():
             return "failed"
@@ -77,6 +80,14 @@ class Cell:
         """Write down why the run failed."""
         content = {"error": error, "traceback": traceback, "method": self.method, "seed": self.seed}
         write(self.folder(study) / FAILURE, json.dumps(content, indent=2) + "\n")
+
+
+def is_examined(folder: Path, examination: Mapping[str, Any]) -> bool:
+    """Whether the run in `folder` went through this examination, and not through an earlier one by other settings."""
+    path = folder / DIAGNOSIS / "scores.json"
+    if not examination:
+        return True
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["about"].get(EXAMINATION) == examination
 
 
 def slug(spec: str) -> str:

@@ -12,6 +12,10 @@ from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data import Dataset, Split
+from overfocus.diagnosis.examination import LIMIT
+from overfocus.diagnosis.noise import NOISES
+from overfocus.diagnosis.outliers import Outliers
+from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.subject import Subject
 from overfocus.models.zoo import create_model
 from overfocus.training.checkpoint import load_run
@@ -82,6 +86,29 @@ def split_of(dataset: Dataset, name: str = "") -> tuple[str, Split]:
         )
     chosen = next((each for each in ("test", *names) if each in names and each != "val"), names[0])
     return chosen, dataset.splits[chosen]
+
+
+def outsiders(what: str, sample: Sample, seed: int, root: str | None = None) -> Outliers:
+    """Return the section that asks about images of a second data set `what` beside noise, in the size of `sample`.
+
+    root: where named data sets lie. The set is called by its name, that of a folder by the folder's.
+    Raises OverfocusError for a set with other channels, and as loading it does.
+    """
+    path = Path(what)
+    given: dict[str, Any] = {"data.name": what, "data.size": sample.size}
+    if path.exists():
+        given["data.channels"] = sample.channels
+    if root is not None:
+        given["data.root"] = root
+    dataset, experiment = dataset_for((), given)
+    _, split = split_of(dataset)
+    other = from_split(split, limit=LIMIT, seed=seed, size=experiment.data.size)
+    if other.channels != sample.channels:
+        raise OverfocusError(
+            f"ood {what} has {other.channels} channels and the data {sample.channels}; give a set with as many"
+        )
+    name = path.name or path.resolve().name
+    return Outliers(other=other, other_name=f"{name} (data)" if name in NOISES else name)
 
 
 def subject_of(what: str, dataset: Dataset | None, asked: Asked, device: torch.device | str = "cpu") -> Subject:

@@ -81,8 +81,8 @@ class Conductor:
 
     def __post_init__(self) -> None:
         self.cells = list(self.study.cells())
-        examined = bool(self.study.examine.sections)
-        self.finished = [cell for cell in self.cells if cell.state(self.folder, examined) == "finished"]
+        record = self.study.examine.record
+        self.finished = [cell for cell in self.cells if cell.state(self.folder, record) == "finished"]
         self.todo = [cell for cell in self.cells if cell not in set(self.finished)]
         self._cost = {cell: _cost(self.study, cell) for cell in self.cells}
         self._began, self._work_at_start = monotonic(), self._work()

@@ -49,9 +49,8 @@ def estimated(study: Study, folder: Path, workers: int, device: torch.device | s
     network that does not fit, more images of a class than there are.
     """
     torch.set_num_threads(study.threads)
-    examined = bool(study.examine.sections)
     cells = list(study.cells())
-    left = [cell for cell in cells if cell.state(folder, examined) != "finished"]
+    left = [cell for cell in cells if cell.state(folder, study.examine.record) != "finished"]
     seed = cells[0].seed
     datasets = {size: study.experiment(Cell(study.baseline, size, seed)).dataset() for size in study.sizes}
     largest = study.sizes[-1]

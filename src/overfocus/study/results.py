@@ -145,7 +145,7 @@ def read_results(folder: str | Path) -> Results:
     study = read_study(folder)
     results, failed, missing = {}, {}, []
     for cell in study.cells():
-        state = cell.state(folder, bool(study.examine.sections))
+        state = cell.state(folder, study.examine.record)
         if state == "finished":
             results[cell] = _result(cell, folder)
         elif state == "failed":

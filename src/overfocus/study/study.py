@@ -37,7 +37,7 @@ from overfocus.training.settings import Settings
 
 STUDY = "study.toml"
 """The resolved study in its folder, every default written out."""
-FIXED = ("data", "model", "recipe", "examine", "epochs", "threads")
+FIXED = ("data", "model", "recipe", "epochs", "threads")
 """What may not change between two commands on one folder: the runs there would no longer be comparable."""
 
 
@@ -50,6 +50,8 @@ class Examination(Settings):
     """Images, balanced over the classes; the same for every run."""
     seed: int = Field(0, ge=0)
     map: str = "hirescam"
+    ood: str = ""
+    """A second data set of other classes, for the section `outliers`."""
 
     @field_validator("sections")
     @classmethod
@@ -59,6 +61,17 @@ class Examination(Settings):
             if name not in known:
                 raise ValueError(str(UnknownName("section", name, known)))
         return tuple(name for name in known if name in names)
+
+    @model_validator(mode="after")
+    def _used(self) -> Examination:
+        if self.ood and "outliers" not in self.sections:
+            raise ValueError(f"ood = {self.ood!r} is for the section outliers, which is not asked; add it to sections")
+        return self
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What an examined run keeps, to tell an examination by these settings from one by others; {} for none."""
+        return {**self.model_dump(mode="json"), "ood": Path(self.ood).name} if self.sections else {}
 
 
 class Study(Settings):
@@ -170,7 +183,8 @@ def settle_study(path: Path | None, given: dict[str, Any], changes: list[str]) -
 
 
 def claimed(folder: Path, study: Study) -> Study:
-    """Make `folder` this study's and return the study; one that is there already may get methods, seeds and sizes.
+    """Make `folder` this study's and return the study; one that is there already may get methods, seeds and sizes, and
+    another examination, which its finished runs then go through anew.
 
     Raises OverfocusError where the folder holds something else, or a study whose shared settings differ.
     """
@@ -182,7 +196,7 @@ def claimed(folder: Path, study: Study) -> Study:
         if changed:
             raise OverfocusError(
                 f"{folder} holds a study with other settings ({', '.join(changed)}); give another --out, or the same "
-                "settings: methods, seeds and data sizes may be added"
+                "settings: methods, seeds and data sizes may be added, and the examination may change"
             )
     elif folder.is_file() or (folder.is_dir() and any(each.name[0] != "." for each in folder.iterdir())):
         raise OverfocusError(f"{folder} is not empty and holds no study; give a new folder as --out")

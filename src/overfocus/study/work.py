@@ -17,11 +17,12 @@ import torch
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import DiskFull, Taken, held, write
 from overfocus.data import Dataset
+from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.examination import diagnose
 from overfocus.diagnosis.sample import from_split
 from overfocus.study.answers import Answers, said
-from overfocus.study.cell import ANSWERS, COMPUTE, DIAGNOSIS, FAILURE, Cell
-from overfocus.study.checkpoint import Asked, split_of, subject_of
+from overfocus.study.cell import ANSWERS, COMPUTE, DIAGNOSIS, EXAMINATION, FAILURE, Cell, is_examined
+from overfocus.study.checkpoint import Asked, outsiders, split_of, subject_of
 from overfocus.study.compute import flops_of
 from overfocus.study.engine import Job, Outcome
 from overfocus.study.study import Examination, Study, read_study
@@ -73,7 +74,7 @@ def _done(job: Job, study: Study, folder: Path) -> Outcome:
         write(folder / COMPUTE, json.dumps({"flops_per_image": flops if isfinite(flops) else None}) + "\n")
     if not (folder / ANSWERS).is_file():
         collect(experiment, folder, dataset, device).save(folder / ANSWERS)
-    if study.examine.sections and not (folder / DIAGNOSIS / "scores.json").is_file():
+    if not is_examined(folder, study.examine.record):
         _examine(study.examine, job.cell, folder, dataset, experiment, device)
     return Outcome(job, "finished")
 
@@ -148,7 +149,9 @@ def _examine(
     )  # fmt: skip
     sample = replace(sample, source=dataset.note)
     subject = replace(subject_of(str(folder), dataset, Asked(), device), name=f"{cell.method}, seed {cell.seed}")
-    diagnose(
-        subject, sample, only=examine.sections, limit=examine.limit, seed=examine.seed, map=examine.map,
+    own = [outsiders(examine.ood, sample, examine.seed, experiment.data.root)] if examine.ood else []
+    found = diagnose(
+        subject, sample, only=examine.sections, sections=own, limit=examine.limit, seed=examine.seed, map=examine.map,
         data_name=f"{dataset.name}, split {name}",
-    ).save(folder / DIAGNOSIS)  # fmt: skip
+    )  # fmt: skip
+    Diagnosis(found.evidence.with_arrays({}, **{EXAMINATION: examine.record})).save(folder / DIAGNOSIS)
