@@ -214,20 +214,11 @@ def sgdrop(spec: str, head: type[nn.Module] = Pooled, progress: float = 1.0) -> 
         if method.views == "both":
             assert torch.equal(found.values[:B], batch.values)
             assert found.views == 2
-        _sgdrop_notes(method, batch, found, values, chosen)
+        _sgdrop_notes(method, model, batch, found, values, chosen)
 
 
 def _sgdrop_row(method, model: nn.Module, batch: Batch, row: int, level: float, progress: float) -> Tensor:
-    z, target = batch.values[row], batch.targets.dense(K)[row].double()
-    leaf = z[None].clone().requires_grad_()
-    model.eval()
-    logits = model(leaf)[0]
-    model.train()
-    target = {"label": target, "soft": logits.softmax(0).detach(), "predicted": (logits == logits.max()).double()}[
-        method.target
-    ]
-    (gradient,) = torch.autograd.grad((logits * target).sum(), leaf)
-    attribution = torch.clamp(gradient[0] * z, min=0)
+    z, attribution = batch.values[row], _attribution(method, model, batch, row)
     low, high = method.drop if isinstance(method.drop, tuple) else (method.drop, method.drop)
     drop = (low + (high - low) * level) * _sgdrop_progress(method, progress)
     members = {
@@ -243,6 +234,20 @@ def _sgdrop_row(method, model: nn.Module, batch: Batch, row: int, level: float, 
     for unit in dropped:
         result[members[unit]] = 0
     return result / (1 - len(dropped) / len(members)) if method.rescale else result
+
+
+def _attribution(method, model: nn.Module, batch: Batch, row: int) -> Tensor:
+    """ReLU(gradient x features) of one image."""
+    z, target = batch.values[row], batch.targets.dense(K)[row].double()
+    leaf = z[None].clone().requires_grad_()
+    model.eval()
+    logits = model(leaf)[0]
+    model.train()
+    target = {"label": target, "soft": logits.softmax(0).detach(), "predicted": (logits == logits.max()).double()}[
+        method.target
+    ]
+    (gradient,) = torch.autograd.grad((logits * target).sum(), leaf)
+    return torch.clamp(gradient[0] * z, min=0)
 
 
 def sgdrop_control(unit: str) -> None:
@@ -313,12 +318,16 @@ def _sgdrop_progress(method, progress: float) -> float:
     return min(1.0, (progress - method.start) / method.ramp) if method.ramp else 1.0
 
 
-def _sgdrop_notes(method, batch: Batch, found: Batch, values: list[Tensor], chosen: Tensor) -> None:
-    """The realised share of what was dropped counts units, also those that held nothing before."""
+def _sgdrop_notes(method, model: nn.Module, batch: Batch, found: Batch, values: list[Tensor], chosen: Tensor) -> None:
+    """The realised share of what was dropped counts units, also those that held nothing before; evidence does not."""
     for row in range(B):
         noted = float(found.measured["sgdrop_dropped"][row])
         assert math.isnan(noted) != bool(chosen[row])
         if chosen[row]:
+            evidence = _attribution(method, model, batch, row)
+            told = float(found.measured["sgdrop_evidence"][row])
+            hidden = float(evidence[values[row] == 0].sum() / evidence.sum())  # 0 / 0 where nothing speaks for it
+            assert abs(told - hidden) < 1e-5 or (math.isnan(told) and math.isnan(hidden))
             assert 0 <= noted <= (max(method.drop) if isinstance(method.drop, tuple) else method.drop) + 1e-6
             if method.unit == "element":
                 zeroed = ((values[row] == 0) & (batch.values[row] != 0)).double().mean()

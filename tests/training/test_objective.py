@@ -212,6 +212,25 @@ def test_a_loop_that_never_asks_is_warned_all_the_same(monkeypatch):
         objective(shown(labels()), labels())
 
 
+@pytest.mark.parametrize("unit", ["element", "position", "channel"])
+def test_a_mask_that_leaves_no_evidence_is_reported_from_the_first_step_on(unit):
+    """On what `shown` shows, an element, or a channel, in K has evidence, and every position as much."""
+    objective = leaking(f"sgdrop(unit='{unit}', share=0.75, drop=0.5)")
+    features = shown(labels())
+    objective(features, labels())
+    evidence = objective.last["sgdrop_evidence"]
+    known = evidence[~evidence.isnan()]
+    assert 0 < len(known) < len(features)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        objective.report()
+    starved = [str(each.message) for each in caught if "nothing is left to learn from" in str(each.message)]
+    assert bool(starved) == (unit != "position")
+    if starved:
+        assert "100 % of the evidence" in starved[0]
+        assert known.tolist() == [1.0] * len(known)
+
+
 @pytest.mark.parametrize("spec", ["sgdrop(share=1.0, drop=0.5)", "sgdrop(share=1.0, drop=0.4)", "mixup", "plain"])
 def test_a_mask_that_does_not_is_not(spec):
     objective = leaking(spec)

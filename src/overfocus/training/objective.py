@@ -32,6 +32,9 @@ LEAK = 0.1
 label.
 """
 
+ALL = 0.99
+"""Share of an image's evidence from which on nothing of it is held to be left."""
+
 GLANCE = 500
 """Steps between two looks at that without being asked: a look waits for the device."""
 
@@ -52,7 +55,8 @@ class Objective(nn.Module):
     decay      of the EMA teacher, per call, where a method asks for one
 
     `last` holds what happened in the last step, as tensors that nobody has waited for; `report()` gives the means since
-    it was last asked, and warns when a method never ran or when a mask tells the label.
+    it was last asked, and warns when a method never ran, and when a mask tells the label or leaves nothing to learn
+    from.
     """
 
     step: Tensor
@@ -131,7 +135,7 @@ class Objective(nn.Module):
         """
         means = self._means()
         self._totals = {}
-        for text in (*_idle(means), *_leaks(means)):
+        for text in (*_idle(means), *_leaks(means), *_starved(means)):
             warnings.warn(f"{self.method}: {text}", stacklevel=2)
         return means
 
@@ -139,10 +143,11 @@ class Objective(nn.Module):
         return {name: float(total / count) for name, (total, count) in self._totals.items() if float(count)}
 
     def _glance(self) -> None:
-        """Warn of a mask that tells the label even in a loop that never asks for a report."""
+        """Warn of a wrong mask even in a loop that never asks for a report."""
         self._calls += 1
         if self._calls % GLANCE == 0 and "masked_accuracy" in self._totals:
-            for text in _leaks(self._means()):
+            means = self._means()
+            for text in (*_leaks(means), *_starved(means)):
                 warnings.warn(f"{self.method}: {text}", stacklevel=5)
 
     def train(self, mode: bool = True) -> Objective:
@@ -293,6 +298,17 @@ def _leaks(means: Mapping[str, float]) -> Iterator[str]:
         yield (
             f"the mask tells the label: training accuracy is {masked:.2f} through the mask and {clean:.2f} "
             "without it on the same images, so "
-            "the network reads the class off what is missing, or left; use target='predicted' or 'soft', a smaller "
-            "share, or, where single elements are dropped, unit='position'"
+            "the network reads the class off what is missing, or left; drop positions instead of elements "
+            "(unit='position'), mask fewer images (share), or, with which='least', use target='predicted' or 'soft'"
         )
+
+
+def _starved(means: Mapping[str, float]) -> Iterator[str]:
+    for name, share in means.items():
+        if name.endswith("_evidence") and share > ALL:
+            method = name.removesuffix("_evidence")
+            yield (
+                f"{method} hides all that speaks for the target, {100 * share:.0f} % of the evidence of the images it "
+                "masks, so nothing is left to learn from; drop less, or positions instead of elements "
+                "(unit='position')"
+            )
