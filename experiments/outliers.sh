@@ -5,6 +5,20 @@
 #
 # The second set: the validation images of 27 classes of Tiny-ImageNet, at 32 pixels, none of which is a thing of CIFAR-10 (no cats,
 # dogs, birds, frogs, deer, horses, cars, trucks, ships, aircraft, nor what is nearly one, such as lions or tractors).
+# A fifth of them, 250 images, beside 1,000 test images of CIFAR-10; the networks are not trained again.
+#
+# 4 minutes on two workers of a two-core machine that did other work as well (Xeon 2.5 GHz, torch 2.15, float32). Means, and
+# differences to plain, paired by seed, with 95 % t intervals; a star: p of the paired t test after Holm over the methods below 0.05:
+#
+#                     40 epochs, n = 5                                   120 epochs, n = 4
+#                     AUROC                     confidence - accuracy    AUROC                     confidence - accuracy
+#   plain             0.603                      0.085                   0.601                      0.259
+#   cutout            -0.022 [-0.050,  0.006]   -0.007 [-0.039,  0.025]   0.003 [-0.027,  0.033]   -0.041 [-0.069, -0.013]*
+#   mixup             -0.008 [-0.020,  0.005]   -0.120 [-0.145, -0.095]*  0.036 [ 0.009,  0.064]   -0.263 [-0.280, -0.245]*
+#   cutmix            -0.015 [-0.044,  0.014]   -0.088 [-0.113, -0.064]*  0.014 [-0.052,  0.080]   -0.171 [-0.203, -0.139]*
+#   dropblock         -0.007 [-0.025,  0.011]   -0.011 [-0.021, -0.000]
+#   cutout + mixup    -0.013 [-0.031,  0.005]   -0.069 [-0.102, -0.035]*
+#   sgdrop, 2 views   -0.025 [-0.050,  0.001]   -0.019 [-0.040,  0.002]  -0.016 [-0.049,  0.017]   -0.011 [-0.031,  0.009]
 set -euo pipefail
 data=$1
 out=$2
