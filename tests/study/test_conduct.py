@@ -11,8 +11,9 @@ from small import photos
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import held
-from overfocus.study import work
+from overfocus.study import estimate, work
 from overfocus.study.cell import Cell, Size
+from overfocus.study.compute import Compute
 from overfocus.study.conduct import LOSSES, conduct
 from overfocus.study.engine import Engine, Job, Outcome
 from overfocus.study.results import ACCURACY, BEST, read_results
@@ -85,6 +86,18 @@ def test_another_examination_is_made_of_the_same_weights(done, folder, tmp_path)
     finish(grid(folder, **asked | {"examine__ood": str(moved)}, examine__limit=6), tmp_path / "s", again)
     assert len(again.done) == 4
     assert not set(read_results(tmp_path / "s").missing)
+
+
+def test_training_is_not_reckoned_for_runs_that_are_only_to_be_examined(done, folder, monkeypatch):
+    """A step that takes an hour: two new runs take hours, four that are trained already do not."""
+    slow = lambda experiment, dataset, device: Compute(experiment.method, 1.0, 3600.0, 8)  # noqa: E731
+    monkeypatch.setattr(estimate, "compute_of", slow)
+    found = estimate.estimated(grid(folder, examine__limit=6), done, workers=1)
+    assert (found.runs, found.finished) == (4, 0)
+    assert found.seconds < 3600
+    grown = estimate.estimated(grid(folder, methods=["plain", "cutout(size=4)", "mixup"]), done, workers=1)
+    assert (grown.runs, grown.finished) == (6, 4)
+    assert grown.seconds > 2 * 3600
 
 
 def test_results_are_what_the_runs_say(done, folder):

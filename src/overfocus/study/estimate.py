@@ -50,7 +50,9 @@ def estimated(study: Study, folder: Path, workers: int, device: torch.device | s
     """
     torch.set_num_threads(study.threads)
     cells = list(study.cells())
-    left = [cell for cell in cells if cell.state(folder, study.examine.record) != "finished"]
+    states = {cell: cell.state(folder, study.examine.record) for cell in cells}
+    left = [cell for cell in cells if states[cell] != "finished"]
+    trained = {cell for cell in cells if states[cell] == "trained"}
     seed = cells[0].seed
     datasets = {size: study.experiment(Cell(study.baseline, size, seed)).dataset() for size in study.sizes}
     largest = study.sizes[-1]
@@ -59,9 +61,9 @@ def estimated(study: Study, folder: Path, workers: int, device: torch.device | s
     )
     of_method = {each.method: each for each in compute}
     passes = _evaluation(study.experiment(Cell(study.baseline, largest, seed)), datasets[largest], device)
-    seconds = sum(_seconds(study, cell, datasets[cell.size], of_method[cell.method], passes) for cell in left) / max(
-        1, min(workers, len(left) or 1)
-    )
+    seconds = sum(
+        _seconds(study, cell, datasets[cell.size], of_method[cell.method], passes, cell in trained) for cell in left
+    ) / max(1, min(workers, len(left) or 1))
     parameters = _parameters(study.experiment(Cell(study.baseline, largest, seed)), datasets[largest])
     return Estimate(
         len(cells), len(cells) - len(left), {str(s): _budget(study, s, datasets[s]) for s in study.sizes}, compute,
@@ -87,11 +89,15 @@ def _evaluation(experiment: Experiment, dataset: Dataset, device: torch.device |
     return (perf_counter() - start) / len(images)
 
 
-def _seconds(study: Study, cell: Cell, dataset: Dataset, compute: Compute, evaluation: float) -> float:
-    """Return what one run takes: steps, evaluations, the answers of two sets of weights, the examination."""
+def _seconds(study: Study, cell: Cell, dataset: Dataset, compute: Compute, evaluation: float, trained: bool) -> float:
+    """Return what one run takes: steps, evaluations, the answers of two sets of weights, the examination; or that only,
+    where it is trained.
+    """
+    _, split = split_of(dataset)
+    if trained:
+        return STARTUP + _examination(study, evaluation, len(split))
     recipe = study.experiment(cell).recipe
     train = recipe.epochs * len(dataset.splits["train"]) * compute.seconds / compute.batch
-    _, split = split_of(dataset)
     evaluations = recipe.epochs / recipe.evaluate_every + 2
     return STARTUP + train + evaluations * len(split) * evaluation + _examination(study, evaluation, len(split))
 
