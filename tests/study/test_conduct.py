@@ -88,6 +88,19 @@ def test_another_examination_is_made_of_the_same_weights(done, folder, tmp_path)
     assert not set(read_results(tmp_path / "s").missing)
 
 
+@pytest.mark.parametrize("broken", ["", "{", "{}", None])
+def test_a_broken_examination_is_made_anew(done, folder, tmp_path, broken):
+    import shutil
+
+    shutil.copytree(done, tmp_path / "s")
+    path = Cell("plain", Size(), 1).folder(tmp_path / "s") / "diagnosis" / "scores.json"
+    path.unlink() if broken is None else path.write_text(broken)
+    engine = Inline()
+    finish(grid(folder), tmp_path / "s", engine)
+    assert engine.done == ["plain, all images, seed 1"]
+    assert numbers(tmp_path / "s") == numbers(done)
+
+
 def test_training_is_not_reckoned_for_runs_that_are_only_to_be_examined(done, folder, monkeypatch):
     """A step that takes an hour: two new runs take hours, four that are trained already do not."""
     slow = lambda experiment, dataset, device: Compute(experiment.method, 1.0, 3600.0, 8)  # noqa: E731

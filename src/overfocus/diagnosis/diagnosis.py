@@ -102,7 +102,7 @@ def check_free(folder: Path) -> None:
 
 
 def _is_diagnosis(folder: Path) -> bool:
-    return (folder / "diagnosis.html").exists() or (folder / SCORES).exists()
+    return any((folder / name).exists() for name in ("diagnosis.html", SCORES, EVIDENCE))
 
 
 def _numbers(scores: Mapping[str, Score]) -> dict[str, Any]:

@@ -84,10 +84,13 @@ class Cell:
 
 def is_examined(folder: Path, examination: Mapping[str, Any]) -> bool:
     """Whether the run in `folder` went through this examination, and not through an earlier one by other settings."""
-    path = folder / DIAGNOSIS / "scores.json"
     if not examination:
         return True
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["about"].get(EXAMINATION) == examination
+    try:
+        about = json.loads((folder / DIAGNOSIS / "scores.json").read_text(encoding="utf-8"))["about"]
+    except (FileNotFoundError, ValueError, KeyError):  # none, or one that somebody broke: it is made anew
+        return False
+    return about.get(EXAMINATION) == examination
 
 
 def slug(spec: str) -> str:
