@@ -36,7 +36,20 @@ while IFS=$'\t' read -r file class _; do
 done < "$data/val/val_annotations.txt"
 for study in "$@"; do
   copy="$out/$(basename "$study")"
-  [[ -d "$copy" ]] || cp -r "$study" "$copy"
-  overfocus study "$copy/study.toml" --out "$copy" --examine outliers,confidence --limit 1000 --ood "$out/things" --no-report
+  if [[ ! -d "$copy" ]]; then
+    rm -rf "$copy.part"
+    cp -r "$study" "$copy.part"
+    python - "$copy.part/study.toml" << 'PY'  # what the study asked so far need not be asked again
+import sys, tomllib, tomli_w
+with open(sys.argv[1], "rb") as file:
+    study = tomllib.load(file)
+study["examine"]["sections"] = []
+with open(sys.argv[1], "wb") as file:
+    tomli_w.dump(study, file)
+PY
+    mv "$copy.part" "$copy"
+  fi
+  overfocus study "$copy/study.toml" --out "$copy" --examine outliers,confidence --limit 1000 --ood "$out/things" \
+    --no-report
   python "$here/columns.py" "$copy" accuracy outliers.things_auroc outliers.things_tnr_at_95 confidence.gap
 done

@@ -72,6 +72,11 @@ def test_a_study_by_command_ends_in_a_report(photos_folder, tmp_path):
                  *options(photos_folder))  # fmt: skip
     assert "outliers.totem_auroc" in json.loads(wider)["sizes"]["all images"]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")} == manifests
+    settings = (out / "study.toml").read_bytes()
+    with pytest.raises(OverfocusError, match="no such file"):
+        told("study", "--methods", "plain; cutout(size=0.3)", "--seeds", "2", "--out", str(out), "--workers", "1",
+             "--examine", "outliers", "--ood", str(tmp_path / "nowhere"), *options(photos_folder))  # fmt: skip
+    assert (out / "study.toml").read_bytes() == settings, "what is wrong is told before anything is changed"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ app = typer.Typer()
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
 METHODS_HELP = 'Specs to compare, separated by ";", the first is the baseline: "plain; cutout; cutmix + sgdrop".'
 DATA_HELP = "A name (`overfocus datasets`), a folder of images, a parquet file or folder, or hub:OWNER/NAME."
-EXAMINE_HELP = "Sections of the examination that every run goes through, e.g. spread,hiding; none for none."
+EXAMINE_HELP = (
+    "Sections of the examination that every run goes through, e.g. spread,hiding; none for none. A study that is there "
+    "keeps those that it has."
+)
 ENGINE_HELP = "local: processes on this machine; ray: a Ray cluster; slurm: through submitit."
 
 
@@ -71,8 +74,8 @@ def study(  # noqa: PLR0913
     """Compare methods over seeds and data sizes, and report.
 
     For a seed, all methods share first weights, images and batch order. The same command goes on with a study that was
-    stopped, however it was stopped; with more methods, seeds or data sizes it does those, and with another examination
-    it puts the finished runs through that. Several commands, also on other machines, may work on one folder.
+    stopped, however it was stopped; with more methods, seeds or data sizes it does those, and with more to examine it
+    examines the finished runs anew. Several commands, also on other machines, may work on one folder.
 
     \b
     overfocus study --methods "plain; cutout; cutmix; sgdrop" --data photos --size 64 --seeds 5 --out runs/photos

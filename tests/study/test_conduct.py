@@ -11,12 +11,14 @@ from small import photos
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import held
+from overfocus.report.study_page import write_report
 from overfocus.study import estimate, work
 from overfocus.study.cell import Cell, Size
 from overfocus.study.compute import Compute
 from overfocus.study.conduct import LOSSES, conduct
 from overfocus.study.engine import Engine, Job, Outcome
 from overfocus.study.results import ACCURACY, BEST, read_results
+from overfocus.study.study import claimed
 from overfocus.training.evaluate import evaluate
 from overfocus.training.run import Run
 
@@ -78,17 +80,41 @@ def test_another_examination_is_made_of_the_same_weights(done, folder, tmp_path)
         assert {key: found[key] for key in ("epochs", "weights", "best", "answers")} == {
             key: before[name][key] for key in ("epochs", "weights", "best", "answers")
         }
-    again, moved = Inline(), tmp_path / "moved" / "other"
-    moved.parent.mkdir()
-    others.rename(moved)
-    finish(grid(folder, **asked | {"examine__ood": str(moved)}), tmp_path / "s", again)
-    assert again.done == [], "where the second set lies changes no number"
-    finish(grid(folder, **asked | {"examine__ood": str(moved)}, examine__limit=6), tmp_path / "s", again)
-    assert len(again.done) == 4
-    assert not set(read_results(tmp_path / "s").missing)
+    again = Inline()
+    finish(grid(folder), tmp_path / "s", again)
+    assert (again.done, numbers(tmp_path / "s")) == ([], after), "what a command does not ask stays"
+    namesake = photos(tmp_path / "another" / "other")
+    finish(grid(folder, **asked | {"examine__ood": str(namesake)}), tmp_path / "s", again)
+    assert len(again.done) == 4, "a second set of the same name is another one"
+    finish(grid(folder, examine__limit=6), tmp_path / "s", again)
+    assert len(again.done) == 8
+    assert not read_results(tmp_path / "s").unexamined
 
 
-@pytest.mark.parametrize("broken", ["", "{", "{}", None])
+def test_accuracy_is_known_while_runs_await_their_examination(done, folder, tmp_path):
+    """As after a kill between two examinations, or with runs that an earlier version examined."""
+    import shutil
+
+    shutil.copytree(done, tmp_path / "s")
+    claimed(tmp_path / "s", grid(folder, examine__limit=6))
+    results = read_results(tmp_path / "s")
+    assert len(results.results) == len(results.unexamined) == 4
+    assert {measure.key for measure in results.measures} == {"accuracy", "best_accuracy"}
+    job = Job(tmp_path / "s", Cell("plain", Size(), 1))
+    assert work.do(job).state == "finished"
+    results = read_results(tmp_path / "s")
+    assert len(results.unexamined) == 3
+    width = next(measure.key for measure in results.measures if measure.key.startswith("spread."))
+    assert np.isfinite(results.values(width, Size())["plain"]).tolist() == [False, True]
+    accuracy, before = results.values(ACCURACY, Size()), read_results(done).values(ACCURACY, Size())
+    assert {method: values.tolist() for method, values in accuracy.items()} == {
+        method: values.tolist() for method, values in before.items()
+    }
+    page = write_report(tmp_path / "s", images=2).read_text(encoding="utf-8")
+    assert "3 runs not examined yet" in page
+
+
+@pytest.mark.parametrize("broken", ["", "{", "{}", "[]", '{"about": 3}', None])
 def test_a_broken_examination_is_made_anew(done, folder, tmp_path, broken):
     import shutil
 

@@ -231,6 +231,14 @@ def test_a_mask_that_leaves_no_evidence_is_reported_from_the_first_step_on(unit)
         assert known.tolist() == [1.0] * len(known)
 
 
+def test_of_two_masks_the_second_is_watched_as_well():
+    objective = leaking("sgdrop(share=1.0, drop=0.1) + sgdrop(unit='element', share=1.0, drop=0.5)")
+    objective(shown(labels()), labels())
+    assert objective.last["sgdrop_evidence_2"].max() == 1.0
+    with pytest.warns(UserWarning, match="nothing is left to learn from in the images that it masks"):
+        objective.report()
+
+
 @pytest.mark.parametrize("spec", ["sgdrop(share=1.0, drop=0.5)", "sgdrop(share=1.0, drop=0.4)", "mixup", "plain"])
 def test_a_mask_that_does_not_is_not(spec):
     objective = leaking(spec)

@@ -98,7 +98,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         yield aside
         if path.exists():
             os.replace(path, old)
-        os.replace(aside, path)
+        try:
+            os.replace(aside, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
     except (OSError, RuntimeError) as error:
         if disk_is_full(error):
             raise DiskFull(

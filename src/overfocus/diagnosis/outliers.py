@@ -50,7 +50,8 @@ class Outliers(Section):
         sure: dict[str, list[Tensor]] = {}
         if self.other is not None:
             some = self.other.some(self.images, evidence.seed)
-            sure[self.other_name] = [_largest(subject, each.pixels) for each in self.other.batches(some)]
+            name = f"{self.other_name} (data)" if self.other_name in NOISES else self.other_name
+            sure[name] = [_largest(subject, each.pixels) for each in self.other.batches(some)]
         sure |= {name: [] for name in NOISES}
         done = 0
         for portion in sample.batches(rows):

@@ -74,7 +74,9 @@ def diagnose_checkpoints(
     sample = replace(sample, source=dataset.note)
     subjects = _named(subject_of(each, dataset, order.asked, device) for each in order.models)
     own: list[Section] = [Robustness(auto=order.autoattack)]
-    own += [outsiders(order.ood, sample, order.seed, order.data.get("data.root"))] if order.ood else []
+    if order.ood:
+        root, on_bad_image = order.data.get("data.root"), experiment.data.on_bad_image
+        own.append(outsiders(order.ood, sample, order.seed, root, on_bad_image))
     with _bars(console or Console(stderr=True)) as watch_of:
         diagnoses = tuple(
             diagnose(

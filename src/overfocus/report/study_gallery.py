@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.diagnosis.diagnosis import EVIDENCE
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.metrics.spread import effective_area
@@ -118,7 +119,7 @@ def _examined(results: Results, size: Size) -> list[Result]:
     """Return the first run of each method whose maps were kept."""
     found = []
     for method in results.study.methods:
-        runs = [run for run in results.of(method, size) if (run.path / DIAGNOSIS / "evidence.npz").is_file()]
+        runs = [run for run in results.of(method, size) if run.sections and (run.path / DIAGNOSIS / EVIDENCE).is_file()]
         found += runs[:1]
     return found
 

@@ -120,10 +120,12 @@ def trouble(results: Results) -> Trouble | None:
     """Return which runs failed or are missing, in words; None where all are there."""
     found = [(visible(str(cell)), label(why, most=200).short) for cell, why in results.failed.items()]
     found += [(visible(str(cell)), "not finished") for cell in results.missing]
+    found += [(visible(str(cell)), "not examined") for cell in results.unexamined]
     if not found:
         return None
     parts = [f"{_count(len(results.failed), 'run')} failed"] if results.failed else []
     parts += [f"{_count(len(results.missing), 'run')} not finished yet"] if results.missing else []
+    parts += [f"{_count(len(results.unexamined), 'run')} not examined yet"] if results.unexamined else []
     sentence = (
         f"{' and '.join(parts)}. What is said here rests on the others; a seed that lacks a run is left out of a pair."
     )

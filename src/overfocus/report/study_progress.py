@@ -12,6 +12,7 @@ from overfocus.study.cell import ANSWERS, Cell
 from overfocus.study.conduct import Standing
 from overfocus.study.engine import Outcome
 from overfocus.study.study import Study
+from overfocus.training.run import Run
 
 WIDEST = 60
 """Letters of a run's name."""
@@ -39,11 +40,14 @@ class StudyProgress:
         self.bar.stop()
 
     def begin(self, study: Study) -> None:
-        """Say what need not be trained again."""
-        trained = sum(cell.state(self.folder, study.examine.record) == "trained" for cell in study.cells())
-        if trained:
-            runs = "runs are" if trained > 1 else "run is"
-            self.console.print(f"{trained} {runs} trained already, and examined now", markup=False)
+        """Say what is only examined, as it is trained already, and how."""
+        record = study.examine.record
+        states = [cell.state(self.folder, record) for cell in study.cells() if Run(cell.folder(self.folder)).finished]
+        left = sum(state != "finished" for state in states)
+        if record and left:
+            asked = ", ".join(study.examine.sections)
+            text = f"{left} run{'s' * (left > 1)} trained already, to be examined anew: {asked}"
+            self.console.print(text, markup=False)
 
     def show(self, standing: Standing) -> None:
         """Print what ended, and move the bars."""

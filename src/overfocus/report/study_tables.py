@@ -177,5 +177,6 @@ def as_dict(results: Results) -> dict[str, Any]:
         "split": results.split, "baseline": results.study.baseline, "methods": list(results.study.methods),
         "seeds": list(results.study.seeds), "finished": len(results.results),  # type: ignore[arg-type]
         "failed": {str(cell): why for cell, why in results.failed.items()},
-        "missing": [str(cell) for cell in results.missing], "sizes": sizes,
+        "missing": [str(cell) for cell in results.missing],
+        "unexamined": [str(cell) for cell in results.unexamined], "sizes": sizes,
     }  # fmt: skip

@@ -35,6 +35,9 @@ def show_study(folder: str | Path, console: Console | None = None) -> None:
     counts = [f"{len(of)} {what}" for of, what in ((results.failed, "failed"), (results.missing, "not finished")) if of]
     if counts:
         _say(console, f"\nRuns that are not there: {', '.join(counts)}. The same command goes on with them.", "yellow")
+    if results.unexamined:
+        of = f"{len(results.unexamined)} of {len(results.results)}"
+        _say(console, f"\nRuns that await their examination: {of}. The same command examines them.", "yellow")
 
 
 def _show(results: Results, size: Size, console: Console) -> None:

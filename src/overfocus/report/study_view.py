@@ -138,7 +138,7 @@ def _tables(results: Results, section: str, size: Size) -> Iterator[MeasureTable
         return
     columns = [_column(results, each, size) for each in heads]
     rows = [(label(m, n), tuple(column[n] for column in columns)) for n, m in enumerate(results.study.methods)]
-    title = next(iter(results.results.values())).sections[section]["title"]
+    title = next(each.sections[section]["title"] for each in results.results.values() if section in each.sections)
     yield MeasureTable(title, str(size), tuple(heads), tuple(rows))
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from overfocus.core.errors import OverfocusError
 from overfocus.report.study_progress import StudyProgress
+from overfocus.study.checkpoint import check_outsiders
 from overfocus.study.conduct import Standing, conduct
 from overfocus.study.engines import Place, engine_for
 from overfocus.study.results import read_results
@@ -52,7 +53,8 @@ def carry_out(
     Raises OverfocusError where nothing could be finished, or where what went wrong would befall every run.
     """
     folder = folder.absolute()
-    claimed(folder, study)
+    check_outsiders(study.examine.ood, study.data.root)
+    study = claimed(folder, study)
     with StudyProgress(folder, console) as progress, engine_for(place, study, folder) as engine:
         progress.begin(study)
         standing = None

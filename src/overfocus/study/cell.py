@@ -88,9 +88,9 @@ def is_examined(folder: Path, examination: Mapping[str, Any]) -> bool:
         return True
     try:
         about = json.loads((folder / DIAGNOSIS / "scores.json").read_text(encoding="utf-8"))["about"]
-    except (FileNotFoundError, ValueError, KeyError):  # none, or one that somebody broke: it is made anew
+        return about.get(EXAMINATION) == examination
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # none, or broken: it is made anew
         return False
-    return about.get(EXAMINATION) == examination
 
 
 def slug(spec: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from torch import nn
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data import Dataset, Split
 from overfocus.diagnosis.examination import LIMIT
-from overfocus.diagnosis.noise import NOISES
 from overfocus.diagnosis.outliers import Outliers
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.subject import Subject
@@ -88,27 +88,39 @@ def split_of(dataset: Dataset, name: str = "") -> tuple[str, Split]:
     return chosen, dataset.splits[chosen]
 
 
-def outsiders(what: str, sample: Sample, seed: int, root: str | None = None) -> Outliers:
+def outsiders(what: str, sample: Sample, seed: int, root: str | None = None, on_bad_image: str = "error") -> Outliers:
     """Return the section that asks about images of a second data set `what` beside noise, in the size of `sample`.
 
     root: where named data sets lie. The set is called by its name, that of a folder by the folder's.
     Raises OverfocusError for a set with other channels, and as loading it does.
     """
-    path = Path(what)
-    given: dict[str, Any] = {"data.name": what, "data.size": sample.size}
-    if path.exists():
-        given["data.channels"] = sample.channels
-    if root is not None:
-        given["data.root"] = root
-    dataset, experiment = dataset_for((), given)
+    return _outsiders(what, sample.size, sample.channels, seed, root, on_bad_image)
+
+
+@lru_cache(maxsize=1)
+def _outsiders(
+    what: str, size: tuple[int, int], channels: int, seed: int, root: str | None, on_bad_image: str
+) -> Outliers:
+    """Return the section; the runs of a study ask about the same images."""
+    own = {"data.channels": channels} if Path(what).exists() else {}
+    dataset, _ = _second(what, root, **own, **{"data.size": size, "data.on_bad_image": on_bad_image})
     _, split = split_of(dataset)
-    other = from_split(split, limit=LIMIT, seed=seed, size=experiment.data.size)
-    if other.channels != sample.channels:
+    other = from_split(split, limit=LIMIT, seed=seed, size=size, on_bad_image=on_bad_image)
+    if other.channels != channels:
         raise OverfocusError(
-            f"ood {what} has {other.channels} channels and the data {sample.channels}; give a set with as many"
+            f"ood {what} has {other.channels} channels and the data {channels}; give a set with as many"
         )
-    name = path.name or path.resolve().name
-    return Outliers(other=other, other_name=f"{name} (data)" if name in NOISES else name)
+    return Outliers(other=other, other_name=Path(what).name or Path(what).resolve().name)
+
+
+def check_outsiders(what: str, root: str | None) -> None:
+    """Raise what a second data set would raise later, before a study begins; "" is none."""
+    if what:
+        split_of(_second(what, root)[0])
+
+
+def _second(what: str, root: str | None, **given: Any) -> tuple[Dataset, Experiment]:
+    return dataset_for((), {"data.name": what, **({} if root is None else {"data.root": root}), **given})
 
 
 def subject_of(what: str, dataset: Dataset | None, asked: Asked, device: torch.device | str = "cpu") -> Subject:

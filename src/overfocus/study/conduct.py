@@ -55,8 +55,7 @@ def conduct(study: Study, folder: Path, engine: Engine, machine: Machine | None 
     disk.
     """
     folder = folder.absolute()
-    claimed(folder, study)
-    conductor = Conductor(study, folder, engine, machine or Machine(), log)
+    conductor = Conductor(claimed(folder, study), folder, engine, machine or Machine(), log)
     yield conductor.standing(())
     while not conductor.over:
         conductor.submit()

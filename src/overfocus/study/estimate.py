@@ -10,10 +10,11 @@ import torch
 
 from overfocus.data import Dataset
 from overfocus.study.cell import Cell, Size
-from overfocus.study.checkpoint import split_of
+from overfocus.study.checkpoint import check_outsiders, split_of
 from overfocus.study.compute import Compute, compute_of
 from overfocus.study.study import Study
 from overfocus.training.experiment import Experiment
+from overfocus.training.run import Run
 
 STARTUP = 2.0
 """Seconds in which a run loads its data and network."""
@@ -50,9 +51,9 @@ def estimated(study: Study, folder: Path, workers: int, device: torch.device | s
     """
     torch.set_num_threads(study.threads)
     cells = list(study.cells())
-    states = {cell: cell.state(folder, study.examine.record) for cell in cells}
-    left = [cell for cell in cells if states[cell] != "finished"]
-    trained = {cell for cell in cells if states[cell] == "trained"}
+    check_outsiders(study.examine.ood, study.data.root)
+    left = [cell for cell in cells if cell.state(folder, study.examine.record) != "finished"]
+    trained = {cell for cell in left if Run(cell.folder(folder)).finished}
     seed = cells[0].seed
     datasets = {size: study.experiment(Cell(study.baseline, size, seed)).dataset() for size in study.sizes}
     largest = study.sizes[-1]
@@ -67,7 +68,8 @@ def estimated(study: Study, folder: Path, workers: int, device: torch.device | s
     parameters = _parameters(study.experiment(Cell(study.baseline, largest, seed)), datasets[largest])
     return Estimate(
         len(cells), len(cells) - len(left), {str(s): _budget(study, s, datasets[s]) for s in study.sizes}, compute,
-        study.baseline, seconds, len(left) * _bytes(study, parameters, datasets[largest]), workers,
+        study.baseline, seconds, sum(_bytes(study, parameters, datasets[largest], cell in trained) for cell in left),
+        workers,
     )  # fmt: skip
 
 
@@ -116,7 +118,12 @@ def _parameters(experiment: Experiment, dataset: Dataset) -> int:
     return sum(each.numel() for each in (*model.parameters(), *model.buffers()))
 
 
-def _bytes(study: Study, parameters: int, dataset: Dataset) -> int:
-    """Return what one run leaves: two sets of weights, a state with momentum, answers, evidence."""
-    images = min(study.examine.limit, len(split_of(dataset)[1])) if study.examine.sections else 0
-    return 4 * parameters * (2 + 2 + (study.recipe.ema > 0)) + 24 * len(split_of(dataset)[1]) + 1500 * images + 20_000
+def _bytes(study: Study, parameters: int, dataset: Dataset, trained: bool) -> int:
+    """Return what one run leaves: two sets of weights, a state with momentum, answers; and, where it is trained only
+    that, evidence.
+    """
+    images = len(split_of(dataset)[1])
+    evidence = 1500 * min(study.examine.limit, images) * bool(study.examine.sections)
+    if trained:
+        return evidence
+    return 4 * parameters * (2 + 2 + (study.recipe.ema > 0)) + 24 * images + evidence + 20_000

@@ -15,7 +15,7 @@ import numpy as np
 from overfocus.core.errors import OverfocusError
 from overfocus.metrics.score import Better
 from overfocus.study.answers import Answers
-from overfocus.study.cell import ANSWERS, COMPUTE, DIAGNOSIS, Cell, Size
+from overfocus.study.cell import ANSWERS, COMPUTE, DIAGNOSIS, Cell, Size, is_examined
 from overfocus.study.study import Study, read_study
 from overfocus.training.run import Epoch, Run
 
@@ -48,7 +48,7 @@ class Result:
     answers: Answers = field(repr=False)
     sections: Mapping[str, Any] = field(repr=False)
     """Of the examination: section -> {"title", "sentence", "scores": {name -> value, low, high, n, title, ...}};
-    empty where none was asked."""
+    empty where none was asked, or the one that was asked has not been made yet."""
     flops: float = nan
     """Operations of a training step, of an image: see `overfocus.study.compute`."""
 
@@ -78,6 +78,12 @@ class Results:
     """Runs that are not finished and did not fail."""
 
     @property
+    def unexamined(self) -> tuple[Cell, ...]:
+        """Runs that await the examination which the study asks."""
+        asked = bool(self.study.examine.sections)
+        return tuple(cell for cell, result in self.results.items() if asked and not result.sections)
+
+    @property
     def split(self) -> str:
         """The split that `accuracy` is of."""
         return (
@@ -95,13 +101,14 @@ class Results:
     def measures(self) -> list[Measure]:
         """All that can be compared: accuracies first, then the other test splits', then the examination's scores."""
         first = next(iter(self.results.values()))
+        examined = next((each.sections for each in self.results.values() if each.sections), {})
         found = [ACCURACY, BEST]
         found += [
             Measure(f"{split}.accuracy", f"accuracy on {split}", "higher", margin=0.01)
             for split in first.epochs[-1].scores
             if split != self.split
         ]
-        for section, content in first.sections.items():
+        for section, content in examined.items():
             for name, score in content["scores"].items():
                 found.append(Measure(f"{section}.{name}", score["title"], score["better"], score["unit"]))
         return found
@@ -146,8 +153,8 @@ def read_results(folder: str | Path) -> Results:
     results, failed, missing = {}, {}, []
     for cell in study.cells():
         state = cell.state(folder, study.examine.record)
-        if state == "finished":
-            results[cell] = _result(cell, folder)
+        if state == "finished" or (state == "trained" and (cell.folder(folder) / ANSWERS).is_file()):
+            results[cell] = _result(cell, folder, study.examine.record)
         elif state == "failed":
             failed[cell] = cell.failure(folder).get("error", "unknown")
         else:
@@ -160,10 +167,10 @@ def read_results(folder: str | Path) -> Results:
     return Results(study, folder, results, failed, tuple(missing))
 
 
-def _result(cell: Cell, study: Path) -> Result:
-    run = Run(cell.folder(study))
-    scores = run.path / DIAGNOSIS / "scores.json"
-    sections = json.loads(scores.read_text(encoding="utf-8"))["sections"] if scores.is_file() else {}
+def _result(cell: Cell, study: Path, examination: Mapping[str, Any]) -> Result:
+    run, sections = Run(cell.folder(study)), {}
+    if examination and is_examined(run.path, examination):
+        sections = json.loads((run.path / DIAGNOSIS / "scores.json").read_text(encoding="utf-8"))["sections"]
     compute = run.path / COMPUTE
     flops = json.loads(compute.read_text(encoding="utf-8"))["flops_per_image"] if compute.is_file() else None
     answers = Answers.load(run.path / ANSWERS)

@@ -71,7 +71,12 @@ class Examination(Settings):
     @property
     def record(self) -> dict[str, Any]:
         """What an examined run keeps, to tell an examination by these settings from one by others; {} for none."""
-        return {**self.model_dump(mode="json"), "ood": Path(self.ood).name} if self.sections else {}
+        return self.model_dump(mode="json") if self.sections else {}
+
+    def after(self, earlier: Examination) -> Examination:
+        """Return this examination with what an `earlier` one asked as well, so that nothing that is known goes."""
+        known = [section.name for section in SECTIONS if section.name in {*self.sections, *earlier.sections}]
+        return self.model_copy(update={"sections": tuple(known), "ood": self.ood or earlier.ood})
 
 
 class Study(Settings):
@@ -184,7 +189,7 @@ def settle_study(path: Path | None, given: dict[str, Any], changes: list[str]) -
 
 def claimed(folder: Path, study: Study) -> Study:
     """Make `folder` this study's and return the study; one that is there already may get methods, seeds and sizes, and
-    another examination, which its finished runs then go through anew.
+    another examination, which its finished runs then go through anew. Sections that it had stay.
 
     Raises OverfocusError where the folder holds something else, or a study whose shared settings differ.
     """
@@ -198,6 +203,7 @@ def claimed(folder: Path, study: Study) -> Study:
                 f"{folder} holds a study with other settings ({', '.join(changed)}); give another --out, or the same "
                 "settings: methods, seeds and data sizes may be added, and the examination may change"
             )
+        study = study.model_copy(update={"examine": study.examine.after(there.examine)})
     elif folder.is_file() or (folder.is_dir() and any(each.name[0] != "." for each in folder.iterdir())):
         raise OverfocusError(f"{folder} is not empty and holds no study; give a new folder as --out")
     if not path.exists() or path.read_text(encoding="utf-8") != study.toml():

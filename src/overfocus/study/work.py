@@ -149,7 +149,10 @@ def _examine(
     )  # fmt: skip
     sample = replace(sample, source=dataset.note)
     subject = replace(subject_of(str(folder), dataset, Asked(), device), name=f"{cell.method}, seed {cell.seed}")
-    own = [outsiders(examine.ood, sample, examine.seed, experiment.data.root)] if examine.ood else []
+    own = []
+    if examine.ood:
+        data = experiment.data
+        own = [outsiders(examine.ood, sample, examine.seed, data.root, data.on_bad_image)]
     found = diagnose(
         subject, sample, only=examine.sections, sections=own, limit=examine.limit, seed=examine.seed, map=examine.map,
         data_name=f"{dataset.name}, split {name}",

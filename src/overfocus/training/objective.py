@@ -8,6 +8,7 @@ Evaluation is untouched: `model(images)` is the plain model.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -282,10 +283,16 @@ def _measured(features: Batch, logits: Tensor, loss: Tensor, rows: int) -> dict[
     return measured
 
 
+def _of_kind(means: Mapping[str, float], kind: str) -> Iterator[tuple[str, float]]:
+    """Yield (method, number) for `sgdrop_rate`, `sgdrop_rate_2` and so on, where the kind is `rate`."""
+    for name, value in means.items():
+        if found := re.fullmatch(rf"(.+)_{kind}(_\d+)*", name):
+            yield found[1], value
+
+
 def _idle(means: Mapping[str, float]) -> Iterator[str]:
-    for name, rate in means.items():
-        if name.endswith("_rate") and rate == 0:
-            method = name.removesuffix("_rate")
+    for method, rate in _of_kind(means, "rate"):
+        if rate == 0:
             yield (
                 f"{method} never ran since the last report; is its prob or share 0, its start not reached, or the "
                 "map of its layer so small that its share of it is nothing?"
@@ -304,11 +311,10 @@ def _leaks(means: Mapping[str, float]) -> Iterator[str]:
 
 
 def _starved(means: Mapping[str, float]) -> Iterator[str]:
-    for name, share in means.items():
-        if name.endswith("_evidence") and share > ALL:
-            method = name.removesuffix("_evidence")
+    for method, share in _of_kind(means, "evidence"):
+        if share > ALL:
             yield (
-                f"{method} hides all that speaks for the target, {100 * share:.0f} % of the evidence of the images it "
-                "masks, so nothing is left to learn from; drop less, or positions instead of elements "
-                "(unit='position')"
+                f"{method} hides all that speaks for the target, {100 * share:.0f} % of the evidence, so nothing is "
+                "left to learn from in the images that it masks; drop less, or, where single elements or channels of "
+                "a map are dropped, positions (unit='position')"
             )
