@@ -103,7 +103,7 @@ def test_nominal_values_follow_the_settings():
     assert "cutmix_kept" not in nominal(parse("cutmix(centre='gaussian')"), (8, 8))
     assert nominal(parse("oneof(mixup, cutmix(prob=0.5), plain, weights=(2, 1, 1))"), (8, 8))["cutmix_rate"] == 0.125
     assert nominal(parse("sgdrop(drop=(0.2, 0.6), chance=0.5)"), (8, 8))["sgdrop_dropped"] == pytest.approx(0.2)
-    both = nominal(parse("sgdrop(drop=0.2) + sgdrop(drop=0.4)"), (8, 8))
+    both = nominal(parse("sgdrop(drop=0.2, share=0.5) + sgdrop(drop=0.4, share=0.5)"), (8, 8))
     assert both == {"sgdrop_rate": 0.5}
 
 

@@ -80,7 +80,7 @@ class SGDrop(Regularizer):
     which: Literal["salient", "random", "least"] = "salient"
     chance: float = 1.0
     target: Target = "label"
-    share: float = 0.5
+    share: float = 0.75
     start: float = 0.0
     ramp: float = 0.0
     views: Literal["masked", "both"] = "masked"

@@ -16,7 +16,7 @@ from overfocus.study.results import read_results
 from overfocus.study.study import Study, claimed
 
 DEMO = {
-    "methods": ["plain", "dropout", "cutout", "mixup", "cutmix", "sgdrop(share=0.75)", "cutmix + sgdrop(share=0.75)"],
+    "methods": ["plain", "dropout", "cutout", "mixup", "cutmix", "sgdrop", "cutmix + sgdrop"],
     "data.name": "totem",
     "model.settings": {"widths": [16, 32, 64]},
     "recipe.epochs": 4,
