@@ -34,16 +34,17 @@ When it does not help: with unit=element, target=label and a share of 1 the mask
 names the class), and with which=least and target=label at every unit (what is left names it): training loss falls and
 clean accuracy collapses. Single elements at share 1 and drop 0.5 leave nothing to learn from at any target (22 to 34
 % right on Fashion-MNIST where plain has 81, n = 3): half of the elements are all that have evidence. The objective
-warns of both. A gain needs the control `which=random` beside it. One masked view, as the defaults have it, cost 0.6
-to 1.6 points on Fashion-MNIST at short training (n = 5); views=both with drop 0.4 and share 1 gave +0.7 [0.3, 1.1]
-with 50 images a class and 120 epochs, the control +0.1 [-0.1, 0.4], Mixup +1.2 [0.9, 1.5] (n = 10); with 200 images a
-class and 60 epochs +0.2 [-0.2, 0.6], at half the overfocus score (n = 8); on CIFAR-10, 100 a class, it cost 2.0 [0.5,
-3.5] after 40 epochs (n = 5), 0.8 [-0.3, 1.9] after 80 (n = 5) and nothing after 120 (0.0 [-1.5, 1.5], n = 4), with 50
-a class it gave -0.6 [-1.6, 0.5] after 240 epochs and -0.1 [-0.8, 0.6] in fine-tuning (n = 5), where Mixup gave 5.9
-and 1.7. Behind Mixup it changes Mixup's accuracy by nothing that was seen (0.2 [-0.2, 0.7] and 0.0 [-0.8, 0.7]) and
-widens its look. With a mark that named the class in training and another in testing, share 0.75 was 9.4 [3.3, 15.4]
-points ahead of plain (n = 8), with a background that did 9.4 [3.9, 14.9] behind (n = 5): it looks wider, also onto
-the background, and its maps localize worse. Figures: docs/evidence.md.
+warns of both. A gain needs the control `which=random` beside it. One masked view cost 0.6 to 1.6 points on
+Fashion-MNIST at short training (share 0.5, n = 5) and gave +0.6 [0.1, 1.0] with 50 images a class (n = 10) and 0.7
+[0.3, 1.0] with 100 (n = 12) after 120 epochs; views=both with drop 0.4 and share 1 gave +0.7 [0.3, 1.1] with 50, the
+control +0.1 [-0.1, 0.4], Mixup +1.2 [0.9, 1.5] (n = 10); with 200 images a class and 60 epochs +0.2 [-0.2, 0.6], at
+half the overfocus score (n = 8); on CIFAR-10, 100 a class, it cost 2.0 [0.5, 3.5] after 40 epochs (n = 5), 0.8 [-0.3,
+1.9] after 80 (n = 5) and nothing after 120 (0.0 [-1.5, 1.5], n = 4), with 50 a class it gave -0.6 [-1.6, 0.5] after
+240 epochs and -0.1 [-0.8, 0.6] in fine-tuning (n = 5), where Mixup gave 5.9 and 1.7. Behind Mixup it changes Mixup's
+accuracy by nothing that was seen (0.2 [-0.2, 0.7] and 0.0 [-0.8, 0.7]) and widens its look. With a mark that named
+the class in training and another in testing, share 0.75 was 9.4 [3.3, 15.4] points ahead of plain (n = 8), with a
+background that did 9.4 [3.9, 14.9] behind (n = 5): it looks wider, also onto the background, and its maps localize
+worse. Figures: docs/evidence.md.
 """
 
 from __future__ import annotations
