@@ -5,6 +5,7 @@
 
 import random
 from copy import deepcopy
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -241,6 +242,10 @@ def it_prints_as_it_was_built(spec: str) -> None:
     method = parse(spec)
     assert parse(str(method)) == method
     assert str(parse(str(method))) == str(method)
+    full = method.spec(full=True)
+    assert parse(full) == method
+    for member in getattr(method, "members", (method,)):
+        assert all(f"{setting.name}=" in full for setting in fields(member) if setting.name != "members"), full
     assert hash(method) == hash(parse(spec))
 
 

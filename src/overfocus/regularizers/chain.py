@@ -36,6 +36,6 @@ class Chain(Group):
         """Append a method, or the members of a chain."""
         return Chain((*self.members, *(other.members if isinstance(other, Chain) else (other,))))
 
-    def __str__(self) -> str:
+    def spec(self, full: bool = False) -> str:
         """Return the members' specs joined by +; `plain` for the empty chain."""
-        return " + ".join(str(member) for member in self.members) or "plain"
+        return " + ".join(member.spec(full) for member in self.members) or "plain"

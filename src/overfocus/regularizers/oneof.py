@@ -67,11 +67,11 @@ class OneOf(Group):
             return Chain()
         return replace(self, members=tuple(member.acting(places) for member in self.members))
 
-    def __str__(self) -> str:
-        """Return the spec: the members' specs, then the settings that are not the default."""
-        changed = [f"weights={self.weights!r}"] if self.weights else []
-        changed += [f"per={self.per!r}"] if self.per != "batch" else []
-        return f"oneof({', '.join([*map(str, self.members), *changed])})"
+    def spec(self, full: bool = False) -> str:
+        """Return the spec: the members' specs, then the settings that are not the default, or all of them."""
+        settings = [f"weights={self.weights!r}"] if self.weights or full else []
+        settings += [f"per={self.per!r}"] if self.per != "batch" or full else []
+        return f"oneof({', '.join([*(member.spec(full) for member in self.members), *settings])})"
 
     def _act(self, batch: Batch, draw: Draw, act: Callable[[Regularizer, Draw], Batch]) -> Batch:
         results = [act(member, draw.named(number)) for number, member in enumerate(self.members)]

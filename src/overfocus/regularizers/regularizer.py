@@ -66,11 +66,17 @@ class Regularizer:
 
     def __str__(self) -> str:
         """Return the spec: the name and the settings that are not the default, as `parse` reads it."""
-        changed = [
-            f"{f.name}={_literal(value)}" for f in fields(self) if (value := getattr(self, f.name)) != _default(f)
+        return self.spec()
+
+    def spec(self, full: bool = False) -> str:
+        """Return the spec; `full` gives every setting, so that it still means the same when a default is another."""
+        settings = [
+            f"{f.name}={_literal(value)}"
+            for f in fields(self)
+            if (value := getattr(self, f.name)) != _default(f) or full
         ]
         name = type(self).__name__.lower()
-        return f"{name}({', '.join(changed)})" if changed else name
+        return f"{name}({', '.join(settings)})" if settings else name
 
 
 @dataclass(frozen=True)

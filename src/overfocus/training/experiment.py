@@ -148,10 +148,11 @@ class Experiment(Settings):
             )
 
     def toml(self) -> str:
-        """Return the experiment as TOML, every default written out."""
+        """Return the experiment as TOML, every default written out, those of the method as well."""
         import tomli_w
 
-        return tomli_w.dumps(without_none(self.model_dump(mode="json")))
+        values = {**self.model_dump(mode="json"), "method": self.regularizer.spec(full=True)}
+        return tomli_w.dumps(without_none(values))
 
 
 def _of_one_size(dataset: Dataset) -> Dataset:
