@@ -361,6 +361,7 @@ def test_the_teacher_follows_and_is_not_trained():
     model = laws.net()
     start = deepcopy(model)
     objective = Objective(model, parse("sgdrop(teacher='ema')"), decay=0.9)
+    objective.step.fill_(100)
     optimizer = torch.optim.SGD(objective.parameters(), lr=0.5)
     objective(images(), labels()).backward()
     optimizer.step()
@@ -376,10 +377,39 @@ def test_the_teacher_follows_and_is_not_trained():
     assert model.training
 
 
+def test_a_new_teacher_soon_forgets_the_first_weights():
+    """Slow reading: in call t the decay is at most (1 + t) / (10 + t); what it starts from is gone after some calls."""
+    objective = Objective(laws.net(), parse("sgdrop(teacher='ema')"), decay=0.99)
+    slow, left = deepcopy(objective.model), 1.0
+    with torch.no_grad():
+        for call in range(8):
+            objective.model.fc.weight.add_(0.1 * (call + 1))
+            objective(images(), labels())
+            decay = min(0.99, (1 + call) / (10 + call))
+            slow.fc.weight.mul_(decay).add_(objective.model.fc.weight, alpha=1 - decay)
+            left *= decay
+    assert torch.allclose(objective.teacher.fc.weight, slow.fc.weight, atol=1e-5)
+    assert left < 1e-3 < 0.99**8
+
+
+def test_what_is_called_clean_accuracy_is_the_networks_own_and_not_its_teachers():
+    """A teacher that lags behind knows less; that is no mask that tells the label."""
+    objective = laws.objective("sgdrop(teacher='ema', share=1.0)")
+    same = laws.objective("sgdrop(share=1.0)")
+    objective.step.fill_(10_000)
+    with torch.no_grad():
+        objective.teacher.fc.weight.zero_()
+        objective.teacher.fc.bias.copy_(torch.arange(len(objective.teacher.fc.bias)).float())
+    for each in (objective, same):
+        each(images(), labels())
+    assert torch.equal(objective.last["clean_accuracy"], same.last["clean_accuracy"])
+
+
 def test_the_teachers_evidence_decides_what_is_dropped():
     objective = laws.objective("sgdrop(teacher='ema', share=1.0)")
     untouched = objective(images(), labels())
     other = laws.objective("sgdrop(teacher='ema', share=1.0)", decay=1.0)
+    other.step.fill_(10_000_000)
     with torch.no_grad():
         other.teacher.fc.weight.mul_(-1)
     assert not torch.allclose(other(images(), labels()), untouched)

@@ -47,6 +47,12 @@ class Head:
         with held(model, self.unsteady):
             return _by_gradient(lambda z: self.run(model, z), features, targets, target)
 
+    @torch.no_grad()
+    def answer(self, model: nn.Module, features: Tensor) -> Tensor:
+        """Return the logits [B, K] of `features` [B, ...], with no graph; leaves no trace in `model`."""
+        with held(model, self.unsteady):
+            return self.run(model, features.detach())
+
 
 def _closed_form(linear: nn.Linear, features: Tensor, targets: Targets, target: Target) -> Sight:
     """Attribute through mean pooling and `linear`: the gradient of logit k is weight[k] / HW at every position."""

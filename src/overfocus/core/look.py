@@ -20,7 +20,7 @@ class Sight:
     element.
     """
     logits: Tensor
-    """[B, K]: the head's answer on the untouched features."""
+    """[B, K]: the answer of the model's own head on the untouched features, whoever the teacher is."""
 
 
 class Look(Protocol):

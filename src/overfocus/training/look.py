@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -28,4 +28,5 @@ class HeadLook:
             return self.head.look(self.model, features, targets, target)
         theirs = self.teacher_features()
         views = len(features) // len(theirs)
-        return self.head.look(self.teacher, theirs.repeat(views, *[1] * (theirs.ndim - 1)), targets, target)
+        sight = self.head.look(self.teacher, theirs.repeat(views, *[1] * (theirs.ndim - 1)), targets, target)
+        return replace(sight, logits=self.head.answer(self.model, features))

@@ -53,7 +53,8 @@ class Objective(nn.Module):
     smoothing  label smoothing of the loss, in [0, 1)
     seed       of all draws; the global random state is neither read nor moved
     steps      length of training in calls, for methods with a schedule or ramp
-    decay      of the EMA teacher, per call, where a method asks for one
+    decay      of the EMA teacher, per call, where a method asks for one; in call t at most (1 + t) / (10 + t), so that
+               the first weights, which know nothing, are soon forgotten
 
     `last` holds what happened in the last step, as tensors that nobody has waited for; `report()` gives the means since
     it was last asked, and warns when a method never ran, and when a mask tells the label or leaves nothing to learn
@@ -193,7 +194,8 @@ class Objective(nn.Module):
     def _features(self, batch: Batch, draw: Draw) -> Batch:
         """Run the encoder, every seam's method acting on the way; without a seam the images are the features."""
         if self.teacher is not None:
-            _follow(self.teacher, self.model, self.decay)
+            calls = self.step.float()
+            _follow(self.teacher, self.model, ((1 + calls) / (10 + calls)).clamp(max=self.decay))
         images = batch.values
         for number, method in enumerate(self._on_features):
             batch = replace(batch, values=self._run(self.model, batch.values, number, number + 1))
@@ -261,13 +263,13 @@ def _first_row(rows: int) -> int:
 
 
 @torch.no_grad()
-def _follow(teacher: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move `teacher` towards `model`: parameters and float buffers by 1 - decay, counters all the way."""
+def _follow(teacher: nn.Module, model: nn.Module, decay: Tensor) -> None:
+    """Move `teacher` towards `model`: parameters and float buffers by 1 - `decay` [], counters all the way."""
     theirs, ours = [*teacher.parameters(), *teacher.buffers()], [*model.parameters(), *model.buffers()]
     floats = [(t, m.detach()) for t, m in zip(theirs, ours, strict=True) if t.is_floating_point()]
-    torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-        [t for t, _ in floats], [m for _, m in floats], 1 - decay
-    )
+    steps = torch._foreach_sub([m for _, m in floats], [t for t, _ in floats])  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_mul_(steps, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_add_([t for t, _ in floats], steps)  # pyright: ignore[reportPrivateImportUsage]
     for t, m in zip(theirs, ours, strict=True):
         if not t.is_floating_point():
             t.copy_(m)
