@@ -4,6 +4,7 @@
 """
 
 import random
+import re
 from copy import deepcopy
 from dataclasses import fields
 
@@ -17,6 +18,7 @@ from overfocus.core.batch import Batch
 from overfocus.core.draw import Draw
 from overfocus.core.look import Sight
 from overfocus.core.targets import Targets
+from overfocus.regularizers.chain import Chain
 from overfocus.regularizers.regularizer import Regularizer
 from overfocus.regularizers.spec import methods, parse
 from overfocus.training.objective import Objective
@@ -238,14 +240,23 @@ def odd_batches_work(spec: str) -> None:
         assert all(parameter.grad.isfinite().all() for parameter in made.model.parameters())
 
 
+def everyone(method: Regularizer) -> list[Regularizer]:
+    """Return the methods within a method, itself too but where it is a chain, which has no settings."""
+    within = [each for member in getattr(method, "members", ()) for each in everyone(member)]
+    return within if isinstance(method, Chain) else [method, *within]
+
+
 def it_prints_as_it_was_built(spec: str) -> None:
     method = parse(spec)
     assert parse(str(method)) == method
     assert str(parse(str(method))) == str(method)
     full = method.spec(full=True)
     assert parse(full) == method
-    for member in getattr(method, "members", (method,)):
-        assert all(f"{setting.name}=" in full for setting in fields(member) if setting.name != "members"), full
+    for each in everyone(method):
+        settings = [setting.name for setting in fields(each) if setting.name != "members"]
+        assert re.search(r".*".join(f"{re.escape(name)}=" for name in settings), full), (
+            f"{settings} are not all in {full}"
+        )
     assert hash(method) == hash(parse(spec))
 
 

@@ -13,7 +13,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.core.files import held
 from overfocus.report.study_page import write_report
 from overfocus.study import estimate, work
-from overfocus.study.cell import Cell, Size, slug
+from overfocus.study.cell import Cell, Size
 from overfocus.study.compute import Compute
 from overfocus.study.conduct import LOSSES, conduct
 from overfocus.study.engine import Engine, Job, Outcome
@@ -46,27 +46,6 @@ def test_a_finished_run_is_not_done_again(done, folder):
     finish(grid(folder), done, engine)
     assert engine.done == []
     assert {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file()} == before
-
-
-def test_a_default_that_changed_since_is_told_and_the_way_out_works(done, folder, tmp_path):
-    """A run keeps every setting of its method; one that left a default out then may mean another method by now."""
-    import shutil
-
-    shutil.copytree(done, out := tmp_path / "s")
-    there = {"methods": ["plain", "cutout(size=4, fill='mean')"]}
-    old = out / "runs/all" / slug("cutout(size=4)")
-    for file in old.rglob("experiment.toml"):  # as a version wrote it whose cutout filled with the mean
-        assert "fill='zero'" in file.read_text()
-        file.write_text(file.read_text().replace("fill='zero'", "fill='mean'"))
-    for goes_on in (lambda: finish(grid(folder), out), lambda: read_results(out)):
-        with pytest.raises(OverfocusError, match=r"trained with cutout\(size=4, fill='mean'\)") as told:
-            goes_on()
-        assert repr(slug(there["methods"][1])) in str(told.value)
-    old.rename(old.with_name(slug(there["methods"][1])))
-    engine = Inline()
-    finish(grid(folder, **there), out, engine)
-    assert engine.done == []
-    assert read_results(out).results.keys() == set(grid(folder, **there).cells())
 
 
 def test_more_seeds_only_add_runs(done, folder, tmp_path):

@@ -25,7 +25,6 @@ def test_written_out_and_read_again_it_is_the_same(tmp_path):
     (tmp_path / "experiment.toml").write_text(experiment.toml())
     assert read_experiment(tmp_path / "experiment.toml") == experiment
     assert "weight_decay" in experiment.toml(), "defaults are written out"
-    assert "share=0.75" in experiment.toml(), "those of the method as well"
 
 
 def test_defaults_are_an_experiment():

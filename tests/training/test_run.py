@@ -57,6 +57,13 @@ def test_the_manifest_tells_what_the_weights_depend_on(run):
     assert manifest["size"] == [12, 12]
 
 
+def test_the_manifest_tells_settings_that_were_left_at_their_default(folder, tmp_path):
+    list(train(Experiment.read(settings(folder, method="cutout(size=4)", recipe__epochs=1), "test"), tmp_path / "r"))
+    manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
+    assert manifest["method"] == "cutout(size=4)"
+    assert {"cutout(size=4", "fill='zero'", "holes=1"} <= set(re.split(", ", manifest["method_in_full"]))
+
+
 def test_last_and_best_epoch_are_told_apart(run):
     manifest = json.loads((run / "manifest.json").read_text())
     scores = [json.loads(line)["scores"]["test"] for line in (run / "epochs.jsonl").read_text().splitlines()]

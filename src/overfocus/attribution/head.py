@@ -50,7 +50,7 @@ class Head:
     @torch.no_grad()
     def answer(self, model: nn.Module, features: Tensor) -> Tensor:
         """Return the logits [B, K] of `features` [B, ...], with no graph; leaves no trace in `model`."""
-        with held(model, self.unsteady):
+        with no_autocast_cache(), held(model, self.unsteady):
             return self.run(model, features.detach())
 
 
@@ -116,6 +116,19 @@ def held(model: nn.Module, names: tuple[str, ...]) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
+
+
+@contextmanager
+def no_autocast_cache() -> Iterator[None]:
+    """Keep autocast from storing weights that were cast without gradients: on older releases of torch a later training
+    step would take them.
+    """
+    cached = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(cached)
 
 
 def _is_unsteady(module: nn.Module) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from overfocus.attribution.head import held
+from overfocus.attribution.head import held, no_autocast_cache
 from overfocus.core.errors import OverfocusError
 
 
@@ -24,7 +24,7 @@ def still(model: nn.Module) -> Iterator[nn.Module]:
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_no_autocast_cache())
+        stack.enter_context(no_autocast_cache())
         if any(map(_is_compiled, model.modules())):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(held(model, tuple(name for name, _ in model.named_modules())))
@@ -33,19 +33,6 @@ def still(model: nn.Module) -> Iterator[nn.Module]:
 
 def _is_compiled(module: nn.Module) -> bool:
     return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
-
-
-@contextmanager
-def _no_autocast_cache() -> Iterator[None]:
-    """Keep autocast from storing weights that were cast without gradients: on older releases of torch a later training
-    step would take them.
-    """
-    cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)
-    try:
-        yield
-    finally:
-        torch.set_autocast_cache_enabled(cached)
 
 
 @contextmanager

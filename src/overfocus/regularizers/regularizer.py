@@ -69,7 +69,7 @@ class Regularizer:
         return self.spec()
 
     def spec(self, full: bool = False) -> str:
-        """Return the spec; `full` gives every setting, so that it still means the same when a default is another."""
+        """Return the spec; `full` tells every setting, those left at their default too."""
         settings = [
             f"{f.name}={_literal(value)}"
             for f in fields(self)

@@ -32,10 +32,10 @@ what is salient in KeepAugment (2011.11778).
 
 When it does not help: with unit=element, target=label and a share of 1 the mask tells the label (what is missing
 names the class), and with which=least and target=label at every unit (what is left names it): training loss falls and
-clean accuracy collapses. Single elements, and channels, at share 1 and drop 0.5 leave next to nothing to learn from
-at any target (22 to 40 % right on Fashion-MNIST where plain has 81, n = 3): no more than half of them have evidence.
-The objective warns of both. An EMA teacher, a ramp or a late start changed nothing that three seeds could tell. A
-gain needs the control `which=random` beside it. One masked view cost 0.6 to 1.6 points on
+clean accuracy collapses. With one view, share 1 and drop 0.5, single elements leave nothing to learn from at any
+target and channels little (22 to 40 % right on Fashion-MNIST where plain has 81, n = 3): at most half of the elements
+have evidence. The objective warns of both. An EMA teacher, a ramp or a late start changed nothing that three seeds
+could tell. A gain needs the control `which=random` beside it. One masked view cost 0.6 to 1.6 points on
 Fashion-MNIST at short training (share 0.5, n = 5) and gave +0.6 [0.1, 1.0] with 50 images a class (n = 10) and 0.7
 [0.3, 1.0] with 100 (n = 12) after 120 epochs; views=both with drop 0.4 and share 1 gave +0.7 [0.3, 1.1] with 50, the
 control +0.1 [-0.1, 0.4], Mixup +1.2 [0.9, 1.5] (n = 10); with 200 images a class and 60 epochs +0.2 [-0.2, 0.6], at

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-from overfocus.core.errors import OverfocusError
 from overfocus.core.files import write
-from overfocus.regularizers.spec import parse
 from overfocus.training.run import Run
 
 ANSWERS, DIAGNOSIS, FAILURE, COMPUTE = "answers.npz", "diagnosis", "failure.json", "compute.json"
@@ -61,27 +59,14 @@ class Cell:
         return study / "runs" / self.size.slug / slug(self.method) / f"seed{self.seed}"
 
     def state(self, study: Path, examination: Mapping[str, Any]) -> State:
-        """Return how far the run is, as the disk tells. examination: the record of what the study asks; {} for none.
-
-        Raises OverfocusError where a run is finished that was trained with another method, since defaults changed.
-        """
+        """Return how far the run is, as the disk tells. examination: the record of what the study asks; {} for none."""
         folder = self.folder(study)
         if Run(folder).finished:
-            self._check(folder)
             whole = (folder / ANSWERS).is_file() and is_examined(folder, examination)
             return "finished" if whole else "failed" if (folder / FAILURE).is_file() else "trained"
         if (folder / FAILURE).is_file():
             return "failed"
         return "started" if Run(folder).checkpoint.exists() else "waiting"
-
-    def _check(self, folder: Path) -> None:
-        there = Run(folder).experiment().method
-        if there != self.method:
-            raise OverfocusError(
-                f"{folder} was trained with {there}, which {self.method} meant then; now it means "
-                f"{parse(self.method).spec(full=True)}. To go on with what is there, rename {folder.parent} to "
-                f"{slug(there)!r} and call the method {there} in the study; to train anew, give another --out"
-            )
 
     def failure(self, study: Path) -> dict[str, Any]:
         """Return what is known of a failure: `error`, one line or more, and `traceback`; empty where there is none."""

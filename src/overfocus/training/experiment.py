@@ -148,11 +148,10 @@ class Experiment(Settings):
             )
 
     def toml(self) -> str:
-        """Return the experiment as TOML, every default written out, those of the method as well."""
+        """Return the experiment as TOML, every default written out."""
         import tomli_w
 
-        values = {**self.model_dump(mode="json"), "method": self.regularizer.spec(full=True)}
-        return tomli_w.dumps(without_none(values))
+        return tomli_w.dumps(without_none(self.model_dump(mode="json")))
 
 
 def _of_one_size(dataset: Dataset) -> Dataset:

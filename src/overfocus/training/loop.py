@@ -298,6 +298,7 @@ class Trainer:
         last, images = self.history[-1], self.streams["train"].split.images
         return {
             "method": self.experiment.method,
+            "method_in_full": self.experiment.regularizer.spec(full=True),
             "classes": list(self.dataset.classes),
             "channels": images.channels,
             "size": list(images.size(0)),

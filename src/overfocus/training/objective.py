@@ -54,7 +54,7 @@ class Objective(nn.Module):
     seed       of all draws; the global random state is neither read nor moved
     steps      length of training in calls, for methods with a schedule or ramp
     decay      of the EMA teacher, per call, where a method asks for one; in call t at most (1 + t) / (10 + t), so that
-               the first weights, which know nothing, are soon forgotten
+               the first weights, which know nothing, are soon forgotten; 1 leaves the teacher as it is
 
     `last` holds what happened in the last step, as tensors that nobody has waited for; `report()` gives the means since
     it was last asked, and warns when a method never ran, and when a mask tells the label or leaves nothing to learn
@@ -193,7 +193,7 @@ class Objective(nn.Module):
 
     def _features(self, batch: Batch, draw: Draw) -> Batch:
         """Run the encoder, every seam's method acting on the way; without a seam the images are the features."""
-        if self.teacher is not None:
+        if self.teacher is not None and self.decay < 1:
             calls = self.step.float()
             _follow(self.teacher, self.model, ((1 + calls) / (10 + calls)).clamp(max=self.decay))
         images = batch.values
@@ -267,9 +267,9 @@ def _follow(teacher: nn.Module, model: nn.Module, decay: Tensor) -> None:
     """Move `teacher` towards `model`: parameters and float buffers by 1 - `decay` [], counters all the way."""
     theirs, ours = [*teacher.parameters(), *teacher.buffers()], [*model.parameters(), *model.buffers()]
     floats = [(t, m.detach()) for t, m in zip(theirs, ours, strict=True) if t.is_floating_point()]
-    steps = torch._foreach_sub([m for _, m in floats], [t for t, _ in floats])  # pyright: ignore[reportPrivateImportUsage]
-    torch._foreach_mul_(steps, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
-    torch._foreach_add_([t for t, _ in floats], steps)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+        [t for t, _ in floats], [m for _, m in floats], [(1 - decay).to(t.dtype) for t, _ in floats]
+    )
     for t, m in zip(theirs, ours, strict=True):
         if not t.is_floating_point():
             t.copy_(m)
