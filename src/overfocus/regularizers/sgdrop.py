@@ -30,22 +30,24 @@ a ReLU most A are 0, and a quantile of 0 would drop all evidence or everything),
 `views` are ours. A random choice among the most salient is found in RSC's code for ImageNet (2007.02454), protecting
 what is salient in KeepAugment (2011.11778).
 
-When it does not help: with unit=element, target=label and a share of 1 the mask tells the label (what is missing
-names the class), and with which=least and target=label at every unit (what is left names it): training loss falls and
-clean accuracy collapses. With one view, share 1 and drop 0.5, single elements leave nothing to learn from at any
-target and channels little (22 to 40 % right on Fashion-MNIST where plain has 81, n = 3): at most half of the elements
-have evidence. The objective warns of both. An EMA teacher, a ramp or a late start changed nothing that three seeds
-could tell. A gain needs the control `which=random` beside it. One masked view cost 0.6 to 1.6 points on
-Fashion-MNIST at short training (share 0.5, n = 5) and gave +0.6 [0.1, 1.0] with 50 images a class (n = 10) and 0.7
-[0.3, 1.0] with 100 (n = 12) after 120 epochs; views=both with drop 0.4 and share 1 gave +0.7 [0.3, 1.1] with 50, the
-control +0.1 [-0.1, 0.4], Mixup +1.2 [0.9, 1.5] (n = 10); with 200 images a class and 60 epochs +0.2 [-0.2, 0.6], at
-half the overfocus score (n = 8); on CIFAR-10, 100 a class, it cost 2.0 [0.5, 3.5] after 40 epochs (n = 5), 0.8 [-0.3,
-1.9] after 80 (n = 5) and nothing after 120 (0.0 [-1.5, 1.5], n = 4), with 50 a class it gave -0.6 [-1.6, 0.5] after
-240 epochs and -0.1 [-0.8, 0.6] in fine-tuning (n = 5), where Mixup gave 5.9 and 1.7. Behind Mixup it changes Mixup's
-accuracy by nothing that was seen (0.2 [-0.2, 0.7] and 0.0 [-0.8, 0.7]) and widens its look. With a mark that named
-the class in training and another in testing, share 0.75 was 9.4 [3.3, 15.4] points ahead of plain (n = 8), with a
-background that did 9.4 [3.9, 14.9] behind (n = 5): it looks wider, also onto the background, and its maps localize
-worse. Figures: docs/evidence.md.
+When it does not help: in points of accuracy against plain, with 95 % intervals (docs/evidence.md)
+  - Where the mask tells the label: single elements of the label's evidence at a share of 1 (what is missing names the
+    class), which=least with target=label (what is left names it), and positions at an early layer. Training loss falls,
+    clean accuracy may collapse; the objective warns.
+  - Where nothing is left: with one view, share 1 and drop 0.5, single elements leave nothing to learn from at any
+    target, and channels little (22 to 40 % right on Fashion-MNIST where plain has 81, n = 3); the objective warns.
+  - Short training: on Fashion-MNIST one masked view cost 0.6 to 1.6 (share 0.5, n = 5); on CIFAR-10, 100 images a
+    class, two views (views=both, drop 0.4, share 1) cost 2.0 [0.5, 3.5] after 40 epochs (n = 5), 0.8 [-0.3, 1.9] after
+    80 (n = 5), nothing after 120 (0.0 [-1.5, 1.5], n = 4).
+  - Photographs: CIFAR-10, 50 a class, two views -0.6 [-1.6, 0.5] after 240 epochs and -0.1 [-0.8, 0.6] in fine-tuning
+    (n = 5), where Mixup gave 5.9 and 1.7.
+  - A background that names the class: 9.4 [3.9, 14.9] behind (n = 5). It looks wider, also onto the background, and its
+    maps localize worse.
+When it does: Fashion-MNIST, few images, 120 epochs: one view +0.6 [0.1, 1.0] with 50 a class (n = 10), +0.7 [0.3, 1.0]
+with 100 (n = 12), its control which=random, without which no gain counts, 0.0 and 0.1; two views +0.7 [0.3, 1.1] with
+50, Mixup +1.2 [0.9, 1.5] (n = 10). Behind Mixup two views change accuracy by nothing that was seen, and widen the look.
+With a mark that named the class in training and another in testing: +9.4 [3.3, 15.4] (n = 8), on photographs +2.9 [2.3,
+3.5] (n = 3). Teacher, start and ramp changed nothing that three seeds could tell.
 """
 
 from __future__ import annotations
