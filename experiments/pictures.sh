@@ -19,6 +19,7 @@ python "$here/forest.py" \
   "CIFAR-10, 50 of each class, fine-tuned=$runs/finetune" \
   "CIFAR-10, 100 of each class, 120 epochs=$runs/cutmix_long" \
   "CIFAR-10, 100 of each class, 40 epochs=$runs/cutmix_paper" \
+  "CIFAR-10, 120,000 images in all=$runs/cifar10_more" \
   --methods "mixup; mixup + $two; $two; $one; $chance; sgdrop(share=0.75, which='random')" \
   --call "mixup=Mixup" --call "mixup + $two=Mixup + SGDrop" --call "$two=SGDrop, 2 views" --call "$one=SGDrop, 1 view" \
   --call "$chance=2 views, at random" --call "sgdrop(share=0.75, which='random')=1 view, at random" \
