@@ -4,9 +4,10 @@
 #
 #   bash experiments/shortcut_strength.sh DATA runs/shortcut_strength
 #
-# 60 runs in 15 minutes on two workers of a two-core machine (Xeon 2.5 GHz, torch 2.15, float32, one thread a run). Test accuracy in
-# %, 10,000 images, last epoch, n = 5 seeds, fixed beforehand, paired by seed, in points, with 95 % t intervals; a star: p of the
-# paired t test after Holm over 2 methods below 0.05 (the sign-flip test cannot confirm any of them with 5 seeds):
+# 45 runs in 9 minutes on two workers, and the 15 at 70 % in some 10 on one worker beside other work, of a two-core machine (Xeon
+# 2.5 GHz, torch 2.15, float32, one thread a run). Test accuracy in %, 10,000 images, last epoch, n = 5 seeds, fixed beforehand,
+# paired by seed, in points, with 95 % t intervals; a star: p of the paired t test after Holm over 2 methods below 0.05 (the
+# sign-flip test cannot confirm any of them with 5 seeds):
 #
 #                                  broken                      tied                       clean
 #   mark, 50 %  plain              75.9                        79.7                       76.8
