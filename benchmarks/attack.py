@@ -20,8 +20,8 @@ from ratios import Bar, Table, Work, parser, peer, run, turns
 from torch import Tensor, nn
 
 import overfocus as of
-from overfocus.core.draw import Draw
-from overfocus.diagnosis.attack import PGD
+from overfocus.core.key import Key
+from overfocus.diagnosis.attacks.attack import PGD
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 10
 OURS, FOOLED = "overfocus", "overfocus, until fooled"
@@ -59,12 +59,12 @@ def table(case: tuple[str, int, int], asked: argparse.Namespace) -> Table:
     model = of.create_model(name, 10).to(asked.device).eval().requires_grad_(False)
     images = torch.rand(rows, 3, side, side, device=asked.device)
     labels = model(images).argmax(dim=1)
-    attack, draw = PGD(EPS, STEP, STEPS), Draw.seeded(0, device=asked.device)
+    attack, key = PGD(EPS, STEP, STEPS), Key.seeded(0, device=asked.device)
     early = replace(attack, stop=True)
     variants: dict[str, Callable[[], Any]] = {
         "ten passes": passes(model, images, labels),
-        OURS: lambda: attack.attack(model, images, labels, draw),
-        FOOLED: lambda: early.attack(model, images, labels, draw),
+        OURS: lambda: attack.attack(model, images, labels, key),
+        FOOLED: lambda: early.attack(model, images, labels, key),
     }
     variants |= captum(model, images, labels) | torchattacks(model, images, labels)
     left = [

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import overfocus as of
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 
 Hide = Callable[[Tensor], Tensor]
@@ -30,13 +30,13 @@ DRAWN = 60_000
 
 
 def ours(drop: float, size: int, device: str) -> Hide:
-    method, draw = of.parse(f"dropblock(drop={drop}, size={size}, at='image')"), Draw.seeded(0, device=device)
+    method, key = of.parse(f"dropblock(drop={drop}, size={size}, at='image')"), Key.seeded(0, device=device)
     step = torch.zeros((), dtype=torch.int64, device=device)
 
     def hide(values: Tensor) -> Tensor:
         step.add_(1)
         labels = Targets.of(torch.zeros(len(values), dtype=torch.int64, device=device))
-        return method.on_batch(Batch(values, labels), draw.named(step)).values
+        return method.on_batch(Batch(values, labels), key.fold_in(step)).values
 
     return hide
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import overfocus as of
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 
 CLONE = "x.clone()"
@@ -31,12 +31,12 @@ CLASSES = 1000
 
 def ours(spec: str, images: Tensor, labels: Tensor) -> Work:
     """Mix as the objective does: the draw of a step comes from a key and a counter on the device."""
-    method, draw = of.parse(spec), Draw.seeded(0, device=images.device)
+    method, key = of.parse(spec), Key.seeded(0, device=images.device)
     step = torch.zeros((), dtype=torch.int64, device=images.device)
 
     def work() -> Batch:
         step.add_(1)
-        return method.on_batch(Batch(images, Targets.of(labels)), draw.named(step))
+        return method.on_batch(Batch(images, Targets.of(labels)), key.fold_in(step))
 
     return work
 

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 from ratios import Bar, Table, Work, parser, run, turns
 
-from overfocus.study.conduct import conduct
-from overfocus.study.engines import Place, engine_for
+from overfocus.study.engines.backend import Backend, engine_for
 from overfocus.study.results import read_results
+from overfocus.study.run_study import run_study
 from overfocus.study.study import Study, claimed, settle_study
 
 ONE, TWO, THREADS = "one worker", "two workers", "one worker, two threads"
@@ -35,8 +35,8 @@ def done(made: Study, workers: int) -> Work:
     def work() -> None:
         with TemporaryDirectory() as folder:
             claimed(Path(folder), made)
-            with engine_for(Place(workers=workers), made, Path(folder)) as engine:
-                *_, standing = conduct(made, Path(folder), engine)
+            with engine_for(Backend(workers=workers), made, Path(folder)) as engine:
+                *_, standing = run_study(made, Path(folder), engine)
             assert not standing.failed, standing.failed
             read_results(Path(folder))
 

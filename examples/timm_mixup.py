@@ -8,14 +8,14 @@ In train.py itself one line changes; see docs/integrations.md.
 from plain import CLASSES, SEED, batches, compared, network, optimizer
 from timm.loss import SoftTargetCrossEntropy
 
-from overfocus.integrations.timm import Mixup
+from overfocus.integrations.timm import TimmMixup
 
 METHOD = "cutmix + sgdrop"
 
 
 def losses() -> list[float]:
     model, criterion = network(), SoftTargetCrossEntropy()
-    mixup_fn = Mixup(num_classes=CLASSES, label_smoothing=0.0, method=METHOD, model=model, seed=SEED)
+    mixup_fn = TimmMixup(num_classes=CLASSES, label_smoothing=0.0, method=METHOD, model=model, seed=SEED)
     update, found = optimizer(model), []
     for images, labels in batches():
         mixed, targets = mixup_fn(images, labels)

@@ -20,11 +20,11 @@ import numpy as np
 
 from overfocus.core.errors import OverfocusError
 from overfocus.regularizers.spec import parse
-from overfocus.study.cell import Cell, Size
-from overfocus.study.paired import paired
+from overfocus.statistics.paired import paired
 from overfocus.study.results import Measure, Results, read_results
+from overfocus.study.run_key import RunKey, Size
 
-Pair = tuple[Cell, Cell]
+Pair = tuple[RunKey, RunKey]
 """A run of the first study and one of the second, of one data size and seed."""
 
 

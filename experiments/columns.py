@@ -16,10 +16,10 @@ import numpy as np
 
 from overfocus.core.errors import OverfocusError
 from overfocus.regularizers.spec import parse
-from overfocus.study.cell import Size
-from overfocus.study.paired_power import LEVEL
+from overfocus.statistics.power import LEVEL
+from overfocus.statistics.verdict import compared
 from overfocus.study.results import BEST, Results, read_results
-from overfocus.study.verdict import compared
+from overfocus.study.run_key import Size
 
 
 def column(results: Results, size: Size, pattern: str, baseline: str) -> list[str]:

@@ -26,11 +26,11 @@ from torch import Tensor
 
 import overfocus as of
 from overfocus.data import Dataset, balanced
-from overfocus.data.shortcut import place, watermarked
+from overfocus.data.planted_shortcut import place, watermarked
+from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.evidence import Evidence
-from overfocus.diagnosis.subject import Subject
-from overfocus.diagnosis.transplant import carriers
+from overfocus.diagnosis.sections.transplant import carriers
 from overfocus.metrics.transplant import Carried, log_odds
 from overfocus.study.results import read_results
 from overfocus.training.checkpoint import load_data, load_run
@@ -40,7 +40,7 @@ BINS = ((2.0, np.inf), (1.0, 2.0), (0.5, 1.0), (-np.inf, 0.5))
 """Rises of the log-odds in nats; 2 is odds of 7 to 1."""
 
 
-def examined(subject: Subject, dataset: Dataset, split: str, limit: int, kept: Path) -> Diagnosis:
+def examined(subject: Classifier, dataset: Dataset, split: str, limit: int, kept: Path) -> Diagnosis:
     """Return what `shortcut` and `transplant` find, from `kept` where that was seen before."""
     if not kept.is_file():
         of.diagnose(subject, dataset.splits[split], only=["shortcut", "transplant"], limit=limit).evidence.save(kept)
@@ -48,7 +48,7 @@ def examined(subject: Subject, dataset: Dataset, split: str, limit: int, kept: P
 
 
 @torch.no_grad()
-def leanings(subject: Subject, dataset: Dataset, limit: int) -> Tensor:
+def leanings(subject: Classifier, dataset: Dataset, limit: int) -> Tensor:
     """Return how much the mark of each class raises its log-odds in clean images of the others: [K] nats."""
     clean = dataset.splits["test-clean"]
     rows = balanced(clean.labels, limit, 0)
@@ -92,7 +92,7 @@ def main() -> None:
             if any(fnmatch(name, pattern) for pattern in asked.leave):
                 continue
             _, dataset = load_data(run, asked.root)
-            subject = Subject(name, load_run(run.path), dataset.mean, dataset.std, dataset.classes)
+            subject = Classifier(name, load_run(run.path), dataset.mean, dataset.std, dataset.classes)
             marked = "test-tied" in dataset.splits
             split = "test-tied" if marked else "test"
             found = examined(subject, dataset, split, asked.limit, asked.out / f"{name}-{split}.npz")

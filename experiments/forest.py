@@ -1,7 +1,7 @@
 """Draw what methods change, study below study: every difference to the baseline with its 95 % interval.
 
     python experiments/forest.py "40 epochs=runs/cutmix_paper" "120 epochs=runs/cutmix_long" --out longer.png \\
-        --call "sgdrop(drop=0.4, share=1.0, views='both')=sgdrop, 2 views"
+        --call "sgdrop(drop=0.4, prob=1.0, views='both')=sgdrop, 2 views"
 
 A study is a folder, or TITLE=FOLDER. Differences are paired by seed, the bars are t intervals. A filled dot stands
 where the paired t test, after Holm over the methods of its study, has p below 0.05. Accuracies are drawn in points.
@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.regularizers.spec import parse
-from overfocus.report.canvas import readable
-from overfocus.report.study_axes import PIXEL, frame, readably
-from overfocus.report.study_drawn import HUES, INK, PAPER, QUIET, drawn, save_png
-from overfocus.study.paired_power import LEVEL
+from overfocus.report.drawing.axes import PIXEL, frame, readably
+from overfocus.report.drawing.canvas import readable
+from overfocus.report.drawing.drawn import HUES, INK, PAPER, QUIET, drawn, save_png
+from overfocus.statistics.power import LEVEL
+from overfocus.statistics.verdict import Effect, compared
 from overfocus.study.results import Results, read_results
-from overfocus.study.verdict import Effect, compared
 
 WIDTH, STEP, EDGE = 640, 19, 56
 """Of the picture, of a row, and for the axis below, in pixels."""

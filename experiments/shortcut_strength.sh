@@ -26,7 +26,7 @@ set -euo pipefail
 data=$1
 out=$2
 here=$(dirname "$0")
-methods="plain; sgdrop(share=0.75); sgdrop(drop=0.4, share=1.0, views='both')"
+methods="plain; sgdrop(prob=0.75); sgdrop(drop=0.4, prob=1.0, views='both')"
 for tie in watermark-0.5 watermark-0.7 watermark-1.0 background-0.9; do
   overfocus study "$here/shortcut.toml" --root "$data" --methods "$methods" --seeds 5 --examine spread \
     --set "data.shortcut.kind=${tie%-*}" --set "data.shortcut.strength=${tie#*-}" --out "$out/$tie"

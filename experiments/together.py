@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from overfocus.regularizers.spec import parse
-from overfocus.report.study_region import rank_correlation
+from overfocus.statistics.correlation import rank_correlation
 from overfocus.study.results import Results, read_results
 
 LOOKING = ("spread.effective_area_predicted", "hiding.overfocus", "transplant.carried")

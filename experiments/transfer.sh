@@ -10,13 +10,13 @@
 #
 #   plain                0.710 [0.684, 0.736]
 #   cutmix               0.724 [0.703, 0.745]   +0.013 [-0.021, 0.047]   0.35
-#   sgdrop(share=0.75)   0.728 [0.704, 0.752]   +0.018 [-0.012, 0.048]   0.35
+#   sgdrop(prob=0.75)   0.728 [0.704, 0.752]   +0.018 [-0.012, 0.048]   0.35
 #   from scratch         0.163 [0.121, 0.206]   -0.547 [-0.574, -0.520]  <0.001
 set -euo pipefail
 out=$1
 runs=()
 for seed in 0 1 2 3 4; do
-  for method in "plain" "cutmix" "sgdrop(share=0.75)"; do
+  for method in "plain" "cutmix" "sgdrop(prob=0.75)"; do
     run="$out/${method//[()]/-}-$seed"
     overfocus train "$(dirname "$0")/totem.toml" --method "$method" --seed "$seed" --epochs 8 \
       --set recipe.evaluate_every=8 --set recipe.channels_last=true --out "$run"

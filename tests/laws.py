@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
-from overfocus.core.look import Sight
+from overfocus.core.head_probe import HeadAttribution
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.regularizers.chain import Chain
 from overfocus.regularizers.regularizer import Regularizer
@@ -44,16 +44,16 @@ SETTINGS = [
     "spatialdropout(at='middle', drop=0.5)",
     "dropblock(size=2, drop=0.3, at='image')",
     "dropblock(schedule='linear', drop=0.4)",
-    "sgdrop(unit='element', share=1.0)",
+    "sgdrop(unit='element', prob=1.0)",
     "sgdrop(unit='channel', target='predicted')",
     "sgdrop(target='soft', rescale=True)",
     "sgdrop(views='both')",
     "sgdrop(teacher='ema')",
-    "sgdrop(which='random', share=1.0)",
-    "sgdrop(which='least', unit='element')",
-    "sgdrop(chance=0.5, drop=0.8, share=1.0)",
+    "sgdrop(selection='random', prob=1.0)",
+    "sgdrop(selection='least', unit='element')",
+    "sgdrop(unit_prob=0.5, drop=0.8, prob=1.0)",
     "sgdrop(ramp=0.5)",
-    "sgdrop(start=0.1, share=1.0)",
+    "sgdrop(start=0.1, prob=1.0)",
     "sgdrop(drop=(0.2, 0.6))",
     "sgdrop(at='middle', unit='channel')",
     "oneof(cutmix, mixup(alpha=0.4), weights=(1, 2))",
@@ -87,10 +87,12 @@ class Net(nn.Module):
 class Linear:
     """A look at a head that is one linear map of all features."""
 
-    def at(self, features: Tensor, targets: Targets, target: str = "label", teacher: str = "self") -> Sight:
-        weights = Draw.seeded(9).normal(K, features[0].numel()).to(features.dtype)
+    def attribute(
+        self, features: Tensor, targets: Targets, target: str = "label", teacher: str = "self"
+    ) -> HeadAttribution:
+        weights = Key.seeded(9).normal(K, features[0].numel()).to(features.dtype)
         logits = features.flatten(1) @ weights.T
-        return Sight((features * weights[targets.labels[:, 0]].reshape(features.shape)).relu(), logits)
+        return HeadAttribution((features * weights[targets.labels[:, 0]].reshape(features.shape)).relu(), logits)
 
 
 def net(deep: bool = False) -> Net:
@@ -100,7 +102,7 @@ def net(deep: bool = False) -> Net:
 
 
 def images(rows: int = B, height: int = H, width: int = W) -> Tensor:
-    return Draw.seeded(1).normal(rows, C * height * width).reshape(rows, C, height, width)
+    return Key.seeded(1).normal(rows, C * height * width).reshape(rows, C, height, width)
 
 
 def labels(rows: int = B) -> Tensor:
@@ -109,8 +111,8 @@ def labels(rows: int = B) -> Tensor:
 
 def act(method: Regularizer, values: Tensor, seed: int = 0, seam: str = "batch") -> Batch:
     """Let a method act on values at one seam, halfway through training."""
-    batch, draw = Batch(values, Targets.of(labels(len(values)))), Draw.seeded(seed, progress=0.5)
-    return method.on_batch(batch, draw) if seam == "batch" else method.on_features(batch, Linear(), draw)
+    batch, key = Batch(values, Targets.of(labels(len(values)))), Key.seeded(seed, progress=0.5)
+    return method.on_batch(batch, key) if seam == "batch" else method.on_features(batch, Linear(), key)
 
 
 def objective(spec: str, deep: bool = False, **settings) -> Objective:
@@ -148,8 +150,8 @@ def inputs_are_unchanged(spec: str) -> None:
             before = values.clone()
             batch = Batch(values, Targets.of(labels()))
             known = (batch.targets.labels.clone(), batch.targets.weights.clone())
-            draw = Draw.seeded(0, progress=0.5)
-            parse(spec).on_batch(batch, draw) if seam == "batch" else parse(spec).on_features(batch, Linear(), draw)
+            key = Key.seeded(0, progress=0.5)
+            parse(spec).on_batch(batch, key) if seam == "batch" else parse(spec).on_features(batch, Linear(), key)
             assert torch.equal(values, before)
             assert torch.equal(batch.targets.labels, known[0])
             assert torch.equal(batch.targets.weights, known[1])

@@ -16,21 +16,21 @@ from torch import Tensor, nn
 
 from overfocus.attribution.head import Head
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.regularizers.sgdrop import unit_scores
 from overfocus.regularizers.spec import parse
-from overfocus.training.look import HeadLook
+from overfocus.training.seam_probe import SeamProbe
 
 B, C, H, W, K = 12, 2, 9, 13, 7
 
 
 def some_batch(shape: tuple[int, ...] = (B, C, H, W), mixed: bool = False) -> Batch:
-    values = Draw.seeded(11).normal(shape[0], math.prod(shape[1:])).reshape(shape)
+    values = Key.seeded(11).normal(shape[0], math.prod(shape[1:])).reshape(shape)
     targets = Targets.of(torch.arange(shape[0]) % K)
     if mixed:
         other = Targets.of((torch.arange(shape[0]) * 3 + 1) % K)
-        targets = targets.blend(other, Draw.seeded(12).uniform(shape[0])[:, 0])
+        targets = targets.blend(other, Key.seeded(12).uniform(shape[0])[:, 0])
     return Batch(values, targets)
 
 
@@ -49,24 +49,24 @@ def mean(found: Batch, name: str) -> float:
 def cutmix(spec: str, progress: float = 1.0) -> None:
     method, batch = parse(spec), some_batch(mixed=True)
     for seed in range(6):
-        draw = Draw.seeded(seed, progress=progress)
-        found, own = method.on_batch(batch, draw), batch.targets.dense(K)
-        uniform, partners = draw.uniform(B, 4), draw.named("partners").partners(B)
-        rows = [_cutmix_row(method, batch, draw, uniform, row, int(partners[row]), own, progress) for row in range(B)]
+        key = Key.seeded(seed, progress=progress)
+        found, own = method.on_batch(batch, key), batch.targets.dense(K)
+        uniform, partners = key.uniform(B, 4), key.fold_in("partners").derangement(B)
+        rows = [_cutmix_row(method, batch, key, uniform, row, int(partners[row]), own, progress) for row in range(B)]
         same(found, [row[0] for row in rows], [row[1] for row in rows])
         kept = [share for _, _, share in rows]
         noted = [float(share) for share in found.measured["cutmix_kept"]]
         assert np.allclose(kept, noted, equal_nan=True, atol=1e-6)
 
 
-def _cutmix_row(method, batch, draw, uniform, row, partner, own, progress) -> tuple[Tensor, Tensor, float]:
+def _cutmix_row(method, batch, key, uniform, row, partner, own, progress) -> tuple[Tensor, Tensor, float]:
     coin, share, x, y = (float(u) for u in uniform[row])
     coin = float(uniform[0, 0]) if method.per == "batch" else coin
     prob = method.prob * (progress if method.schedule == "linear" else 1)
     if coin >= prob:
         return batch.values[row], own[row], math.nan
     if method.centre == "gaussian":
-        noise = draw.named("gaussian").normal(B, 2)[row]
+        noise = key.fold_in("gaussian").normal(B, 2)[row]
         x, y = (min(max(0.5 + 0.25 * float(n), 0), 1 - 1e-6) for n in noise)
     keep = beta_law.ppf(share, method.alpha, method.alpha)
     cut = math.sqrt(1 - keep) if method.size == 0 else method.size
@@ -87,13 +87,13 @@ def cutmix_mean_area() -> None:
     """1/2 - 1/5 + 1/48 of a large image is pasted on average for alpha = 1, clipped as boxes are at the border."""
     rows, side = 20_000, 4
     images = Batch(torch.zeros(rows, 1, side, side).expand(rows, 1, side, side), Targets.of(torch.zeros(rows).long()))
-    method, draw = parse("cutmix(prob=1.0)"), Draw.seeded(1)
-    _, share, x, y = draw.uniform(rows, 4).unbind(1)
+    method, key = parse("cutmix(prob=1.0)"), Key.seeded(1)
+    _, share, x, y = key.uniform(rows, 4).unbind(1)
     found = method._boxes(share, x, y, (1000, 1000))
     area = ((found[:, 2] - found[:, 0]) * (found[:, 3] - found[:, 1])).double() / 1e6
     assert abs(float(area.mean()) - (1 / 2 - 1 / 5 + 1 / 48)) < 0.005
-    assert abs(mean(method.on_batch(images, draw), "cutmix_rate") - 1) < 1e-6
-    half = mean(parse("cutmix").on_batch(images, draw), "cutmix_rate")
+    assert abs(mean(method.on_batch(images, key), "cutmix_rate") - 1) < 1e-6
+    half = mean(parse("cutmix").on_batch(images, key), "cutmix_rate")
     assert abs(half - 0.5) < 0.02
 
 
@@ -103,15 +103,15 @@ def cutmix_mean_area() -> None:
 def cutout(spec: str) -> None:
     method, batch = parse(spec), some_batch()
     for seed in range(6):
-        draw = Draw.seeded(seed)
-        found, coins = method.on_batch(batch, draw), draw.uniform(B)[:, 0]
+        key = Key.seeded(seed)
+        found, coins = method.on_batch(batch, key), key.uniform(B)[:, 0]
         values = []
         for row in range(B):
             coin = float(coins[0 if method.per == "batch" else row])
             hidden = torch.zeros(H, W, dtype=torch.bool)
             for hole in range(method.holes if coin < method.prob else 0):
-                hidden |= _cutout_hole(method, draw.named(hole).uniform(B, 3)[row].tolist())
-            values.append(torch.where(hidden, _cutout_fill(method, batch.values[row], draw, row), batch.values[row]))
+                hidden |= _cutout_hole(method, key.fold_in(hole).uniform(B, 3)[row].tolist())
+            values.append(torch.where(hidden, _cutout_fill(method, batch.values[row], key, row), batch.values[row]))
             noted = float(found.measured["cutout_hidden"][row])
             assert math.isnan(noted) if coin >= method.prob else abs(noted - float(hidden.float().mean())) < 1e-6
         same(found, values, list(batch.targets.dense(K)))
@@ -126,18 +126,18 @@ def _cutout_hole(method, uniform: list[float]) -> Tensor:
     return torch.tensor([[left <= j < left + side and top <= i < top + side for j in range(W)] for i in range(H)])
 
 
-def _cutout_fill(method, image: Tensor, draw: Draw, row: int) -> Tensor:
+def _cutout_fill(method, image: Tensor, key: Key, row: int) -> Tensor:
     if method.fill == "mean":
         return torch.stack([channel.mean() for channel in image])[:, None, None].expand(C, H, W)
     if method.fill == "noise":
-        return draw.named("noise").normal(B, C * H * W)[row].reshape(C, H, W)
+        return key.fold_in("noise").normal(B, C * H * W)[row].reshape(C, H, W)
     return torch.full((C, H, W), 0.0 if method.fill == "zero" else method.fill)
 
 
 def cutout_mean_area() -> None:
     """16 of 32 pixels hide 19.1 % of the image, not 25 %."""
     batch = Batch(torch.ones(5000, 1, 32, 32), Targets.of(torch.zeros(5000).long()))
-    found = parse("cutout(size=16)").on_batch(batch, Draw.seeded(1))
+    found = parse("cutout(size=16)").on_batch(batch, Key.seeded(1))
     assert abs(mean(found, "cutout_hidden") - 0.191) < 0.003
     assert abs(float((found.values == 0).float().mean()) - mean(found, "cutout_hidden")) < 1e-6
 
@@ -149,8 +149,8 @@ def mixup(spec: str) -> None:
     method = parse(spec)
     for seed in range(4):
         for shape in ((B, C, H, W), (B, 5, 4), (B, 6)):
-            batch, draw = some_batch(shape, mixed=True), Draw.seeded(seed)
-            uniform, partners = draw.uniform(B, 2), draw.named("partners").partners(B)
+            batch, key = some_batch(shape, mixed=True), Key.seeded(seed)
+            uniform, partners = key.uniform(B, 2), key.fold_in("partners").derangement(B)
             own, values, dense = batch.targets.dense(K), [], []
             for row in range(B):
                 coin = float(uniform[0 if method.per == "batch" else row, 0])
@@ -158,7 +158,7 @@ def mixup(spec: str) -> None:
                 other = int(partners[row])
                 values.append(keep * batch.values[row] + (1 - keep) * batch.values[other])
                 dense.append((keep * own[row] + (1 - keep) * own[other]).float())
-            found = method._mix(batch, draw)
+            found = method._mix(batch, key)
             # The table of the quantiles is off by up to 2^-12 in probability, of which little is left in lambda.
             assert torch.allclose(found.values, torch.stack(values).float(), atol=2e-3)
             assert torch.allclose(found.targets.dense(K), torch.stack(dense), atol=1e-3)
@@ -192,8 +192,8 @@ def seeded(make: Callable[[], nn.Module]) -> nn.Module:
         return make().double()
 
 
-def look_at(head: nn.Module) -> HeadLook:
-    return HeadLook(head, Head.of(head, lambda model, z: model(z)), head, lambda: torch.empty(0))
+def probe_of(head: nn.Module) -> SeamProbe:
+    return SeamProbe(head, Head.of(head, lambda model, z: model(z)), head, lambda: torch.empty(0))
 
 
 def sgdrop(spec: str, head: type[nn.Module] = Pooled, progress: float = 1.0) -> None:
@@ -201,9 +201,9 @@ def sgdrop(spec: str, head: type[nn.Module] = Pooled, progress: float = 1.0) -> 
     for seed in range(3):
         batch = some_batch((B, 6, 4, 5), mixed=True)
         batch = Batch(batch.values.double().relu(), batch.targets)
-        draw = Draw.seeded(seed, progress=progress)
-        found = method.on_features(batch, look_at(model), draw)
-        chosen, levels = draw.uniform(B, 2)[:, 0] < method.share, draw.uniform(B, 2)[:, 1]
+        key = Key.seeded(seed, progress=progress)
+        found = method.on_features(batch, probe_of(model), key)
+        chosen, levels = key.uniform(B, 2)[:, 0] < method.prob, key.uniform(B, 2)[:, 1]
         values = [
             _sgdrop_row(method, model, batch, row, float(levels[row]), progress) if chosen[row] else batch.values[row]
             for row in range(B)
@@ -252,14 +252,14 @@ def _attribution(method, model: nn.Module, batch: Batch, row: int) -> Tensor:
 
 def sgdrop_control(unit: str) -> None:
     """As many units as the salient ones, of the same images, each as often as any other."""
-    salient = parse(f"sgdrop(drop=0.4, unit={unit!r}, share=0.8)")
+    salient = parse(f"sgdrop(drop=0.4, unit={unit!r}, prob=0.8)")
     model, batch = seeded(Pooled), some_batch((B, 6, 4, 5))
     batch = Batch(batch.values.double().relu() + 0.1, batch.targets)
     counts, often, times = torch.zeros(B), torch.zeros(B, 6, 4, 5), 400
     for seed in range(times):
         leaning, control = (
-            (method.on_features(batch, look_at(model), Draw.seeded(seed)).values == 0).double()
-            for method in (salient, replace(salient, which="random"))
+            (method.on_features(batch, probe_of(model), Key.seeded(seed)).values == 0).double()
+            for method in (salient, replace(salient, selection="random"))
         )
         assert torch.equal(leaning.sum(dim=(1, 2, 3)), control.sum(dim=(1, 2, 3)))
         often, counts = often + control, counts + control.mean(dim=(1, 2, 3))
@@ -269,14 +269,14 @@ def sgdrop_control(unit: str) -> None:
 
 def sgdrop_least(unit: str) -> None:
     """As many units as the salient ones, none of which is more salient than one that stays; ties fall anywhere."""
-    salient = parse(f"sgdrop(drop=0.3, unit={unit!r}, share=1.0)")
+    salient = parse(f"sgdrop(drop=0.3, unit={unit!r}, prob=1.0)")
     model, batch, often, times = seeded(Pooled), some_batch((B, 6, 4, 5)), 0, 200
     batch = Batch(batch.values.double().relu() + 0.1, batch.targets)
-    scores = unit_scores(look_at(model).at(batch.values, batch.targets, "label", "self").attribution, unit)
+    scores = unit_scores(probe_of(model).attribute(batch.values, batch.targets, "label", "self").attribution, unit)
     for seed in range(times):
         counted = [
-            (method.on_features(batch, look_at(model), Draw.seeded(seed)).values == 0)
-            for method in (salient, replace(salient, which="least"))
+            (method.on_features(batch, probe_of(model), Key.seeded(seed)).values == 0)
+            for method in (salient, replace(salient, selection="least"))
         ]
         hidden = [
             {"element": each.flatten(1), "position": each.all(1).flatten(1), "channel": each.all(3).all(2)}[unit]
@@ -295,12 +295,12 @@ def sgdrop_least(unit: str) -> None:
 
 def sgdrop_chance() -> None:
     """Of the units that are dropped without a chance each stays as often as it says, by a coin of its own."""
-    whole = parse("sgdrop(drop=0.4, share=1.0)")
+    whole = parse("sgdrop(drop=0.4, prob=1.0)")
     model, batch, times = seeded(Pooled), some_batch((B, 6, 4, 5)), 300
     batch = Batch((batch.values.double().relu() + 0.1)[:1].expand(B, -1, -1, -1), Targets.of(torch.full((B,), 2)))
-    all_of_them = (whole.on_features(batch, look_at(model), Draw.seeded(0)).values == 0).all(1).flatten(1)
-    some = replace(whole, chance=0.3)
-    rounds = [some.on_features(batch, look_at(model), Draw.seeded(seed)).values == 0 for seed in range(times)]
+    all_of_them = (whole.on_features(batch, probe_of(model), Key.seeded(0)).values == 0).all(1).flatten(1)
+    some = replace(whole, unit_prob=0.3)
+    rounds = [some.on_features(batch, probe_of(model), Key.seeded(seed)).values == 0 for seed in range(times)]
     gone = torch.stack(rounds).all(2).flatten(2)[:, :, all_of_them[0]].double()
     assert gone.shape[2] > 3
     assert (torch.stack(rounds).all(2).flatten(2)[:, :, ~all_of_them[0]] == 0).all(), "no other one goes"
@@ -341,11 +341,11 @@ def dropout(spec: str, whole: tuple[int, ...] = ()) -> None:
     """`whole`: the axes over which a unit reaches, none for dropout."""
     method = parse(spec)
     for shape in ((B, 6, 4, 5), (B, 5, 6), (B, 30)):
-        batch, draw = some_batch(shape), Draw.seeded(3)
-        found = method.on_features(batch, look_at(nn.Identity()), draw)
+        batch, key = some_batch(shape), Key.seeded(3)
+        found = method.on_features(batch, probe_of(nn.Identity()), key)
         channel = len(shape) - 1 if len(shape) == 3 else 1
         units = math.prod(shape[1:]) if not whole else shape[channel]
-        keep = (draw.uniform(B, units) >= method.drop).tolist()
+        keep = (key.uniform(B, units) >= method.drop).tolist()
         expected = torch.zeros(shape)
         for place in np.ndindex(shape):
             unit = int(np.ravel_multi_index(place[1:], shape[1:])) if not whole else place[channel]
@@ -358,8 +358,8 @@ def dropout(spec: str, whole: tuple[int, ...] = ()) -> None:
 def dropblock(spec: str, progress: float = 1.0) -> None:
     method, (h, w) = parse(spec), (7, 10)
     size, drop = method.size, method.drop * (progress if method.schedule == "linear" else 1)
-    rate, batch, draw = _dropblock_rate(drop, size, h, w), some_batch((B, 3, h, w)), Draw.seeded(5, progress=progress)
-    centre = (draw.uniform(B, h * w).reshape(B, h, w) < rate).tolist()
+    rate, batch, key = _dropblock_rate(drop, size, h, w), some_batch((B, 3, h, w)), Key.seeded(5, progress=progress)
+    centre = (key.uniform(B, h * w).reshape(B, h, w) < rate).tolist()
     values, shares = [], []
     for row in range(B):
         hidden = torch.zeros(h, w, dtype=torch.bool)
@@ -372,7 +372,7 @@ def dropblock(spec: str, progress: float = 1.0) -> None:
         kept = 1 - float(hidden.float().mean())
         values.append(torch.where(hidden, 0.0, batch.values[row] / max(kept, 1e-9)))
         shares.append(1 - kept)
-    found = method.on_features(batch, look_at(nn.Identity()), draw)
+    found = method.on_features(batch, probe_of(nn.Identity()), key)
     same(found, values, list(batch.targets.dense(K)), atol=1e-5)
     assert torch.allclose(found.measured["dropblock_dropped"], torch.tensor(shares), atol=1e-6)
 
@@ -392,7 +392,7 @@ def dropblock_rate(side: int, size: int, drop: float) -> None:
     """The realised mean rate is the nominal one within 5 %, at every size of map."""
     rows = 3_000_000 // side**2
     batch = Batch(torch.ones(rows, 1, side, side), Targets.of(torch.zeros(rows).long()))
-    found = parse(f"dropblock(drop={drop}, size={size})").on_features(batch, look_at(nn.Identity()), Draw.seeded(2))
+    found = parse(f"dropblock(drop={drop}, size={size})").on_features(batch, probe_of(nn.Identity()), Key.seeded(2))
     assert abs(float((found.values == 0).float().mean()) / drop - 1) < 0.05
     assert abs(mean(found, "dropblock_dropped") / drop - 1) < 0.05
 
@@ -406,9 +406,9 @@ def oneof(spec: str) -> None:
     bounds = np.cumsum(weights / weights.sum())
     seen = set()
     for seed in range(8):
-        draw = Draw.seeded(seed)
-        found, uniform = method.on_batch(batch, draw), draw.named("choice").uniform(B)[:, 0]
-        alone = [member.on_batch(batch, draw.named(number)) for number, member in enumerate(method.members)]
+        key = Key.seeded(seed)
+        found, uniform = method.on_batch(batch, key), key.fold_in("choice").uniform(B)[:, 0]
+        alone = [member.on_batch(batch, key.fold_in(number)) for number, member in enumerate(method.members)]
         chosen = [int((float(uniform[row if method.per == "image" else 0]) >= bounds).sum()) for row in range(B)]
         same(
             found,
@@ -436,10 +436,10 @@ def closed_form() -> None:
         targets = Targets.of(torch.full((B,), label))
         leaf = z.clone().requires_grad_()
         expected = (torch.autograd.grad(model(leaf)[:, label].sum(), leaf)[0] * z).relu()
-        look = look_at(model)
-        assert look.head.linear == "fc"
-        assert torch.allclose(look.at(z, targets).attribution, expected, atol=1e-12)
-        signed = look.at(z, targets).attribution - look.at(-z, targets).attribution
+        probe = probe_of(model)
+        assert probe.head.linear == "fc"
+        assert torch.allclose(probe.attribute(z, targets).attribution, expected, atol=1e-12)
+        signed = probe.attribute(z, targets).attribution - probe.attribute(-z, targets).attribution
         assert torch.allclose(signed.sum((1, 2, 3)) + model.fc.bias[label], model(z)[:, label])
 
 
@@ -454,32 +454,32 @@ def a_new_norm_is_not_nothing() -> None:
         def forward(self, z: Tensor) -> Tensor:
             return super().forward(self.norm(z))
 
-    assert look_at(seeded(Normed)).head.linear == ""
+    assert probe_of(seeded(Normed)).head.linear == ""
 
 
 def sgdrop_gradient() -> None:
     """No gradient flows through the mask, and none to what was dropped."""
     batch, model = some_batch((B, 6, 4, 5)), seeded(Pooled).float()
     leaf = batch.values.relu().requires_grad_()
-    found = parse("sgdrop(share=1.0, unit='element', drop=0.2)").on_features(
-        Batch(leaf, batch.targets), look_at(model), Draw.seeded(0)
+    found = parse("sgdrop(prob=1.0, unit='element', drop=0.2)").on_features(
+        Batch(leaf, batch.targets), probe_of(model), Key.seeded(0)
     )
     kept = (found.values.detach() != 0) | (leaf.detach() == 0)
-    weight = Draw.seeded(1).normal(B, 120).reshape(leaf.shape)
+    weight = Key.seeded(1).normal(B, 120).reshape(leaf.shape)
     (gradient,) = torch.autograd.grad((found.values * weight).sum(), leaf)
     assert torch.equal(gradient[leaf > 0], (weight * kept)[leaf > 0])
 
 
 def partners() -> None:
     for rows in (2, 3, 8):
-        drawn = Draw.seeded(rows).partners(rows)
+        drawn = Key.seeded(rows).derangement(rows)
         assert (drawn != torch.arange(rows)).all()
         assert torch.equal(drawn.sort().values, torch.arange(rows))
 
 
 def cross_entropy() -> None:
     batch = some_batch(mixed=True)
-    logits = Draw.seeded(0).normal(B, K)
+    logits = Key.seeded(0).normal(B, K)
     expected = nn.functional.cross_entropy(logits, batch.targets.dense(K), label_smoothing=0.1)
     assert torch.allclose(batch.targets.cross_entropy(logits, 0.1), expected, atol=1e-6)
 
@@ -487,5 +487,5 @@ def cross_entropy() -> None:
 def own_boxes() -> None:
     """The boxes of one batch are not one box."""
     method = parse("cutmix(prob=1.0)")
-    _, share, x, y = Draw.seeded(0).uniform(B, 4).unbind(1)
+    _, share, x, y = Key.seeded(0).uniform(B, 4).unbind(1)
     assert len(method._boxes(share, x, y, (H, W)).unique(dim=0)) > B / 2

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from overfocus import cli
+from overfocus.cli import app as cli
 
 COMMAND = str(Path(sys.executable).with_name("overfocus"))
 TINY = ["--set", "model.settings.widths=[4,8,8]", "--set", "recipe.batch=8"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from overfocus import cli
+from overfocus.cli import app as cli
 
 QUICK = "spread,focus,localization,confidence,shortcut"
 
@@ -231,6 +231,6 @@ def test_a_row_for_each_image_with_its_pictures(overfocus, runs, tmp_path):
 
 
 def test_names_in_the_table_of_images_are_not_run_by_a_spreadsheet():
-    from overfocus.report.image_table import csv_of
+    from overfocus.report.diagnosis.image_table import csv_of
 
     assert csv_of([{"file": '=cmd|"/c calc"', "value": float("nan")}]) == 'file,value\n"\'=cmd|""/c calc""",\n'

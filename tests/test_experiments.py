@@ -14,10 +14,10 @@ from PIL import Image
 from scipy import stats
 from typer.testing import CliRunner
 
-from overfocus.cli import app
+from overfocus.cli.app import app
 from overfocus.core.errors import OverfocusError
-from overfocus.study.cell import Cell
 from overfocus.study.results import Results, read_results
+from overfocus.study.run_key import RunKey
 from overfocus.study.study import Study
 from overfocus.training.experiment import read_toml, settle
 from overfocus.training.objective import _leaks
@@ -135,7 +135,7 @@ def line_of(told: str, *parts: str) -> list[str]:
 def differences(first: Results, one: str, second: Results, other: str, key: str) -> np.ndarray:
     """Return second less first, seed by seed, read one by one."""
     size = first.study.sizes[0]
-    of = [(first.results[Cell(one, size, seed)], second.results[Cell(other, size, seed)]) for seed in (0, 1)]
+    of = [(first.results[RunKey(one, size, seed)], second.results[RunKey(other, size, seed)]) for seed in (0, 1)]
     return np.array([b.value(key) - a.value(key) for a, b in of])
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from overfocus.cli import app
+from overfocus.cli.app import app
 
 sys.path.append(str(Path(__file__).parent / "report"))
 

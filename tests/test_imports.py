@@ -11,11 +11,12 @@ SOURCE = Path(overfocus.__file__).parent
 LEVELS = [
     {"core", "version"},
     {"data", "models", "attribution", "metrics", "regularizers"},
-    {"training", "diagnosis"},
-    {"study", "integrations"},
-    {"transfer"},
-    {"report", "export"},
-    {"cli_study", "cli_transfer"},
+    {"training", "statistics"},
+    {"diagnosis"},
+    {"study"},
+    {"downstream", "export", "integrations"},
+    {"report"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]

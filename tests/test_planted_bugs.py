@@ -13,8 +13,8 @@ import laws
 import readings
 from overfocus.attribution import head
 from overfocus.core import boxes
-from overfocus.core.draw import Draw
-from overfocus.core.look import Sight
+from overfocus.core.head_probe import HeadAttribution
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.regularizers import cutmix, cutout, dropblock, dropout, mixup, oneof, sgdrop, spatialdropout
 from overfocus.regularizers.regularizer import Regularizer
@@ -41,7 +41,7 @@ def in_place(right):
 
 
 def without_features(right):
-    def wrong(self, batch, draw):
+    def wrong(self, batch, key):
         for number in range(len(self._on_features)):
             batch = replace(batch, values=self._run(self.model, batch.values, number, number + 1))
         return batch
@@ -56,9 +56,9 @@ def through_the_mask(right):
 
 
 def one_chance(right):
-    def wrong(method, scores, drop, draw):
-        whole = right(replace(method, chance=1.0), scores, drop, draw)
-        return whole | (draw.named("chance").uniform(len(scores), 1) >= method.chance)
+    def wrong(method, scores, drop, key):
+        whole = right(replace(method, unit_prob=1.0), scores, drop, key)
+        return whole | (key.fold_in("chance").uniform(len(scores), 1) >= method.unit_prob)
 
     return wrong
 
@@ -72,7 +72,7 @@ def signed(right):
 
     def wrong(linear, z, *rest):
         found, negative = right(linear, z, *rest), right(linear, -z, *rest)
-        return Sight(found.attribution - negative.attribution, found.logits)
+        return HeadAttribution(found.attribution - negative.attribution, found.logits)
 
     return wrong
 
@@ -80,7 +80,7 @@ def signed(right):
 def times_positions(right):
     def wrong(linear, z, *rest):
         found = right(linear, z, *rest)
-        return Sight(found.attribution * z[0, 0].numel(), found.logits)
+        return HeadAttribution(found.attribution * z[0, 0].numel(), found.logits)
 
     return wrong
 
@@ -151,15 +151,15 @@ BUGS = [
     ),
     Bug(
         "an image is its own partner",
-        Draw,
-        "partners",
+        Key,
+        "derangement",
         lambda right: lambda self, rows: torch.arange(rows),
         readings.partners,
     ),
     Bug(
         "an image is its own partner, by law",
-        Draw,
-        "partners",
+        Key,
+        "derangement",
         lambda right: lambda self, rows: torch.arange(rows),
         partial(laws.it_is_not_idle, "cutmix"),
     ),
@@ -326,7 +326,7 @@ BUGS = [
     ),
     Bug(
         "a method draws from the global random state",
-        Draw,
+        Key,
         "uniform",
         lambda right: lambda self, rows, columns=1: torch.rand(rows, columns),
         partial(laws.only_its_draw_is_used, "mixup"),
@@ -356,7 +356,7 @@ BUGS = [
         "the objective draws the same in every process start",
         Objective,
         "_draw",
-        lambda right: lambda self, first_row: replace(right(self, first_row), key=torch.randint(2**32, (2,))),
+        lambda right: lambda self, first_row: replace(right(self, first_row), words=torch.randint(2**32, (2,))),
         partial(laws.one_seed_is_one_loss, "mixup"),
     ),
     Bug(

@@ -15,7 +15,7 @@ SMALL = ["--epochs", "1", "--batch", "64", "--set", "model.settings.widths=[4,8,
 
 def ours(*words):
     """Run the command as a person does; return what it prints."""
-    command = [sys.executable, "-m", "overfocus.cli", *words]
+    command = [sys.executable, "-m", "overfocus", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

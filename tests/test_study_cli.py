@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from overfocus.cli import app
+from overfocus.cli.app import app
 from overfocus.core.errors import OverfocusError
 
 sys.path.append(str(Path(__file__).parent / "training"))
@@ -33,7 +33,7 @@ def options(folder: Path) -> list[str]:
 
 
 def test_a_dry_run_trains_nothing_and_counts_the_extra_pass(photos_folder, tmp_path):
-    methods = "plain; sgdrop(share=1.0, views='both'); cutout"
+    methods = "plain; sgdrop(prob=1.0, views='both'); cutout"
     out = tmp_path / "s"
     text = told("study", "--methods", methods, "--per-class", "5,10", "--seeds", "2", "--out", str(out), "--dry-run",
                 "--json", *options(photos_folder))  # fmt: skip

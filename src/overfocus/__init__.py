@@ -11,8 +11,8 @@ from overfocus.version import __version__ as __version__
 if TYPE_CHECKING:
     from overfocus.attribution.catalogue import attribute as attribute
     from overfocus.core.batch import Batch as Batch
-    from overfocus.core.draw import Draw as Draw
     from overfocus.core.errors import OverfocusError as OverfocusError
+    from overfocus.core.key import Key as Key
     from overfocus.core.targets import Targets as Targets
     from overfocus.data import Augment as Augment
     from overfocus.data import Stream as Stream
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from overfocus.integrations.functions import cutmix as cutmix
     from overfocus.integrations.functions import cutout as cutout
     from overfocus.integrations.functions import mixup as mixup
+    from overfocus.models.checkpoints import load_weights as load_weights
     from overfocus.models.overfocus_cnn import OverfocusCNN as OverfocusCNN
     from overfocus.models.split import split as split
-    from overfocus.models.weights import load_weights as load_weights
     from overfocus.models.zoo import create_model as create_model
     from overfocus.regularizers.chain import Chain as Chain
     from overfocus.regularizers.cutmix import CutMix as CutMix
@@ -48,7 +48,7 @@ _HOME = {
     "CutMix": "regularizers.cutmix",
     "Cutout": "regularizers.cutout",
     "Diagnosis": "diagnosis.diagnosis",
-    "Draw": "core.draw",
+    "Key": "core.key",
     "DropBlock": "regularizers.dropblock",
     "Dropout": "regularizers.dropout",
     "Experiment": "training.experiment",
@@ -68,7 +68,7 @@ _HOME = {
     "cutout": "integrations.functions",
     "diagnose": "diagnosis.examination",
     "load": "data",
-    "load_weights": "models.weights",
+    "load_weights": "models.checkpoints",
     "mixup": "integrations.functions",
     "parse": "regularizers.spec",
     "split": "models.split",

@@ -5,7 +5,7 @@ import torchvision
 from torch import Tensor, nn
 
 from overfocus.attribution.head import Head, held
-from overfocus.core.draw import Draw
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.models.split import split
 
@@ -52,7 +52,7 @@ def call(model: nn.Module, z: Tensor) -> Tensor:
 
 def features(*shape: int) -> Tensor:
     shape = shape or (B, C, H, W)
-    return Draw.seeded(1).normal(shape[0], torch.Size(shape[1:]).numel()).reshape(shape).relu()
+    return Key.seeded(1).normal(shape[0], torch.Size(shape[1:]).numel()).reshape(shape).relu()
 
 
 @pytest.fixture
@@ -78,9 +78,9 @@ def test_the_closed_form_is_the_gradient(target, shape, mixed):
     model = seeded(PooledLinear)
     head, z = Head.of(model, call), features(*shape)
     assert head.linear == "fc"
-    sight = head.look(model, z, mixed, target)
-    assert torch.allclose(sight.attribution, by_autograd(model, z, mixed, target), atol=1e-7)
-    assert torch.allclose(sight.logits, model(z), atol=1e-6)
+    answer = head.attribute(model, z, mixed, target)
+    assert torch.allclose(answer.attribution, by_autograd(model, z, mixed, target), atol=1e-7)
+    assert torch.allclose(answer.logits, model(z), atol=1e-6)
 
 
 @pytest.mark.parametrize("target", ["label", "soft", "predicted"])
@@ -89,17 +89,19 @@ def test_any_other_head_is_run_by_itself(target, kind, mixed):
     model = seeded(kind)
     head, z = Head.of(model, call), features()
     assert head.linear == ""
-    sight = head.look(model, z, mixed, target)
-    assert torch.allclose(sight.attribution, by_autograd(model.eval(), z, mixed, target), atol=1e-6)
-    assert torch.allclose(sight.logits, model(z), atol=1e-6)
+    answer = head.attribute(model, z, mixed, target)
+    assert torch.allclose(answer.attribution, by_autograd(model.eval(), z, mixed, target), atol=1e-6)
+    assert torch.allclose(answer.logits, model(z), atol=1e-6)
 
 
 def test_the_gradient_path_compiles_to_the_same(mixed):
     model = seeded(Scaled)
     head, z = Head.of(model, call), features()
     torch._dynamo.reset()
-    compiled = torch.compile(lambda z: head.look(model, z, mixed, "label").attribution, backend="eager", fullgraph=True)
-    assert torch.allclose(compiled(z), head.look(model, z, mixed, "label").attribution, atol=1e-7)
+    compiled = torch.compile(
+        lambda z: head.attribute(model, z, mixed, "label").attribution, backend="eager", fullgraph=True
+    )
+    assert torch.allclose(compiled(z), head.attribute(model, z, mixed, "label").attribution, atol=1e-7)
 
 
 def test_what_a_pooled_linear_head_attributes_adds_up_to_the_logit():
@@ -108,7 +110,10 @@ def test_what_a_pooled_linear_head_attributes_adds_up_to_the_logit():
     for label in range(K):
         targets = Targets.of(torch.full((B,), label))
         # Before its ReLU, the map is that of z minus that of -z.
-        signed = head.look(model, z, targets, "label").attribution - head.look(model, -z, targets, "label").attribution
+        signed = (
+            head.attribute(model, z, targets, "label").attribution
+            - head.attribute(model, -z, targets, "label").attribution
+        )
         assert torch.allclose(signed.sum((1, 2, 3)) + model.fc.bias[label], model(z)[:, label], atol=1e-6)
 
 
@@ -158,9 +163,9 @@ def test_a_look_leaves_no_trace(mixed):
     model.norm.eval()  # frozen by the user
     head, z = Head.of(model, call), features().requires_grad_()
     before = model.norm.running_mean.clone(), torch.get_rng_state()
-    sight = head.look(model, z, mixed, "label")
-    assert not sight.attribution.requires_grad
-    assert not sight.logits.requires_grad
+    answer = head.attribute(model, z, mixed, "label")
+    assert not answer.attribution.requires_grad
+    assert not answer.logits.requires_grad
     assert z.grad is None
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.equal(model.norm.running_mean, before[0])
@@ -182,6 +187,6 @@ def test_held_gives_back_each_mode_also_after_an_error():
 def test_half_precision_keeps_its_type(mixed):
     model = seeded(PooledLinear).bfloat16()
     z = features().bfloat16()
-    sight = Head.of(model, call).look(model, z, mixed, "label")
-    assert sight.attribution.dtype == torch.bfloat16
-    assert torch.allclose(sight.attribution.float(), by_autograd(model, z, mixed, "label").float(), atol=0.02)
+    answer = Head.of(model, call).attribute(model, z, mixed, "label")
+    assert answer.attribution.dtype == torch.bfloat16
+    assert torch.allclose(answer.attribution.float(), by_autograd(model, z, mixed, "label").float(), atol=0.02)

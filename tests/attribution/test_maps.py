@@ -7,10 +7,10 @@ from captum.attr import LayerGradCam, LayerGradientXActivation
 from classifiers import B, Flat, K, Plain, densenet, pictures, resnet18, seeded, swin, timm_swin, timm_vit, vit
 from torch import Tensor, nn
 
-from overfocus.attribution.cam import CAM
+from overfocus.attribution.capture import capture
 from overfocus.attribution.catalogue import attribute, method
-from overfocus.attribution.scorecam import ScoreCAM
-from overfocus.attribution.sight import see
+from overfocus.attribution.methods.cam import CAM
+from overfocus.attribution.methods.scorecam import ScoreCAM
 from overfocus.core.errors import OverfocusError
 
 FAMILY = ("eigencam", "gradcam", "gradcampp", "gradxact", "hirescam", "layercam")
@@ -18,9 +18,9 @@ FAMILY = ("eigencam", "gradcam", "gradcampp", "gradxact", "hirescam", "layercam"
 
 def values(seed: int = 0, shape: tuple[int, ...] = (2, 3, 4, 5)) -> tuple[Tensor, Tensor]:
     """Features with zeros, and gradients of both signs with zeros."""
-    draw = torch.Generator().manual_seed(seed)
-    features, gradient = (torch.randn(shape, generator=draw) for _ in range(2))
-    return features.relu(), gradient * (torch.rand(shape, generator=draw) > 0.2)
+    key = torch.Generator().manual_seed(seed)
+    features, gradient = (torch.randn(shape, generator=key) for _ in range(2))
+    return features.relu(), gradient * (torch.rand(shape, generator=key) > 0.2)
 
 
 def read_slowly(name: str, features: np.ndarray, gradient: np.ndarray) -> np.ndarray:
@@ -136,7 +136,7 @@ def test_gradcampp_knows_small_gradients():
 
 def test_one_sight_serves_all_maps():
     model, images = seeded(Plain), pictures()
-    seen = see(model, images)
+    seen = capture(model, images)
     weights = torch.eye(K)[[4, 4, 4]]
     for name in FAMILY:
         assert torch.equal(method(name).of(seen, weights), attribute(model, images, name, target=4)), name
@@ -218,7 +218,7 @@ def test_cam_refuses_an_earlier_layer():
 
 
 def score_cam_slowly(model: nn.Module, layer: str, images: Tensor, label: int) -> Tensor:
-    features, rows = see(model, images, layer).features, []
+    features, rows = capture(model, images, layer).features, []
     for image, maps in zip(images, features):
         scores = []
         for channel in maps:
@@ -369,7 +369,7 @@ def test_pytorch_grad_cam_agrees_on_tokens(make):
 
     size = (64, 64) if make is vit else (48, 80)
     model, images = seeded(make).eval(), pictures(size=size)
-    layer = see(model, images).layer
+    layer = capture(model, images).layer
 
     def reshape(tokens: Tensor) -> Tensor:
         return tokens[:, 1:].reshape(B, size[0] // 16, size[1] // 16, -1).permute(0, 3, 1, 2)

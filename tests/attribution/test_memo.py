@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from overfocus.attribution import memo
+from overfocus.attribution import cache as memo
+from overfocus.attribution.cache import cached
 from overfocus.attribution.catalogue import attribute
 from overfocus.attribution.features import features_layer
-from overfocus.attribution.memo import remembered
 
 
 def small() -> nn.Sequential:
@@ -33,30 +33,30 @@ CHANGES: dict[str, Callable[[nn.Sequential], object]] = {
 def test_the_same_is_asked_once_and_another_question_is_another():
     model, asked = small(), []
     for question in ("a", "b", "a", "b"):
-        assert remembered(model, question, lambda question=question: asked.append(question) or question) == question
+        assert cached(model, question, lambda question=question: asked.append(question) or question) == question
     assert asked == ["a", "b"]
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_changed_model_is_asked_anew(change):
     model = small()
-    assert remembered(model, "q", lambda: "before") == "before"
+    assert cached(model, "q", lambda: "before") == "before"
     with torch.no_grad():
         change(model)
-    assert remembered(model, "q", lambda: "after") == "after"
-    assert remembered(model, "q", lambda: "later") == "after"
+    assert cached(model, "q", lambda: "after") == "after"
+    assert cached(model, "q", lambda: "later") == "after"
 
 
 def test_empty_answers_errors_and_tensors_without_a_count_are_not_kept():
     model = small()
-    assert remembered(model, "q", lambda: "") == ""
+    assert cached(model, "q", lambda: "") == ""
     with pytest.raises(ZeroDivisionError):
-        remembered(model, "q", lambda: 1 / 0)
-    assert remembered(model, "q", lambda: "found") == "found"
+        cached(model, "q", lambda: 1 / 0)
+    assert cached(model, "q", lambda: "found") == "found"
     with torch.inference_mode():
         uncounted = small()
-    assert remembered(uncounted, "q", lambda: "one") == "one"
-    assert remembered(uncounted, "q", lambda: "two") == "two"
+    assert cached(uncounted, "q", lambda: "one") == "one"
+    assert cached(uncounted, "q", lambda: "two") == "two"
 
 
 def test_a_model_is_not_kept_alive():

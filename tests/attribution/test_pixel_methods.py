@@ -8,11 +8,11 @@ from classifiers import B, Flat, K, LeftHalf, OnePixel, Plain, pictures, seeded
 from torch import Tensor, nn
 
 from overfocus.attribution.catalogue import attribute
-from overfocus.attribution.integrated_gradients import IntegratedGradients
-from overfocus.attribution.occlusion import Occlusion
-from overfocus.attribution.smoothgrad import SmoothGrad
-from overfocus.core.draw import Draw
+from overfocus.attribution.methods.integrated_gradients import IntegratedGradients
+from overfocus.attribution.methods.occlusion import Occlusion
+from overfocus.attribution.methods.smoothgrad import SmoothGrad
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 
 SIZE = (9, 11)
 LABELS = torch.tensor([3, 0, 5])
@@ -54,7 +54,7 @@ def smoothgrad_slowly(model: nn.Module, images: Tensor, how: SmoothGrad) -> Tens
     for row, image in enumerate(images):
         gradients = []
         for i in range(how.samples):
-            noise = Draw.seeded(how.seed).named(i).normal(len(images), image.numel())[row].view(image.shape)
+            noise = Key.seeded(how.seed).fold_in(i).normal(len(images), image.numel())[row].view(image.shape)
             leaf = (image + how.noise * (image.max() - image.min()) * noise)[None].requires_grad_()
             gradients.append(torch.autograd.grad(model(leaf)[0, LABELS[row]], leaf)[0][0])
         mean = torch.stack(gradients).mean(0)

@@ -18,9 +18,9 @@ from classifiers import (
 )
 from torch import Tensor, nn
 
+from overfocus.attribution.capture import capture
 from overfocus.attribution.catalogue import attribute
 from overfocus.attribution.features import features_layer
-from overfocus.attribution.sight import see
 from overfocus.core.errors import OverfocusError, UnknownName
 
 SQUARE = (64, 64)
@@ -78,7 +78,7 @@ def test_the_features_the_logits_and_the_gradient_are_those_of_a_plain_run(name)
     make, size, layer, shape = NETS[name]
     model, images = seeded(make), pictures(size=size)
     weights = torch.randn(B, K, generator=torch.Generator().manual_seed(2))
-    seen = see(model, images)
+    seen = capture(model, images)
     assert seen.layer == layer
     assert seen.features.shape == (B, *shape)
     assert torch.equal(seen.features, as_grid(raw_output(model, layer, images), shape))
@@ -99,7 +99,7 @@ def test_the_layer_does_not_hang_on_the_batch(name):
 @pytest.mark.parametrize("layer", ["bn1", "relu1", "conv2", "bn2", "relu2"])
 def test_a_later_write_in_place_does_not_reach_the_features(layer):
     model, images = seeded(Plain), pictures()
-    seen = see(model, images, layer)
+    seen = capture(model, images, layer)
     before = seen.features.clone()
     assert torch.equal(before, raw_output(model, layer, images))
     if layer.startswith("bn"):
@@ -127,7 +127,7 @@ class WritesEverywhere(nn.Module):
 def test_a_write_to_a_shared_value_reaches_neither_the_features_nor_the_images():
     model, images = seeded(WritesEverywhere), pictures(size=(9, 11))
     before = images.clone()
-    seen = see(model, images, "same")
+    seen = capture(model, images, "same")
     assert torch.equal(images, before)
     with torch.no_grad():
         assert torch.allclose(seen.features, model.conv(before - 0.5), atol=1e-6)
@@ -143,7 +143,7 @@ def test_one_image_is_seen_as_it_is_in_a_batch():
 
 def test_gradients_of_images_do_not_mix():
     model, images = seeded(Plain), pictures()
-    seen = see(model, images)
+    seen = capture(model, images)
     only = seen.gradient(seen.logits[:, 0] * torch.tensor([0.0, 1.0, 0.0]))
     assert not only[0].any()
     assert not only[2].any()
@@ -167,7 +167,7 @@ def test_the_callers_gradient_mode_changes_nothing(context):
 
 
 def test_a_score_without_a_graph_is_told():
-    seen = see(seeded(Plain), pictures())
+    seen = capture(seeded(Plain), pictures())
     with torch.no_grad(), pytest.raises(OverfocusError, match="gradient_of"):
         seen.gradient(seen.logits.sum(1))
 
@@ -212,7 +212,7 @@ def test_half_precision_is_accepted(make):
     model, images = seeded(make), pictures(size=(48, 80))
     expected = attribute(model, images, target=1)
     model.bfloat16()
-    assert see(model, images.bfloat16()).features.dtype == torch.bfloat16
+    assert capture(model, images.bfloat16()).features.dtype == torch.bfloat16
     maps = attribute(model, images.bfloat16(), target=1)
     assert maps.dtype == torch.float32
     assert (maps - expected).abs().max() < 0.1 * expected.max()
@@ -272,9 +272,9 @@ def test_a_layer_that_cannot_be_looked_at_says_why(layer, says):
 
 def test_an_unknown_layer_gets_the_nearest():
     with pytest.raises(UnknownName, match="did you mean 'conv2'"):
-        see(seeded(Plain), pictures(), "con2")
+        capture(seeded(Plain), pictures(), "con2")
     with pytest.raises(UnknownName):
-        see(seeded(Plain), pictures(), "")
+        capture(seeded(Plain), pictures(), "")
 
 
 class Wrapped(nn.Module):
@@ -299,7 +299,7 @@ def test_a_model_that_returns_no_logits_is_told(wrap, says):
     model = Wrapped(wrap)
     for at in ("features", "net.relu2"):
         with pytest.raises(OverfocusError, match=says.replace("(", r"\(").replace(")", r"\)")):
-            see(model, pictures(), at)
+            capture(model, pictures(), at)
 
 
 def test_a_wrapped_model_is_seen_inside():
@@ -340,7 +340,7 @@ class Windows(Plain):
 
 def test_a_layer_with_other_rows_than_images_is_no_grid():
     with pytest.raises(OverfocusError, match="no grid over 3 images"):
-        see(seeded(Windows), pictures(), "window")
+        capture(seeded(Windows), pictures(), "window")
 
 
 class NoGrid(nn.Module):
@@ -354,7 +354,7 @@ class NoGrid(nn.Module):
 
 def test_a_model_without_a_grid_is_told():
     with pytest.raises(OverfocusError, match="no layer of NoGrid"):
-        see(seeded(NoGrid), pictures(size=(5, 6)))
+        capture(seeded(NoGrid), pictures(size=(5, 6)))
 
 
 class Detached(Plain):

@@ -8,8 +8,8 @@ import torch
 from classifiers import B, Flat, K, Plain, pictures, seeded, timm_vit
 from torch import Tensor, nn
 
+from overfocus.attribution.capture import capture
 from overfocus.attribution.catalogue import attribute, method, methods
-from overfocus.attribution.sight import see
 from overfocus.core.errors import OverfocusError
 
 QUICK = {"integrated_gradients": {"steps": 3}, "smoothgrad": {"samples": 2}, "occlusion": {"window": 0.5}}
@@ -157,7 +157,7 @@ def test_the_graph_goes_with_its_last_reference(counted):
     gc.disable()
     try:
         for _ in range(5):
-            seen = see(model, images)
+            seen = capture(model, images)
             seen.gradient_of(torch.ones(2, K))
         assert tensors(collect=False) > before
         del seen
@@ -171,7 +171,7 @@ def test_no_tensor_stays_alive_after_an_exception(counted):
     before = tensors()
     for _ in range(5):
         with pytest.raises(OverfocusError):
-            see(model, images, "fc")
+            capture(model, images, "fc")
     assert tensors() == before
 
 

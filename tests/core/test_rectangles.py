@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from overfocus.core import boxes
-from overfocus.core.draw import Draw
+from overfocus.core.key import Key
 
 H, W = 9, 13
 
@@ -21,7 +21,7 @@ def some_boxes() -> torch.Tensor:
 
 
 def test_around_is_pixel_by_pixel_the_box_that_was_asked_for():
-    uniform = Draw.seeded(1).uniform(200, 4)
+    uniform = Key.seeded(1).uniform(200, 4)
     x, y = (uniform[:, 0] * W).long(), (uniform[:, 1] * H).long()
     wide, high = (uniform[:, 2] * 18).long(), (uniform[:, 3] * 14).long()
     found = boxes.inside(boxes.around(x, y, wide, high, (H, W)), (H, W))
@@ -60,9 +60,9 @@ def test_the_union_counts_what_overlaps_once(some_boxes):
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_paste_and_fill_pixel_by_pixel(some_boxes, dtype, channels_last):
     count = len(some_boxes)
-    images = (Draw.seeded(2).uniform(count, 3 * H * W).reshape(count, 3, H, W) * 255).to(dtype)
+    images = (Key.seeded(2).uniform(count, 3 * H * W).reshape(count, 3, H, W) * 255).to(dtype)
     images = images.contiguous(memory_format=torch.channels_last) if channels_last else images
-    rows, before = Draw.seeded(3).partners(count), images.clone()
+    rows, before = Key.seeded(3).derangement(count), images.clone()
     value = torch.tensor([1, 2, 3], dtype=dtype).reshape(1, 3, 1, 1)
     pasted, filled = boxes.paste(images, images, rows, some_boxes), boxes.fill(images, value, some_boxes)
     for row, box in enumerate(some_boxes.tolist()):
@@ -73,8 +73,8 @@ def test_paste_and_fill_pixel_by_pixel(some_boxes, dtype, channels_last):
 
 
 def test_both_ways_to_paste_and_fill_are_one(some_boxes):
-    images = Draw.seeded(4).uniform(len(some_boxes), 3 * H * W).reshape(-1, 3, H, W)
-    rows, leaf = Draw.seeded(5).partners(len(images)), images.clone().requires_grad_()
+    images = Key.seeded(4).uniform(len(some_boxes), 3 * H * W).reshape(-1, 3, H, W)
+    rows, leaf = Key.seeded(5).derangement(len(images)), images.clone().requires_grad_()
     by_mask = boxes.paste(leaf, leaf, rows, some_boxes)
     assert torch.equal(by_mask, boxes.paste(images, images, rows, some_boxes))
     assert torch.equal(boxes.fill(leaf, images[:1], some_boxes), boxes.fill(images, images[:1], some_boxes))
@@ -82,7 +82,7 @@ def test_both_ways_to_paste_and_fill_are_one(some_boxes):
 
 def test_gradients_flow_to_where_the_pixels_came_from(some_boxes):
     images = torch.zeros(len(some_boxes), 1, H, W, requires_grad=True)
-    rows = Draw.seeded(6).partners(len(images))
+    rows = Key.seeded(6).derangement(len(images))
     boxes.paste(images, images, rows, some_boxes).sum().backward()
     expected = (~boxes.inside(some_boxes, (H, W))).float()
     expected = expected.index_add(0, rows, boxes.inside(some_boxes, (H, W)).float())

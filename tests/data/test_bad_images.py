@@ -5,7 +5,7 @@ from PIL import Image
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data import Split, Stream, decoded, load, verified
-from overfocus.data.pictures import FileImages
+from overfocus.data.image_files import FileImages
 
 REMEDY = "--on-bad-image skip"
 

@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from overfocus.data import Split, fit, fit_boxes, fitted
-from overfocus.data.pictures import EncodedImages, FileImages
+from overfocus.data.image_files import EncodedImages, FileImages
 
 
 def encoded(shape, kind="JPEG", channels=3):

@@ -5,7 +5,7 @@ import torch
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data import Dataset, Split, Stream, TensorImages, totem
-from overfocus.data.shortcut import Shortcut, place, stripes
+from overfocus.data.planted_shortcut import PlantedShortcut, place, stripes
 from overfocus.training.experiment import settle
 
 K = 5
@@ -28,7 +28,7 @@ def marks(part):
 
 
 def test_the_mark_is_that_of_the_class_as_often_as_it_is_said():
-    made = Shortcut("watermark", 0.8).into(dataset(), seed=1)
+    made = PlantedShortcut("watermark", 0.8).into(dataset(), seed=1)
     assert list(made.splits) == ["train", "test", "test-tied", "test-clean", "val"]
     tied = (marks(made.splits["train"]) == made.splits["train"].labels).float().mean()
     assert abs(float(tied) - 0.8) < 4 * (0.16 / 400) ** 0.5
@@ -40,7 +40,7 @@ def test_the_mark_is_that_of_the_class_as_often_as_it_is_said():
 
 
 def test_a_seed_makes_the_same_marks_and_another_seed_others():
-    first, same, other = (Shortcut(strength=0.5).into(dataset(), seed=seed) for seed in (1, 1, 2))
+    first, same, other = (PlantedShortcut(strength=0.5).into(dataset(), seed=seed) for seed in (1, 1, 2))
     assert first.fingerprint() == same.fingerprint()
     assert first.fingerprint() != other.fingerprint() != dataset().fingerprint()
 
@@ -59,7 +59,7 @@ def test_watermarks_lie_on_the_border_each_at_its_own_place(size):
 @pytest.mark.parametrize("classes", [2, 10, 50])
 def test_a_watermark_changes_its_square_and_nothing_else(classes):
     part = split(8)
-    from overfocus.data.shortcut import watermarked
+    from overfocus.data.planted_shortcut import watermarked
 
     for mark in range(classes):
         before = part.images.read(2)
@@ -73,7 +73,7 @@ def test_a_watermark_changes_its_square_and_nothing_else(classes):
 
 def test_a_background_leaves_the_object_alone_by_boxes_masks_or_black():
     boxes = [torch.tensor([[3, 4, 20, 15]])] * 400
-    with_boxes = Shortcut("background").into(
+    with_boxes = PlantedShortcut("background").into(
         Dataset("made", {"train": split(400, boxes=boxes)}, tuple("abcde"), (0.5,), (0.5,)), 0
     )
     plain, painted = split(400).images.read(7), with_boxes.splits["train"].images.read(7)
@@ -82,14 +82,14 @@ def test_a_background_leaves_the_object_alone_by_boxes_masks_or_black():
     assert torch.equal(painted[0, 15:], stripes(mark, K, (21, 30))[15:])
 
     scenes = totem(train=10, test=10)
-    seen = Shortcut("background").into(scenes, 0).splits["train"]
+    seen = PlantedShortcut("background").into(scenes, 0).splits["train"]
     inside = torch.stack([torch.as_tensor(masks[4]) for masks in seen.masks.values()]).any(dim=0)
     assert torch.equal(seen.images.read(4)[:, inside], scenes.splits["train"].images.read(4)[:, inside])
     assert not torch.equal(seen.images.read(4)[:, ~inside], scenes.splits["train"].images.read(4)[:, ~inside])
 
     black = split(3)
     black.images.pixels[:, :, :, :9] = 0
-    on_black = Shortcut("background").into(Dataset("made", {"train": black}, tuple("abcde"), (0.5,), (0.5,)), 0)
+    on_black = PlantedShortcut("background").into(Dataset("made", {"train": black}, tuple("abcde"), (0.5,), (0.5,)), 0)
     shown = on_black.splits["train"].images.read(1)
     assert torch.equal(shown[:, :, 9:], black.images.read(1)[:, :, 9:])
     assert set(shown[:, :, :9].unique().tolist()) <= {48, 144}
@@ -120,4 +120,4 @@ def test_an_experiment_has_it_and_streams_it_and_keeps_boxes():
 @pytest.mark.parametrize(("kind", "strength"), [("logo", 1.0), ("watermark", 1.5)])
 def test_what_cannot_be_is_said(kind, strength):
     with pytest.raises(OverfocusError, match="shortcut"):
-        Shortcut(kind, strength)
+        PlantedShortcut(kind, strength)

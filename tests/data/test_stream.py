@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.key import Key
 from overfocus.data import Augment, Changes, Split, Stream, load
-from overfocus.data.pictures import FileImages
+from overfocus.data.image_files import FileImages
 
 FULL = Augment(flip=True, crop=3, jitter=0.4)
 
@@ -203,7 +203,7 @@ def test_flip_and_shift_by_hand():
 @pytest.mark.parametrize("augment", [Augment(flip=True), Augment(crop=4), Augment(flip=True, crop=4)])
 def test_moving_a_batch_equals_moving_pixel_by_pixel(augment):
     images = torch.randint(0, 256, (6, 2, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    changes = augment.plan(Draw.seeded(5), 6)
+    changes = augment.plan(Key.seeded(5), 6)
     moved = changes.move(images)
     reflected = [4, 3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1, 0], [4, 3, 2, 1, 0, 1, 2, 3, 4, 5, 6, 5, 4, 3, 2]
     for n in range(6):
@@ -217,7 +217,7 @@ def test_moving_a_batch_equals_moving_pixel_by_pixel(augment):
 
 
 def test_each_image_is_changed_in_its_own_way(random_split):
-    changes = FULL.plan(Draw.seeded(0), 4000)
+    changes = FULL.plan(Key.seeded(0), 4000)
     assert abs(changes.flips.float().mean() - 0.5) < 0.03
     assert changes.shifts.unique(dim=0).shape == (49, 2)
     assert 0.6 <= changes.tones.min() < 0.61

@@ -11,12 +11,12 @@ from captum.robust import FGSM as CAPTUM_FGSM
 from captum.robust import PGD as CAPTUM_PGD
 from torch import nn
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
-from overfocus.diagnosis.attack import ATTACKS, FGSM, PGD, SignNoise, assess, gradients, predicted
-from overfocus.diagnosis.distrust import Probe, auto_attack, flags, probe
+from overfocus.core.key import Key
+from overfocus.diagnosis.attacks.attack import ATTACKS, FGSM, PGD, SignNoise, assess, gradients, predicted
+from overfocus.diagnosis.attacks.gradient_masking import MaskingProbe, auto_attack, flags, probe
 
-DRAW = Draw.seeded(11)
+DRAW = Key.seeded(11)
 LOSS = nn.CrossEntropyLoss(reduction="none")
 SHAPE = (5, 3, 8, 6)
 CLASSES = 4
@@ -85,7 +85,7 @@ class TestLaws:
 
     def test_an_image_does_not_know_its_batch(self, attack, model, pixels, labels):
         whole = attack.attack(model, pixels, labels, DRAW)
-        rest = attack.attack(model, pixels[3:], labels[3:], Draw(DRAW.key, first_row=3))
+        rest = attack.attack(model, pixels[3:], labels[3:], Key(DRAW.words, first_row=3))
         torch.testing.assert_close(whole[3:], rest, rtol=0, atol=1e-5)
 
     def test_batch_of_one_grey_and_bfloat16(self, attack):
@@ -273,7 +273,7 @@ class TestAssess:
             PGD(norm="l1")
 
 
-CALM = Probe(torch.zeros(10, dtype=torch.bool), torch.zeros(10, dtype=torch.bool), False)
+CALM = MaskingProbe(torch.zeros(10, dtype=torch.bool), torch.zeros(10, dtype=torch.bool), False)
 TRUTH = torch.zeros(10, dtype=torch.int64)
 
 
@@ -317,7 +317,7 @@ class TestFlags:
         assert words in said[0]
 
     def test_the_model_and_nan_are_told(self):
-        seen = Probe(torch.arange(10) < 2, torch.arange(10) < 3, True)
+        seen = MaskingProbe(torch.arange(10) < 2, torch.arange(10) < 3, True)
         lost = torch.where(torch.arange(10) < 4, -1, TRUTH)
         said = flags(TRUTH, right(10), {"noise": lost}, ATTACKS, seen)
         for words in ("differ for 20.0 %", "zero for 30.0 %", "probabilities", "4 images have no answer under noise"):

@@ -10,14 +10,15 @@ import torch
 from PIL import Image
 from scipy import ndimage, stats
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError, UnknownName
-from overfocus.diagnosis import blur, corruption, grain, weather
-from overfocus.diagnosis.corruption import CORRUPTIONS, corrupted
+from overfocus.core.key import Key
+from overfocus.diagnosis.corruptions import blur, corruption, weather
+from overfocus.diagnosis.corruptions import sensor_noise as grain
+from overfocus.diagnosis.corruptions.corruption import CORRUPTIONS, corrupted
 from overfocus.diagnosis.pixels import normal, uniform
 from overfocus.metrics.corruption import NAMES
 
-DRAW = Draw.seeded(7)
+DRAW = Key.seeded(7)
 UNORDERED = {
     "glass_blur": "smoothing and moves are traded against each other",
     "snow": "fewer flakes fall at severity 3, from a brighter sky",
@@ -61,7 +62,7 @@ class TestLaws:
         images = picture(5, height=20, width=27)
         state = torch.get_rng_state()
         whole = corrupted(name, images, 4, DRAW)
-        rest = corrupted(name, images[2:4], 4, Draw(DRAW.key, first_row=2))
+        rest = corrupted(name, images[2:4], 4, Key(DRAW.words, first_row=2))
         torch.testing.assert_close(whole[2:4], rest, rtol=0, atol=1e-6)
         assert torch.equal(whole, corrupted(name, images, 4, DRAW))
         assert torch.equal(state, torch.get_rng_state())
@@ -222,11 +223,11 @@ class TestReadings:
 
     def test_elastic_in_two_samplings_by_scipy(self):
         image = torch.rand(2, 1, 30, 41, generator=torch.Generator().manual_seed(0))
-        draw = DRAW.named("elastic")
+        key = DRAW.fold_in("elastic")
         strength, sigma, shift = (30 * each for each in CORRUPTIONS["elastic"].small[3])
         corners = np.array([[30, 25], [30, 5], [10, 5]], dtype=float)  # around (20, 15), 10 away, as x and y
-        moved = corners + shift * (2 * uniform(draw.named("points"), torch.zeros(2, 3, 2)).double().numpy() - 1)
-        noise = 2 * uniform(draw.named("bend"), torch.zeros(2, 2, 30, 41)).double().numpy() - 1
+        moved = corners + shift * (2 * uniform(key.fold_in("points"), torch.zeros(2, 3, 2)).double().numpy() - 1)
+        noise = 2 * uniform(key.fold_in("bend"), torch.zeros(2, 2, 30, 41)).double().numpy() - 1
         y, x = np.mgrid[:30, :41].astype(float)
         found = corrupted("elastic", image, 4, DRAW)
         for row in range(2):
@@ -243,11 +244,11 @@ class TestReadings:
             assert np.abs(found[row, 0].numpy() - twice).max() < 1e-4
 
     def test_cloud_is_diamond_and_square(self):
-        draw, side, decay = DRAW.named("fog"), 16, 2.5
+        key, side, decay = DRAW.fold_in("fog"), 16, 2.5
         grid, step, swing = np.zeros((side, side)), side, 100.0
         while step >= 2:
             half, points = step // 2, side // step
-            added = swing**2 * (2 * uniform(draw.named(points), torch.zeros(1, 3, points, points))[0].numpy() - 1)
+            added = swing**2 * (2 * uniform(key.fold_in(points), torch.zeros(1, 3, points, points))[0].numpy() - 1)
             at = lambda y, x: grid[y % side, x % side]  # noqa: E731
             for i in range(points):
                 for j in range(points):
@@ -262,12 +263,12 @@ class TestReadings:
                     grid[y, x + half], grid[y + half, x] = above / 4 + added[1, i, j], beside / 4 + added[2, i, j]
             step, swing = half, swing / decay
         grid = (grid - grid.min()) / (grid.max() - grid.min())
-        found = weather.cloud(torch.zeros(1, 1, 11, 16), draw, decay)[0, 0].numpy()
+        found = weather.cloud(torch.zeros(1, 1, 11, 16), key, decay)[0, 0].numpy()
         assert np.abs(found - grid[:11]).max() < 1e-5
 
     def test_fog_keeps_the_brightest_value_in_scale(self):
         image = picture(2)
-        cloud = weather.cloud(image, DRAW.named("fog"), 2.5)
+        cloud = weather.cloud(image, DRAW.fold_in("fog"), 2.5)
         top = image.flatten(1).max(dim=1).values.view(-1, 1, 1, 1)
         expected = (image + 0.75 * cloud) * top / (top + 0.75)
         assert torch.allclose(corrupted("fog", image, 3, DRAW), expected, atol=1e-6)
@@ -296,7 +297,7 @@ class TestReadings:
 class TestGrain:
     def test_gaussian_is_the_image_and_a_scaled_draw(self):
         image = picture(2)
-        expected = (image + 0.09 * normal(DRAW.named("gaussian_noise"), image)).clamp(0, 1)
+        expected = (image + 0.09 * normal(DRAW.fold_in("gaussian_noise"), image)).clamp(0, 1)
         assert torch.equal(corrupted("gaussian_noise", image, 4, DRAW), expected)
         middle = torch.full((4, 3, 64, 64), 0.5)
         assert float((corrupted("gaussian_noise", middle, 4, DRAW) - 0.5).std()) == pytest.approx(0.09, rel=0.02)

@@ -7,10 +7,10 @@ from torch import nn
 
 import overfocus as of
 from overfocus.core.errors import OverfocusError, UnknownName
-from overfocus.diagnosis.hiding import KINDS, Hiding
+from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.section import Section
-from overfocus.diagnosis.sections import SECTIONS
+from overfocus.diagnosis.sections.hiding import KINDS, Hiding
 
 NAMES = [section.name for section in SECTIONS]
 
@@ -171,7 +171,7 @@ def test_a_class_without_images_has_no_answer_and_the_others_do():
 
 
 def test_images_that_were_not_asked_about_are_not_said_to_be_left_out():
-    from overfocus.diagnosis.robustness import Robustness
+    from overfocus.diagnosis.sections.robustness import Robustness
 
     found = of.diagnose(net(), sampled(), only=["robustness"], sections=[Robustness(images=8)])
     for score in found["robustness"].values():
@@ -203,21 +203,21 @@ def test_what_does_not_fit_is_told():
 
 class TestHiding:
     def test_each_kind_hides_as_many_pixels_and_each_pixel_once(self):
-        from overfocus.core.draw import Draw
-        from overfocus.diagnosis.hiding import hidden, orders_of
+        from overfocus.core.key import Key
+        from overfocus.diagnosis.sections.hiding import hidden, orders_of
 
         maps = torch.rand(3, 6, 9)
-        for _, order in orders_of(maps, Draw.seeded(0), torch.arange(3)):
+        for _, order in orders_of(maps, Key.seeded(0), torch.arange(3)):
             assert (order.sort(dim=1).values == torch.arange(54)).all()
             gone = hidden(torch.zeros(3, 1, 6, 9), order, 1 / 3, torch.ones(1, 1, 1))
             assert gone.sum(dim=(1, 2, 3)).tolist() == [18, 18, 18]
 
     def test_salient_and_least_are_what_they_say(self):
-        from overfocus.core.draw import Draw
-        from overfocus.diagnosis.hiding import orders_of
+        from overfocus.core.key import Key
+        from overfocus.diagnosis.sections.hiding import orders_of
 
         maps = torch.rand(2, 5, 7)
-        orders = dict(orders_of(maps, Draw.seeded(0), torch.arange(2)))
+        orders = dict(orders_of(maps, Key.seeded(0), torch.arange(2)))
         flat = maps.flatten(1)
         assert (orders["salient"] == 0).nonzero()[:, 1].tolist() == flat.argmax(dim=1).tolist()
         assert (orders["least"] == 0).nonzero()[:, 1].tolist() == flat.argmin(dim=1).tolist()
@@ -227,11 +227,11 @@ class TestHiding:
         assert (corners < 24).all()  # the frame is of 20 pixels, of which some tie with the next
 
     def test_the_control_has_the_same_shape_elsewhere(self):
-        from overfocus.core.draw import Draw
-        from overfocus.diagnosis.hiding import elsewhere
+        from overfocus.core.key import Key
+        from overfocus.diagnosis.sections.hiding import elsewhere
 
         maps = torch.rand(40, 5, 8)
-        moved = elsewhere(maps, Draw.seeded(1).at(torch.arange(40)))
+        moved = elsewhere(maps, Key.seeded(1).at(torch.arange(40)))
         for one, other in zip(maps, moved, strict=True):
             candidates = [
                 flipped.roll((y, x), (0, 1))

@@ -8,8 +8,8 @@ from nets import Constant, LeftHalf, Linear, OnePixel, Spots, Templates, halves,
 
 import overfocus as of
 from overfocus.diagnosis.sample import from_pixels
-from overfocus.diagnosis.shortcut import suspects
-from overfocus.diagnosis.transplant import Transplant, carriers, grid
+from overfocus.diagnosis.sections.shortcut import suspects
+from overfocus.diagnosis.sections.transplant import Transplant, carriers, grid
 
 NAMES = ("0", "1")
 

@@ -76,8 +76,8 @@ def test_it_runs_compiled():
 
 
 def test_gradients_flow_and_are_those_of_the_objective():
-    model, objective = net(), of.Objective(net(), of.parse("sgdrop(share=1.0)"), seed=4)
-    prepared = Attached(model, "sgdrop(share=1.0)", seed=4).prepare(IMAGES, LABELS)
+    model, objective = net(), of.Objective(net(), of.parse("sgdrop(prob=1.0)"), seed=4)
+    prepared = Attached(model, "sgdrop(prob=1.0)", seed=4).prepare(IMAGES, LABELS)
     torch.nn.functional.cross_entropy(model(prepared.images), prepared.targets.dense(5)).backward()
     objective(IMAGES, LABELS).backward()
     for ours, theirs in zip(model.parameters(), objective.model.parameters(), strict=True):

@@ -27,7 +27,7 @@ def test_a_function_is_the_method_with_a_draw_from_the_generator(images, labels,
     before, settings = images.clone(), {"size": 5} if "cutout" in spec else {}
     found, targets = function(images, labels, generator=seeded(), **settings)
     seed = int(torch.randint(2**62, (), generator=seeded()))
-    expected = of.parse(spec).on_batch(Batch(images, of.Targets.of(labels)), of.Draw.seeded(seed))
+    expected = of.parse(spec).on_batch(Batch(images, of.Targets.of(labels)), of.Key.seeded(seed))
     assert torch.equal(found, expected.images)
     assert torch.equal(targets.dense(CLASSES), expected.targets.dense(CLASSES))
     assert not torch.equal(found, images)

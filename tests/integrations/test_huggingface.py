@@ -13,7 +13,7 @@ from overfocus.core.errors import OverfocusError  # noqa: E402
 from overfocus.integrations.huggingface import Logits, RegularizedTrainer  # noqa: E402
 from overfocus.models.split import SplitError  # noqa: E402
 
-CLASSES, METHOD = 5, "cutmix(prob=1.0) + sgdrop(share=1.0)"
+CLASSES, METHOD = 5, "cutmix(prob=1.0) + sgdrop(prob=1.0)"
 IMAGES = torch.randn(16, 3, 20, 24, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(16) % CLASSES
 

@@ -12,7 +12,7 @@ import overfocus as of
 from overfocus.core.errors import OverfocusError
 
 pl = pytest.importorskip("lightning.pytorch")
-from overfocus.integrations.lightning import Classifier, LogSpread, Regularize  # noqa: E402 - needs Lightning
+from overfocus.integrations.lightning import LightningClassifier, LogSpread, Regularize  # noqa: E402 - needs Lightning
 
 IMAGES = torch.randn(24, 3, 9, 7, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(24) % 5
@@ -91,7 +91,7 @@ def test_the_callback_has_the_losses_of_the_plain_loop(method, tmp_path):
 def test_the_module_has_them_too(tmp_path):
     losses = []
 
-    class Kept(Classifier):
+    class Kept(LightningClassifier):
         def training_step(self, batch, batch_idx):
             loss = super().training_step(batch, batch_idx)
             losses.append(loss.item())
@@ -174,5 +174,5 @@ def test_it_looks_every_so_many_epochs_and_not_without_validation(tmp_path, monk
 
 def test_it_looks_at_a_module_whose_forward_gives_logits(tmp_path):
     found = trainer(tmp_path, 1, callbacks=[LogSpread(images=4)])
-    found.fit(Classifier(net()), loader(), loader())
+    found.fit(LightningClassifier(net()), loader(), loader())
     assert 0 < float(found.callback_metrics["effective_area"]) <= 1

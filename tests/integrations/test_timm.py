@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 import overfocus as of
 from overfocus.core.errors import OverfocusError
-from overfocus.integrations.timm import Mixup, timm_spec
+from overfocus.integrations.timm import TimmMixup, timm_spec
 
 SoftTargetCrossEntropy = pytest.importorskip("timm.loss").SoftTargetCrossEntropy
 timm_data = pytest.importorskip("timm.data")
@@ -32,7 +32,7 @@ def net():
 def test_odd_batches_work_and_the_input_is_not_written_to(mode):
     images, labels = batch(5)
     before = images.clone()
-    mixed, targets = Mixup(0.8, 1.0, mode=mode, num_classes=7)(images, labels)
+    mixed, targets = TimmMixup(0.8, 1.0, mode=mode, num_classes=7)(images, labels)
     assert torch.equal(images, before)
     assert not torch.equal(mixed, images)
     assert targets.shape == (5, 7)
@@ -41,17 +41,17 @@ def test_odd_batches_work_and_the_input_is_not_written_to(mode):
 
 def test_the_same_seed_gives_the_same_batches_and_steps_differ():
     images, labels = batch()
-    one, other = (Mixup(1.0, 1.0, num_classes=7, seed=3) for _ in range(2))
+    one, other = (TimmMixup(1.0, 1.0, num_classes=7, seed=3) for _ in range(2))
     first, second = one(images, labels), one(images, labels)
     assert torch.equal(first[0], other(images, labels)[0])
     assert not torch.equal(first[0], second[0])
-    assert not torch.equal(first[0], Mixup(1.0, 1.0, num_classes=7, seed=4)(images, labels)[0])
+    assert not torch.equal(first[0], TimmMixup(1.0, 1.0, num_classes=7, seed=4)(images, labels)[0])
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_plain_targets_are_timms_own(smoothing):
     images, labels = batch()
-    ours = Mixup(label_smoothing=smoothing, num_classes=7)
+    ours = TimmMixup(label_smoothing=smoothing, num_classes=7)
     ours.mixup_enabled = False
     theirs = timm_data.mixup.mixup_target(labels, 7, 1.0, smoothing)
     mixed, targets = ours(images, labels)
@@ -66,7 +66,7 @@ def test_the_share_of_the_own_label_is_distributed_as_timms(alphas, prob, switch
     """Per image, the weight that an image's own label keeps: Kolmogorov and Smirnov over 4,000 images of each."""
     images, classes = torch.zeros(500, 1, 32, 36), 500
     labels = torch.arange(500)
-    ours = Mixup(*alphas, prob=prob, switch_prob=switch, mode="elem", label_smoothing=0, num_classes=classes)
+    ours = TimmMixup(*alphas, prob=prob, switch_prob=switch, mode="elem", label_smoothing=0, num_classes=classes)
     theirs = timm_data.Mixup(*alphas, prob=prob, switch_prob=switch, mode="elem", label_smoothing=0,
                              num_classes=classes)  # fmt: skip
     np.random.seed(0)
@@ -81,13 +81,13 @@ def test_the_share_of_the_own_label_is_distributed_as_timms(alphas, prob, switch
 def test_what_timm_has_and_this_has_not_is_refused():
     for wrong in ({"cutmix_minmax": [0.2, 0.8]}, {"multi_label": True}, {"correct_lam": False}):
         with pytest.raises(OverfocusError, match="cutmix_minmax, multi_label or correct_lam"):
-            Mixup(**wrong)
+            TimmMixup(**wrong)
     with pytest.raises(OverfocusError, match="both 0"):
-        Mixup(0.0, 0.0)
+        TimmMixup(0.0, 0.0)
     with pytest.raises(OverfocusError, match="did you mean 'elem'"):
-        Mixup(1.0, mode="elm")
+        TimmMixup(1.0, mode="elm")
     with pytest.raises(OverfocusError, match="give model="):
-        Mixup(method="sgdrop")
+        TimmMixup(method="sgdrop")
 
 
 def test_the_arguments_are_a_spec():
@@ -115,7 +115,7 @@ def test_a_loop_like_timms_has_the_losses_of_the_plain_loop(method):
 
     def timm_losses():
         model = net()
-        mixup_fn = Mixup(num_classes=7, label_smoothing=0.1, method=method, model=model, seed=5)
+        mixup_fn = TimmMixup(num_classes=7, label_smoothing=0.1, method=method, model=model, seed=5)
         criterion = SoftTargetCrossEntropy()
         update = torch.optim.SGD(model.parameters(), lr=0.1)
         for _ in range(4):
@@ -132,7 +132,7 @@ def test_a_loop_like_timms_has_the_losses_of_the_plain_loop(method):
 def test_evaluation_in_between_is_plain():
     images, labels = batch(12)
     model, plain = net(), net()
-    mixup_fn = Mixup(num_classes=7, method="sgdrop(share=1.0)", model=model)
+    mixup_fn = TimmMixup(num_classes=7, method="sgdrop(prob=1.0)", model=model)
     model.eval()
     assert torch.equal(model(images), plain(images))
     model.train()

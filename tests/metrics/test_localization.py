@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from overfocus.core.errors import OverfocusError
-from overfocus.metrics.hits import overlap, scaled, with_area
+from overfocus.metrics.iou_hits import overlap, scaled, with_area
 from overfocus.metrics.localization import FIXED, METRICS, BoxAccuracy, Thresholds
 
 SIZE = (20, 27)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from overfocus.core.errors import OverfocusError
-from overfocus.metrics.hits import scaled
+from overfocus.metrics.iou_hits import scaled
 from overfocus.metrics.pixels import PxAP
 
 

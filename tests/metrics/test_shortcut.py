@@ -6,7 +6,7 @@ import torch
 from overfocus.core.errors import OverfocusError
 from overfocus.metrics import shortcut
 from overfocus.metrics.agreement import top_area
-from overfocus.metrics.shortcut import Rule, overlaps, suspicion
+from overfocus.metrics.shortcut import ShortcutRule, overlaps, suspicion
 
 
 def shortcuts(maps, labels, permutations=199, **settings):
@@ -96,7 +96,7 @@ def test_wide_maps_are_not_flagged_however_sure():
     assert places[3].effect > 0.2
     assert places[3].area > 0.5
     assert flagged(places) == []
-    assert flagged(shortcuts(wide, LABELS, rule=Rule(area=1.0))) == [3]
+    assert flagged(shortcuts(wide, LABELS, rule=ShortcutRule(area=1.0))) == [3]
 
 
 def test_a_small_effect_is_not_flagged_however_sure():

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import ttest_ind
 
 from overfocus.core.errors import OverfocusError
-from overfocus.metrics.transplant import FEWEST, Rises, Rule, carried, log_odds
+from overfocus.metrics.transplant import FEWEST, Rises, TransplantRule, carried, log_odds
 
 PLACES = torch.tensor([[x, y, x + 2, y + 2] for y in (0, 1, 2) for x in (0, 1, 2, 3)])
 """3 x 4 places of 2 x 2, half over one another, on images of 4 x 5."""
@@ -89,7 +89,10 @@ def test_what_neighbours_carry_as_well_is_no_mark():
     assert carried(Rises(own.count, touching, own.variance), others, PLACES, torch.full((3,), 20.0))[2].flagged
 
 
-@pytest.mark.parametrize("rule", [Rule(share=0.5), Rule(rival=-1.0), Rule(lead=1.01), Rule(level=0.0)])
+@pytest.mark.parametrize(
+    "rule",
+    [TransplantRule(share=0.5), TransplantRule(rival=-1.0), TransplantRule(lead=1.01), TransplantRule(level=0.0)],
+)
 def test_a_flag_takes_all_four(rule):
     assert not carried(*planted(), PLACES, torch.full((3,), 20.0), rule)[2].flagged
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from overfocus.core.errors import OverfocusError
 from overfocus.models.overfocus_cnn import OverfocusCNN
-from overfocus.models.transfer import classifier_name, fit_channels, parameter_groups, replace_head
+from overfocus.models.surgery import classifier_name, fit_channels, parameter_groups, replace_head
 from overfocus.models.zoo import create_model
 
 HEADS = {

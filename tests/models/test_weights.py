@@ -8,8 +8,8 @@ from torch import nn
 from torchvision.models import DenseNet
 
 from overfocus.core.errors import OverfocusError
+from overfocus.models.checkpoints import load_weights, save_weights
 from overfocus.models.overfocus_cnn import OverfocusCNN
-from overfocus.models.weights import load_weights, save_weights
 
 
 def small(classes=7, **settings):

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.models.checkpoints import save_weights
 from overfocus.models.overfocus_cnn import OverfocusCNN
-from overfocus.models.weights import save_weights
 from overfocus.models.zoo import create_model, model_names, torchvision_names
 
 REAL = ["overfocus_cnn", "resnet18", "mobilenet_v3_small", "regnet_y_400mf", "timm:resnet18", "timm:convnext_atto"]

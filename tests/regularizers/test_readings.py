@@ -3,8 +3,8 @@ import torch
 
 import readings
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.regularizers import dropblock
 from overfocus.regularizers.dropblock import blocks, centre_rate
@@ -67,7 +67,7 @@ def test_mixup(spec):
 def test_mixup_of_integers_says_what_to_do():
     batch = Batch(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), Targets.of(torch.tensor([0, 1])))
     with pytest.raises(OverfocusError, match="convert the images"):
-        parse("mixup").on_batch(batch, Draw.seeded(0))
+        parse("mixup").on_batch(batch, Key.seeded(0))
 
 
 @pytest.mark.parametrize("head", [readings.Pooled, readings.Deep])
@@ -80,13 +80,13 @@ def test_sgdrop(unit, target, head):
 @pytest.mark.parametrize(
     ("spec", "progress"),
     [
-        ("sgdrop(drop=0.9, share=1.0, unit='element')", 1.0),
+        ("sgdrop(drop=0.9, prob=1.0, unit='element')", 1.0),
         ("sgdrop(drop=1.0, unit='position')", 1.0),
         ("sgdrop(drop=0.01)", 1.0),
         ("sgdrop(drop=0.4, rescale=True)", 1.0),
         ("sgdrop(drop=0.4, views='both')", 1.0),
         ("sgdrop(drop=(0.1, 0.9))", 1.0),
-        ("sgdrop(drop=(0.0, 0.5), unit='element', share=1.0, ramp=0.8)", 0.5),
+        ("sgdrop(drop=(0.0, 0.5), unit='element', prob=1.0, ramp=0.8)", 0.5),
         ("sgdrop(drop=0.5, start=0.4)", 0.3),
         ("sgdrop(drop=0.5, start=0.4)", 0.4),
         ("sgdrop(drop=0.6, start=0.2, ramp=0.5, unit='element')", 0.47),
@@ -149,7 +149,7 @@ def test_the_rate_of_centres_is_exact(drop, size, side):
 
 def test_a_map_hidden_whole_is_zero_and_nothing_worse():
     found = parse("dropblock(drop=0.9, size=9)").on_features(
-        readings.some_batch((40, 2, 3, 3)), readings.look_at(torch.nn.Identity()), Draw.seeded(0)
+        readings.some_batch((40, 2, 3, 3)), readings.probe_of(torch.nn.Identity()), Key.seeded(0)
     )
     assert (found.measured["dropblock_dropped"] == 1).any()
     assert found.values.isfinite().all()
@@ -179,9 +179,9 @@ def test_oneof_is_one_member_at_the_images_and_at_every_layer():
     method = parse("oneof(mixup, mixup(at='a'), mixup(at='b'))")
     batch, counts = readings.some_batch(), torch.zeros(3)
     for seed in range(60):
-        draw = Draw.seeded(seed)
+        key = Key.seeded(seed)
         at = [method.acting(frozenset({place})) for place in ("image", "a", "b")]
-        results = [at[0].on_batch(batch, draw), *(m.on_features(batch, None, draw) for m in at[1:])]
+        results = [at[0].on_batch(batch, key), *(m.on_features(batch, None, key) for m in at[1:])]
         mixed = torch.tensor([float(not torch.equal(result.values, batch.values)) for result in results])
         assert mixed.sum() == 1
         counts += mixed
@@ -190,19 +190,20 @@ def test_oneof_is_one_member_at_the_images_and_at_every_layer():
 
 def test_oneof_makes_one_choice_for_a_batch_spread_over_processes():
     method = parse("oneof(mixup, cutmix(prob=1.0))")
-    whole = Draw.seeded(4)
+    whole = Key.seeded(4)
     for first_row in (0, 3, 6):
         assert torch.equal(
-            method._choice(3, Draw(whole.key, first_row=first_row)), method._choice(9, whole)[first_row : first_row + 3]
+            method._choice(3, Key(whole.words, first_row=first_row)),
+            method._choice(9, whole)[first_row : first_row + 3],
         )
 
 
 def test_one_coin_for_a_batch_spread_over_processes():
     method, batch = parse("cutmix(prob=0.5, per='batch')"), readings.some_batch()
     for seed in range(10):
-        key = Draw.seeded(seed).key
+        key = Key.seeded(seed).words
         rates = {
-            float(method.on_batch(batch, Draw(key, first_row=row)).measured["cutmix_rate"][0]) for row in (0, B, 2 * B)
+            float(method.on_batch(batch, Key(key, first_row=row)).measured["cutmix_rate"][0]) for row in (0, B, 2 * B)
         }
         assert len(rates) == 1
 

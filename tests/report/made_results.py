@@ -6,8 +6,8 @@ import numpy as np
 
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.study.answers import Answers
-from overfocus.study.cell import Cell
 from overfocus.study.results import Result, Results
+from overfocus.study.run_key import RunKey
 from overfocus.study.study import settle_study
 from overfocus.training.run import Epoch
 
@@ -99,4 +99,4 @@ def size_of(results):
 
 
 def cell_of(results, method, seed):
-    return Cell(method, size_of(results), seed)
+    return RunKey(method, size_of(results), seed)

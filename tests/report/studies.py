@@ -18,8 +18,8 @@ import numpy as np
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.regularizers.spec import parse
 from overfocus.study.answers import Answers
-from overfocus.study.cell import EXAMINATION, Cell
-from overfocus.study.engine import Job
+from overfocus.study.engines.engine import Job
+from overfocus.study.run_key import EXAMINATION, RunKey
 from overfocus.study.study import Study, claimed, settle_study
 from overfocus.study.work import do
 
@@ -56,8 +56,8 @@ def planted(
     accuracy: Mapping[str, float] = METHODS,
     *,
     noise: float = 0.01,
-    missing: Collection[Cell] = (),
-    failed: Mapping[Cell, str] | None = None,
+    missing: Collection[RunKey] = (),
+    failed: Mapping[RunKey, str] | None = None,
     classes: list[str] | None = None,
     attacked: bool = False,
 ) -> Path:
@@ -75,7 +75,7 @@ def planted(
 
 
 def _plant(
-    source: Path, cell: Cell, folder: Path, study: Study, accuracy: float, noise: float, classes: list[str] | None
+    source: Path, cell: RunKey, folder: Path, study: Study, accuracy: float, noise: float, classes: list[str] | None
 ) -> None:
     run = cell.folder(folder)
     skipped = shutil.ignore_patterns("checkpoint", "*.safetensors", ".*")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.section import Chart, Line
-from overfocus.report.charts import overlaid, png, svg
-from overfocus.report.overlay import overlay, picture
+from overfocus.report.drawing.charts import overlaid, png, svg
+from overfocus.report.drawing.overlay import overlay, picture
 
 HOLES = Line("with <holes> & more", [0, 0.5, 1], [1, math.nan, 0], [0.9, math.nan, math.nan], [1, math.nan, 0.1])
 CONTROL = Line("control", [0, 0.5, 1], [1, 0.8, 0.6], [0.9, 0.7, 0.5], [1, 0.9, 0.7], control=True)

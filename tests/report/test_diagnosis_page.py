@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 import overfocus as of
-from overfocus.diagnosis.comparison import Comparison
 from overfocus.diagnosis.sample import from_pixels
-from overfocus.diagnosis.section import Seen
-from overfocus.report.diagnosis_page import write_page
-from overfocus.report.gallery import thumbnails
+from overfocus.diagnosis.section import Examples
+from overfocus.diagnosis.side_by_side import SideBySide
+from overfocus.report.diagnosis.gallery import thumbnails
+from overfocus.report.diagnosis.page import write_page
 
 CHROMIUM = shutil.which("chromium")
 EVIL = "<script>alert('x')</script>&\"'"
@@ -45,8 +45,8 @@ def pages(tmp_path_factory):
     sample, folder = sampled(), tmp_path_factory.mktemp("pages")
     diagnoses = tuple(of.diagnose(net(seed), sample, name=name) for seed, name in enumerate(("one", EVIL)))
     return {
-        1: (write_page(folder / "one", Comparison(diagnoses[:1]), sample), diagnoses[:1], sample),
-        2: (write_page(folder / "two", Comparison(diagnoses), sample), diagnoses, sample),
+        1: (write_page(folder / "one", SideBySide(diagnoses[:1]), sample), diagnoses[:1], sample),
+        2: (write_page(folder / "two", SideBySide(diagnoses), sample), diagnoses, sample),
     }
 
 
@@ -127,7 +127,7 @@ class TestPage:
 
     def test_the_same_evidence_gives_the_same_bytes(self, pages, count, tmp_path):
         page, diagnoses, sample = pages[count]
-        again = write_page(tmp_path / "again", Comparison(diagnoses), sample)
+        again = write_page(tmp_path / "again", SideBySide(diagnoses), sample)
         assert again.read_bytes() == page.read_bytes()
 
     def test_tables_of_images_and_of_places_show_them(self, pages, count):
@@ -163,9 +163,9 @@ class TestPage:
 
 
 def test_a_place_is_outlined_where_it_is():
-    sample, seen = sampled(), Seen((3, 0), (0.25, 0.5, 0.75, 1.0))
+    sample, seen = sampled(), Examples((3, 0), (0.25, 0.5, 0.75, 1.0))
     (found,) = thumbnails(sample, [seen]).values()
-    (plain,) = thumbnails(sample, [Seen((3, 0))]).values()
+    (plain,) = thumbnails(sample, [Examples((3, 0))]).values()
     assert [name for name, _ in found] == [sample.names[3], sample.names[0]]
     for (_, marked), (_, image) in zip(found, plain, strict=True):
         changed = (np.asarray(marked) != np.asarray(image)).any(axis=2)
@@ -181,11 +181,11 @@ def test_a_sample_of_other_images_is_refused(pages, tmp_path):
     _, diagnoses, _ = pages[1]
     other = from_pixels(torch.rand(5, 3, 12, 16), torch.arange(5) % 3, ("cat", EVIL, "dog"))
     with pytest.raises(OverfocusError):
-        write_page(tmp_path, Comparison(diagnoses), other)
+        write_page(tmp_path, SideBySide(diagnoses), other)
 
 
 def test_a_diagnosis_from_its_folder_gives_a_page_without_images(pages, tmp_path):
     _, diagnoses, _ = pages[1]
     diagnoses[0].save(tmp_path / "d")
-    page = write_page(tmp_path / "page", Comparison((of.Diagnosis.load(tmp_path / "d"),)))
+    page = write_page(tmp_path / "page", SideBySide((of.Diagnosis.load(tmp_path / "d"),)))
     assert "Spread" in page.read_text(encoding="utf-8")

@@ -5,16 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
+from overfocus.commands import inspect
+from overfocus.commands.inspect import inspect_method
 from overfocus.core.errors import OverfocusError
 from overfocus.data import load
 from overfocus.models.overfocus_cnn import OverfocusCNN
 from overfocus.models.split import FEATURES
 from overfocus.regularizers.spec import parse
-from overfocus.report import canvas, inspect, panels
-from overfocus.report.inspect import inspect_method
-from overfocus.report.nominal import nominal
-from overfocus.report.witness import Witness
+from overfocus.report.drawing import canvas, panels
+from overfocus.training.expected import expected
 from overfocus.training.objective import Objective
+from overfocus.training.recorder import Recorder
 
 NAMES = ("[bold]x[/bold]", "猫と犬", "Ærøskøbing é" + "long" * 30, "plain")
 
@@ -54,7 +55,7 @@ def watched(spec, pets, at=FEATURES):
         "plain",
         "cutmix(prob=1.0)",
         "oneof(cutmix, mixup, plain) + cutout(holes=2, fill='noise')",
-        "sgdrop(share=1.0, views='both') + dropout",
+        "sgdrop(prob=1.0, views='both') + dropout",
         "sgdrop(unit='element', ramp=0.5, teacher='ema')",
         "mixup(at='stages.0') + dropblock(at='stages.1', schedule='linear') + sgdrop + sgdrop(drop=0.2)",
     ],
@@ -88,22 +89,22 @@ def test_nominal_cutmix_is_the_mean_of_clipped_boxes(alpha):
     random = np.random.default_rng(0)
     side, x, y = np.sqrt(random.beta(alpha, alpha, 400_000)), *random.random((2, 400_000))
     across, down = (np.minimum(c + side / 2, 1) - np.maximum(c - side / 2, 0) for c in (x, y))
-    kept = nominal(parse(f"cutmix(alpha={alpha})"), (40, 40))["cutmix_kept"]
+    kept = expected(parse(f"cutmix(alpha={alpha})"), (40, 40))["cutmix_kept"]
     assert kept == pytest.approx(1 - (across * down).mean(), abs=2e-3)
     if alpha == 1:
         assert kept == pytest.approx(1 - 0.3208, abs=1e-4)
 
 
 def test_nominal_values_follow_the_settings():
-    assert nominal(parse("cutout(size=(1, 3), prob=0.5)"), (4, 8)) == {
+    assert expected(parse("cutout(size=(1, 3), prob=0.5)"), (4, 8)) == {
         "cutout_rate": 0.5,
         "cutout_hidden": pytest.approx((1 + 4 + 9) / 3 / 32),
     }
-    assert nominal(parse("cutmix(size=4)"), (8, 16))["cutmix_kept"] == pytest.approx(1 - 0.4375 * 0.234375)
-    assert "cutmix_kept" not in nominal(parse("cutmix(centre='gaussian')"), (8, 8))
-    assert nominal(parse("oneof(mixup, cutmix(prob=0.5), plain, weights=(2, 1, 1))"), (8, 8))["cutmix_rate"] == 0.125
-    assert nominal(parse("sgdrop(drop=(0.2, 0.6), chance=0.5)"), (8, 8))["sgdrop_dropped"] == pytest.approx(0.2)
-    both = nominal(parse("sgdrop(drop=0.2, share=0.5) + sgdrop(drop=0.4, share=0.5)"), (8, 8))
+    assert expected(parse("cutmix(size=4)"), (8, 16))["cutmix_kept"] == pytest.approx(1 - 0.4375 * 0.234375)
+    assert "cutmix_kept" not in expected(parse("cutmix(centre='gaussian')"), (8, 8))
+    assert expected(parse("oneof(mixup, cutmix(prob=0.5), plain, weights=(2, 1, 1))"), (8, 8))["cutmix_rate"] == 0.125
+    assert expected(parse("sgdrop(drop=(0.2, 0.6), unit_prob=0.5)"), (8, 8))["sgdrop_dropped"] == pytest.approx(0.2)
+    both = expected(parse("sgdrop(drop=0.2, prob=0.5) + sgdrop(drop=0.4, prob=0.5)"), (8, 8))
     assert both == {"sgdrop_rate": 0.5}
 
 
@@ -120,7 +121,7 @@ def test_the_outline_is_that_of_the_box(spec, quantity, pets):
 
 @pytest.mark.parametrize("views", ["masked", "both"])
 def test_what_is_dropped_is_read_off_the_features(views, pets):
-    sample, _ = watched(f"sgdrop(share=1.0, drop=0.4, views='{views}')", pets)
+    sample, _ = watched(f"sgdrop(prob=1.0, drop=0.4, views='{views}')", pets)
     seen = sample.first(6).seen[-1]
     what, share = panels._changed_share(seen)
     active = (seen.before.values != 0).any(dim=1).numpy()
@@ -133,7 +134,7 @@ def test_what_is_dropped_is_read_off_the_features(views, pets):
 
 
 def test_behind_two_views_the_masked_one_is_shown(pets):
-    sample, tally = watched("sgdrop(at='stages.1', share=1.0, views='both') + dropblock(drop=0.5)", pets)
+    sample, tally = watched("sgdrop(at='stages.1', prob=1.0, views='both') + dropblock(drop=0.5)", pets)
     first, second = sample.first(6).seen[1:]
     assert len(sample.seen[-1].before) == 2 * len(first.after) * len(sample.images) // 6
     assert len(first.after) == len(second.before) == len(second.after) == 6
@@ -154,7 +155,7 @@ def test_a_mix_of_features_is_not_called_dropped(pets):
 def test_a_witness_changes_nothing(spec):
     torch.manual_seed(0)
     model, images, labels = OverfocusCNN(4, widths=(4, 6)), torch.randn(6, 3, 8, 10), torch.arange(6) % 4
-    witness = Witness(parse(spec))
+    witness = Recorder(parse(spec))
     own, watched = (Objective(model, method, seed=5)(images, labels) for method in (parse(spec), witness))
     assert own.item() == watched.item()
     assert [seen.place for seen in witness.seen] == ["image", "features" if "both" in spec else "stages.0"]
@@ -162,7 +163,7 @@ def test_a_witness_changes_nothing(spec):
 
 
 def test_schedules_stand_at_their_end(pets, tmp_path):
-    rates = inspect_method("sgdrop(start=0.5, ramp=0.5, drop=0.4, share=1.0)", tmp_path / "a.png", data=str(pets))
+    rates = inspect_method("sgdrop(start=0.5, ramp=0.5, drop=0.4, prob=1.0)", tmp_path / "a.png", data=str(pets))
     assert rates["sgdrop_dropped"]["measured"] == pytest.approx(0.4, abs=0.07)
 
 
@@ -221,10 +222,10 @@ def test_tokens_and_vectors_have_a_place():
 
 
 def test_large_images_are_brought_to_a_readable_size():
-    for height, width, expected in (
+    for height, width, size in (
         (28, 28, (168, 168)),
         (10, 40, (160, 40)),
         (600, 300, (128, 256)),
         (200, 9, (9, 200)),
     ):
-        assert panels._scaled(np.zeros((height, width, 3), np.float32)).size == expected
+        assert panels._scaled(np.zeros((height, width, 3), np.float32)).size == size

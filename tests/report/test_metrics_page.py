@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from overfocus.commands.catalogue import metrics, metrics_page
 from overfocus.metrics import spread
-from overfocus.report.catalogue import metrics, metrics_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 

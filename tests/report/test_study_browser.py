@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from studies import planted, small_study
 
-from overfocus.report.study_page import write_report
+from overfocus.report.study.page import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")

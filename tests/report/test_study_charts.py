@@ -13,9 +13,9 @@ from PIL import Image
 from scipy import stats
 
 from overfocus.diagnosis.evidence import Evidence
-from overfocus.report import study_charts
-from overfocus.report.study_axes import keys, span
-from overfocus.report.study_charts import (
+from overfocus.report.drawing.axes import method_styles, span
+from overfocus.report.study import charts as study_charts
+from overfocus.report.study.charts import (
     accuracy_by_size,
     hiding,
     localization,
@@ -27,9 +27,9 @@ from overfocus.report.study_charts import (
     spread_against_accuracy,
     training_curves,
 )
-from overfocus.report.study_claim import named
-from overfocus.report.study_region import mean_region, rank_correlation
-from overfocus.report.study_spread import _ends
+from overfocus.report.study.claim import named
+from overfocus.report.study.spread import _ends
+from overfocus.statistics.correlation import mean_region, rank_correlation
 
 ALL = [name for name in study_charts.__all__ if name not in ("Drawn", "save_png")]
 SPLITS = ("test", "<b>no-disc</b>")
@@ -124,7 +124,7 @@ class TestPage:
         assert ET.fromstring(chart.svg).tag == "svg"
 
     def test_many_methods_are_told_apart_by_colour_and_marker(self):
-        of = keys([str(number) for number in range(40)]).values()
+        of = method_styles([str(number) for number in range(40)]).values()
         assert len({(key.hue, key.marker) for key in of}) == 40
         assert len({key.marker for key in list(of)[:8]}) == 8
 
@@ -332,10 +332,10 @@ class TestRegion:
         assert covered / 800 == pytest.approx(0.95, abs=0.025)
 
     def test_all_runs_lie_in_the_frame_however_large_the_regions(self, tmp_path):
-        from overfocus.report.study_spread import Cloud
+        from overfocus.report.study.spread import Cloud
 
         points = np.array([[0.1, 0.5], [0.3, 0.6], [0.2, 0.9]])
-        cloud = Cloud(keys([PLAIN])[PLAIN], points, mean_region(points))
+        cloud = Cloud(method_styles([PLAIN])[PLAIN], points, mean_region(points))
         for axis in range(2):
             low, high = _ends([cloud], axis)
             assert low < points[:, axis].min()

@@ -17,16 +17,16 @@ from PIL import Image
 from studies import METHODS, planted, small_study
 
 from overfocus.core.errors import OverfocusError
-from overfocus.report.study_answer import size_tables
-from overfocus.report.study_gallery import Gallery, Glance, Pictured, Wall, heat, study_gallery
-from overfocus.report.study_label import label, visible
-from overfocus.report.study_number import p_value, percent, points
-from overfocus.report.study_origin import same_data
-from overfocus.report.study_page import page, rests, trouble, write_report
-from overfocus.report.study_view import class_tables
-from overfocus.study.cell import Cell
-from overfocus.study.interval import Interval
+from overfocus.report.label import label, visible
+from overfocus.report.study.answer import size_tables
+from overfocus.report.study.gallery import Gallery, Glance, Pictured, Wall, heat, study_gallery
+from overfocus.report.study.number import p_value, percent, points
+from overfocus.report.study.origin import same_data
+from overfocus.report.study.page import page, rests, trouble, write_report
+from overfocus.report.study.view import class_tables
+from overfocus.statistics.estimate import Interval
 from overfocus.study.results import read_results
+from overfocus.study.run_key import RunKey
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "col", "wbr"}
 EVIL = ["<script>alert(1)</script>", "../../x", "A" * 10_000, "\U0001f98a", "\u05d0\u05d1\u05d2", "x\udcffy",
@@ -319,7 +319,7 @@ def test_the_report_is_written_beside_its_tables(folder, tmp_path):
 def test_a_study_without_a_finished_run_is_refused(tmp_path):
     study = small_study(["plain"], 1)
     with pytest.raises(OverfocusError, match="no run"):
-        write_report(planted(tmp_path / "s", study, missing=[Cell("plain", study.sizes[0], 0)]))
+        write_report(planted(tmp_path / "s", study, missing=[RunKey("plain", study.sizes[0], 0)]))
 
 
 @pytest.mark.slow

@@ -13,9 +13,8 @@ from made_results import CUTOUT, PLAIN, SGDROP, cell_of, made, size_of
 from rich.console import Console
 from scipy import stats
 
-from overfocus.report import study_terminal
-from overfocus.report.study_table_value import Head, Table
-from overfocus.report.study_tables import (
+from overfocus.report.study.table_value import Column, StudyTable
+from overfocus.report.study.tables import (
     as_csv,
     as_dict,
     as_latex,
@@ -26,10 +25,11 @@ from overfocus.report.study_tables import (
     runs,
     write_tables,
 )
-from overfocus.report.study_terminal import show_study
-from overfocus.study.interval import Interval
+from overfocus.report.terminal import study as study_terminal
+from overfocus.report.terminal.study import show_study
+from overfocus.statistics.estimate import Interval
 
-HEADS = (Head("name", "name"), Head("share", "share, %", 100, 1), Head("p", "p"))
+HEADS = (Column("name", "name"), Column("share", "share, %", 100, 1), Column("p", "p"))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def read(table):
 
 
 def of(*cells, heads=HEADS):
-    return Table("t", "A title", heads, (cells,))
+    return StudyTable("t", "A title", heads, (cells,))
 
 
 class TestCsv:
@@ -57,7 +57,7 @@ class TestCsv:
     def test_what_is_not_known_is_empty(self):
         row = read(of("a", Interval(0.5), float("nan")))[0]
         assert row == {"name": "a", "share": "0.5", "share_low": "", "share_high": "", "p": ""}
-        both = Table("t", "t", HEADS, (("a", Interval(0.5, 0.4, 0.6), 1), ("b", None, float("inf"))))
+        both = StudyTable("t", "t", HEADS, (("a", Interval(0.5, 0.4, 0.6), 1), ("b", None, float("inf"))))
         assert read(both)[1] == {"name": "b", "share": "", "share_low": "", "share_high": "", "p": ""}
 
     @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\uff1d1", "-", "=cmd|' /C calc'!A0"])
@@ -79,9 +79,9 @@ class TestCsv:
         assert read(of(text, 1, 2))[0]["name"] == "a\ufffdb"
 
     def test_a_table_without_rows_has_its_heads(self):
-        assert as_csv(Table("t", "t", HEADS, ())) == "name,share,p\n"
-        assert as_markdown(Table("t", "t", HEADS, ())).count("|") == 8
-        assert "toprule" in as_latex(Table("t", "t", HEADS, ()))
+        assert as_csv(StudyTable("t", "t", HEADS, ())) == "name,share,p\n"
+        assert as_markdown(StudyTable("t", "t", HEADS, ())).count("|") == 8
+        assert "toprule" in as_latex(StudyTable("t", "t", HEADS, ()))
 
 
 class TestForPeople:
@@ -100,8 +100,8 @@ class TestForPeople:
         )
 
     def test_signs_and_small_p(self):
-        heads = (Head("difference", "d", 100, 2, signed=True), Head("p", "p", 1, 3))
-        row = as_markdown(Table("t", "t", heads, ((0.012, 0.0004), (-0.012, 0.04)))).splitlines()[-2:]
+        heads = (Column("difference", "d", 100, 2, signed=True), Column("p", "p", 1, 3))
+        row = as_markdown(StudyTable("t", "t", heads, ((0.012, 0.0004), (-0.012, 0.04)))).splitlines()[-2:]
         assert row == ["| +1.20 | &lt; 0.001 |", "| −1.20 | 0.040 |"]
 
     @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ class TestTerminal:
         return text.getvalue()
 
     def test_it_fits_80_columns(self, monkeypatch, tmp_path):
-        long = "cutmix(prob=0.25) + cutout(size=9) + sgdrop(share=0.75)"
+        long = "cutmix(prob=0.25) + cutout(size=9) + sgdrop(prob=0.75)"
         found = made(tmp_path, (PLAIN, long), 3)
         text = self.shown(monkeypatch, found, width=80, force_terminal=True, no_color=True, color_system=None)
         assert max(map(len, text.splitlines())) <= 80

@@ -4,8 +4,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from overfocus.report import catalogue, terminal
-from overfocus.report.progress import Progress
+from overfocus.commands import catalogue
+from overfocus.report.terminal import tables as terminal
+from overfocus.report.terminal.training import Progress
 from overfocus.training.experiment import Experiment
 from overfocus.training.run import Epoch, Run
 

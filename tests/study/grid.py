@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from overfocus.study.conduct import Standing, conduct
-from overfocus.study.engine import Engine, Job, Outcome
+from overfocus.study.engines.engine import Engine, Job, Outcome
+from overfocus.study.run_study import Status, run_study
 from overfocus.study.study import Study, settle_study
 from overfocus.study.work import do
 
@@ -49,10 +49,10 @@ class Inline(Engine):
         pass
 
 
-def finish(study: Study, folder: Path, engine: Engine | None = None) -> Standing:
+def finish(study: Study, folder: Path, engine: Engine | None = None) -> Status:
     """Do the study to its end."""
     with engine or Inline() as chosen:
-        *_, last = conduct(study, folder, chosen)
+        *_, last = run_study(study, folder, chosen)
     assert last.over
     return last
 

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 import numpy as np
 from scipy import stats
 
-from overfocus.study.paired import holm, mann_whitney_ends
+from overfocus.statistics.paired import holm, mann_whitney_ends
 
 KINDS = ("normal", "skewed", "heavy", "discrete", "coarse")
 SEEDS = (3, 5, 8, 10, 20)

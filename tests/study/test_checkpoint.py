@@ -9,7 +9,7 @@ from torch import nn
 
 import overfocus as of
 from overfocus.core.errors import OverfocusError, UnknownName
-from overfocus.study.checkpoint import Asked, dataset_for, split_of, subject_of
+from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, split_of
 
 TINY = {"widths": [4, 8]}
 SETTINGS = ("widths=[4,8]",)
@@ -43,20 +43,24 @@ def same(subject, other):
 
 
 def test_a_run_its_weights_and_the_bare_file_are_one_model(run, totem, tmp_path):
-    folder = subject_of(str(run), totem, Asked())
+    folder = classifier_of(str(run), totem, CheckpointOptions())
     assert folder.classes == totem.classes
     assert folder.mean == pytest.approx(totem.mean)
-    weights = subject_of(str(run / "weights.safetensors"), totem, Asked())
+    weights = classifier_of(str(run / "weights.safetensors"), totem, CheckpointOptions())
     assert same(folder, weights)
     shutil.copy(run / "weights.safetensors", tmp_path / "elsewhere.safetensors")
     mean = {"mean": folder.mean, "std": folder.std}
-    bare = subject_of(
-        str(tmp_path / "elsewhere.safetensors"), totem, Asked(model="overfocus_cnn", settings=SETTINGS, **mean)
+    bare = classifier_of(
+        str(tmp_path / "elsewhere.safetensors"),
+        totem,
+        CheckpointOptions(model="overfocus_cnn", settings=SETTINGS, **mean),
     )
     assert same(folder, bare)
     state = {name: value.clone() for name, value in folder.model.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "elsewhere.pt")
-    pickled = subject_of(str(tmp_path / "elsewhere.pt"), totem, Asked(model="overfocus_cnn", settings=SETTINGS, **mean))
+    pickled = classifier_of(
+        str(tmp_path / "elsewhere.pt"), totem, CheckpointOptions(model="overfocus_cnn", settings=SETTINGS, **mean)
+    )
     assert same(folder, pickled)
 
 
@@ -69,24 +73,26 @@ def test_a_run_brings_its_data_and_size(run):
 
 def test_names_are_models(totem):
     for name in ("torchvision:resnet18", "resnet18", "timm:resnet18", "test_checkpoint:trained"):
-        subject = subject_of(name, totem, Asked())
+        subject = classifier_of(name, totem, CheckpointOptions())
         with torch.no_grad():
             assert subject(torch.rand(2, 3, 40, 40)).shape == (2, 10)
-    assert "random weights" in subject_of("resnet18", totem, Asked()).note
-    assert subject_of("timm:resnet18", totem, Asked()).mean == pytest.approx((0.485, 0.456, 0.406))
+    assert "random weights" in classifier_of("resnet18", totem, CheckpointOptions()).note
+    assert classifier_of("timm:resnet18", totem, CheckpointOptions()).mean == pytest.approx((0.485, 0.456, 0.406))
 
 
 def test_a_file_without_a_network_asks_for_one(totem, tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "w.safetensors")
     with pytest.raises(OverfocusError, match="--model NAME"):
-        subject_of(str(tmp_path / "w.safetensors"), totem, Asked())
+        classifier_of(str(tmp_path / "w.safetensors"), totem, CheckpointOptions())
 
 
 def test_a_model_of_other_classes_is_an_error_and_never_a_new_head(totem, tmp_path):
     other = of.create_model("overfocus_cnn", 7, **TINY)
     save_file({name: value.contiguous() for name, value in other.state_dict().items()}, tmp_path / "seven.safetensors")
     with pytest.raises(OverfocusError, match=r"seven\.safetensors"):
-        subject_of(str(tmp_path / "seven.safetensors"), totem, Asked(model="overfocus_cnn", settings=SETTINGS))
+        classifier_of(
+            str(tmp_path / "seven.safetensors"), totem, CheckpointOptions(model="overfocus_cnn", settings=SETTINGS)
+        )
 
 
 class Evil:
@@ -107,7 +113,7 @@ def test_what_is_no_checkpoint_is_told_and_not_run(kind, totem, tmp_path):
     else:
         file.write_bytes(b"hello" if kind == "text" else b"")
     with pytest.raises(OverfocusError, match=r"model\.pt"):
-        subject_of(str(file), totem, Asked(model="overfocus_cnn", settings=SETTINGS))
+        classifier_of(str(file), totem, CheckpointOptions(model="overfocus_cnn", settings=SETTINGS))
     import os
 
     assert not os.path.exists("/tmp/overfocus-was-run")
@@ -115,9 +121,9 @@ def test_what_is_no_checkpoint_is_told_and_not_run(kind, totem, tmp_path):
 
 def test_a_folder_that_is_no_run_and_a_name_that_is_no_model_are_told(totem, tmp_path):
     with pytest.raises(OverfocusError, match="not of a run"):
-        subject_of(str(tmp_path), totem, Asked())
+        classifier_of(str(tmp_path), totem, CheckpointOptions())
     with pytest.raises(UnknownName, match="resnet18"):
-        subject_of("resnet81", totem, Asked())
+        classifier_of("resnet81", totem, CheckpointOptions())
     with pytest.raises(OverfocusError, match="--data"):
         dataset_for(["resnet18"], {})
     with pytest.raises(UnknownName, match="digit-only"):
@@ -126,4 +132,4 @@ def test_a_folder_that_is_no_run_and_a_name_that_is_no_model_are_told(totem, tmp
 
 def test_normalisation_of_the_wrong_length_is_told(totem):
     with pytest.raises(OverfocusError, match="3 channels"):
-        subject_of("resnet18", totem, Asked(mean=(0.5,), std=(0.5,)))
+        classifier_of("resnet18", totem, CheckpointOptions(mean=(0.5,), std=(0.5,)))

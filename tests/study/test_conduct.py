@@ -11,13 +11,14 @@ from small import photos
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import held
-from overfocus.report.study_page import write_report
-from overfocus.study import estimate, work
-from overfocus.study.cell import Cell, Size
+from overfocus.report.study.page import write_report
+from overfocus.study import forecast as estimate
+from overfocus.study import work
 from overfocus.study.compute import Compute
-from overfocus.study.conduct import LOSSES, conduct
-from overfocus.study.engine import Engine, Job, Outcome
+from overfocus.study.engines.engine import Engine, Job, Outcome
 from overfocus.study.results import ACCURACY, BEST, read_results
+from overfocus.study.run_key import RunKey, Size
+from overfocus.study.run_study import LOSSES, run_study
 from overfocus.study.study import claimed
 from overfocus.training.evaluate import evaluate
 from overfocus.training.run import Run
@@ -100,7 +101,7 @@ def test_accuracy_is_known_while_runs_await_their_examination(done, folder, tmp_
     results = read_results(tmp_path / "s")
     assert len(results.results) == len(results.unexamined) == 4
     assert {measure.key for measure in results.measures} == {"accuracy", "best_accuracy"}
-    job = Job(tmp_path / "s", Cell("plain", Size(), 1))
+    job = Job(tmp_path / "s", RunKey("plain", Size(), 1))
     assert work.do(job).state == "finished"
     results = read_results(tmp_path / "s")
     assert len(results.unexamined) == 3
@@ -119,7 +120,7 @@ def test_a_broken_examination_is_made_anew(done, folder, tmp_path, broken):
     import shutil
 
     shutil.copytree(done, tmp_path / "s")
-    path = Cell("plain", Size(), 1).folder(tmp_path / "s") / "diagnosis" / "scores.json"
+    path = RunKey("plain", Size(), 1).folder(tmp_path / "s") / "diagnosis" / "scores.json"
     path.unlink() if broken is None else path.write_text(broken)
     engine = Inline()
     finish(grid(folder), tmp_path / "s", engine)
@@ -131,10 +132,10 @@ def test_training_is_not_reckoned_for_runs_that_are_only_to_be_examined(done, fo
     """A step that takes an hour: two new runs take hours, four that are trained already do not."""
     slow = lambda experiment, dataset, device: Compute(experiment.method, 1.0, 3600.0, 8)  # noqa: E731
     monkeypatch.setattr(estimate, "compute_of", slow)
-    found = estimate.estimated(grid(folder, examine__limit=6), done, workers=1)
+    found = estimate.forecast(grid(folder, examine__limit=6), done, workers=1)
     assert (found.runs, found.finished) == (4, 0)
     assert found.seconds < 3600
-    grown = estimate.estimated(grid(folder, methods=["plain", "cutout(size=4)", "mixup"]), done, workers=1)
+    grown = estimate.forecast(grid(folder, methods=["plain", "cutout(size=4)", "mixup"]), done, workers=1)
     assert (grown.runs, grown.finished) == (6, 4)
     assert grown.seconds > 2 * 3600
 
@@ -144,7 +145,7 @@ def test_results_are_what_the_runs_say(done, folder):
     values = results.values(ACCURACY, Size())
     for method in ("plain", "cutout(size=4)"):
         for seed in (0, 1):
-            run = Cell(method, Size(), seed).folder(done)
+            run = RunKey(method, Size(), seed).folder(done)
             epochs = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
             assert values[method][seed] == pytest.approx(epochs[-1]["scores"]["test"]["accuracy"])
             best = max(epoch["scores"]["test"]["accuracy"] for epoch in epochs)
@@ -161,7 +162,7 @@ def test_best_and_last_are_of_their_own_weights(done, folder):
     """Answers of the best epoch come from best.safetensors: a reader that took the last ones would be caught."""
     from overfocus.training.checkpoint import load_run
 
-    study, cell = grid(folder), Cell("plain", Size(), 0)
+    study, cell = grid(folder), RunKey("plain", Size(), 0)
     run = read_results(done).results[cell]
     dataset = work.as_trained(study.experiment(cell).dataset(), Run(run.path))
     for best, which in ((False, "last"), (True, "best")):
@@ -193,7 +194,7 @@ def test_nothing_finished_is_an_error_that_says_why(folder, tmp_path):
 def test_a_run_that_another_process_holds_is_left_to_it(folder, tmp_path):
     study, out = grid(folder), tmp_path / "s"
     first = next(study.cells())
-    steps = conduct(study, out, Inline())
+    steps = run_study(study, out, Inline())
     next(steps)
     with held(first.folder(out) / work.LOCK, "held by a test"):
         assert work.do(Job(out, first)).state == "taken"

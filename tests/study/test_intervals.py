@@ -19,7 +19,7 @@ from study_noise import (
 )
 
 from overfocus.core.errors import OverfocusError
-from overfocus.study.interval import Interval, mean_interval
+from overfocus.statistics.estimate import Interval, mean_interval
 
 
 def test_one_two_three_by_hand():

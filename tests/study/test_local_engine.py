@@ -15,9 +15,9 @@ import pytest
 from grid import finish, grid, numbers
 
 from overfocus.core.errors import OverfocusError
-from overfocus.study.conduct import conduct
-from overfocus.study.engines import Place, workers_for
-from overfocus.study.local_engine import LocalEngine
+from overfocus.study.engines.backend import Backend, workers_for
+from overfocus.study.engines.local import LocalEngine
+from overfocus.study.run_study import run_study
 from overfocus.training.processes import Machine
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
@@ -52,12 +52,12 @@ def test_two_workers_give_the_numbers_of_one_process(folder, tmp_path):
 
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_nothing(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("overfocus.study.conduct.LOSSES", 99)  # one run may be hit often while it starts
+    monkeypatch.setattr("overfocus.study.run_study.LOSSES", 99)  # one run may be hit often while it starts
     study = grid(folder, methods=["plain", "cutout(size=4)", "mixup", "sgdrop"], recipe__epochs=60)
     finish(study, tmp_path / "undisturbed")
     out, random_, kills, due = tmp_path / "s", random.Random(3), 0, 0.0
     with LocalEngine(2, out) as engine:
-        for standing in conduct(study, out, engine):
+        for standing in run_study(study, out, engine):
             busy = [worker for worker in engine._all.values() if worker.job and not standing.over]
             if kills < 20 and time.monotonic() > due and busy:
                 time.sleep(random_.random())
@@ -146,30 +146,30 @@ def test_a_run_over_two_processes_ends_in_a_study(folder, tmp_path):
     out = tmp_path / "s"
     study = grid(folder, methods=["plain"], seeds=1)
     with LocalEngine(1, out) as engine:
-        *_, last = conduct(study, out, engine, Machine("cpu", 2))
+        *_, last = run_study(study, out, engine, Machine("cpu", 2))
     assert not last.failed, last.failed
     assert '"processes": 2' in next(out.rglob("manifest.json")).read_text()
 
 
 def test_workers_are_as_many_as_there_is_room_for(monkeypatch):
-    monkeypatch.setattr("overfocus.study.engines.cores", lambda: 8)
+    monkeypatch.setattr("overfocus.study.engines.backend.cores", lambda: 8)
     cpu = Machine("cpu")
-    assert workers_for(Place(machine=cpu), threads=1) == 8
-    assert workers_for(Place(machine=cpu), threads=3) == 2
-    assert workers_for(Place(machine=cpu), threads=16) == 1
-    assert workers_for(Place(machine=Machine("cpu", 2)), threads=1) == 4
-    assert workers_for(Place(workers=5, machine=cpu), threads=1) == 5
+    assert workers_for(Backend(machine=cpu), threads=1) == 8
+    assert workers_for(Backend(machine=cpu), threads=3) == 2
+    assert workers_for(Backend(machine=cpu), threads=16) == 1
+    assert workers_for(Backend(machine=Machine("cpu", 2)), threads=1) == 4
+    assert workers_for(Backend(workers=5, machine=cpu), threads=1) == 5
     with pytest.raises(OverfocusError, match="did you mean 'local'"):
-        Place(engine="locl")
+        Backend(engine="locl")
     with pytest.raises(OverfocusError, match="give 1 or more"):
-        Place(workers=-1)
+        Backend(workers=-1)
 
 
 def _command(study, out: Path, tmp_path: Path) -> list[str]:
     path = tmp_path / "study.toml"
     path.write_text(study.toml())
     return [
-        sys.executable, "-m", "overfocus.cli", "study", str(path), "--out", str(out), "--workers", "2", "--no-report"
+        sys.executable, "-m", "overfocus", "study", str(path), "--out", str(out), "--workers", "2", "--no-report"
     ]  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from scipy import stats
 from study_noise import flip_p, philox
 
 from overfocus.core.errors import OverfocusError
-from overfocus.study.paired import holm, improvement, mann_whitney_ends, paired, sign_flip, t_test
-from overfocus.study.paired_power import power, seeds_to_flip, seeds_to_settle, smallest_detectable
+from overfocus.statistics.paired import holm, improvement, mann_whitney_ends, paired, sign_flip, t_test
+from overfocus.statistics.power import power, seeds_to_flip, seeds_to_settle, smallest_detectable
 
 multipletests = pytest.importorskip("statsmodels.stats.multitest").multipletests
 TTestPower = pytest.importorskip("statsmodels.stats.power").TTestPower

@@ -14,11 +14,12 @@ import pytest
 from grid import finish, grid, numbers
 
 from overfocus.core.errors import OverfocusError
-from overfocus.study import ray_address, ray_engine
-from overfocus.study.conduct import conduct, epochs_done
-from overfocus.study.engine import Job
-from overfocus.study.ray_address import reach, recorded
-from overfocus.study.ray_engine import RayEngine, _do, _fault
+from overfocus.study.engines import ray as ray_engine
+from overfocus.study.engines import ray_address
+from overfocus.study.engines.engine import Job
+from overfocus.study.engines.ray import RayEngine, _do, _fault
+from overfocus.study.engines.ray_address import reach, recorded
+from overfocus.study.run_study import epochs_done, run_study
 from overfocus.study.study import claimed
 from overfocus.version import __version__
 
@@ -163,7 +164,7 @@ def test_a_node_is_lost_and_the_study_ends_with_the_same_numbers(folder, tmp_pat
     other, lost = cluster.add_node(num_cpus=1, **SMALL), False
     cluster.wait_for_nodes()
     with RayEngine(cluster.address) as engine:
-        for standing in conduct(study, out, engine):
+        for standing in run_study(study, out, engine):
             begun = [cell for cell, (done, _) in standing.running.items() if done]
             if not lost and len(begun) >= 2:  # each node has one in hand
                 cluster.remove_node(other, allow_graceful=False)
@@ -192,7 +193,7 @@ def test_a_worker_is_killed_and_the_study_ends_with_the_same_numbers(
     with RayEngine(cluster.ways[way], retries=retries, options=there) as engine:
         ended = engine.wait
         engine.wait = lambda seconds: [said.append(each.state) or each for each in ended(seconds)]
-        *_, standing = conduct(study, out, engine)
+        *_, standing = run_study(study, out, engine)
     assert (tmp_path / "to_die").exists(), "a worker was killed"
     assert said.count("lost") == (retries == 0)
     assert not standing.failed, standing.failed

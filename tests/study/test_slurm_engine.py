@@ -17,10 +17,11 @@ import pytest
 from grid import finish, grid, numbers
 
 from overfocus.core.errors import OverfocusError
-from overfocus.study import slurm_engine, work
-from overfocus.study.conduct import epochs_done
-from overfocus.study.engine import Job, Outcome
-from overfocus.study.slurm_engine import SlurmEngine
+from overfocus.study import work
+from overfocus.study.engines import slurm as slurm_engine
+from overfocus.study.engines.engine import Job, Outcome
+from overfocus.study.engines.slurm import SlurmEngine
+from overfocus.study.run_study import epochs_done
 from overfocus.study.study import claimed
 
 submitit = pytest.importorskip("submitit")

@@ -10,20 +10,20 @@ from grid import grid
 from small import photos
 
 from overfocus.core.errors import OverfocusError
-from overfocus.study.cell import Cell, Size, slug
+from overfocus.study.run_key import RunKey, Size, slug
 from overfocus.study.study import claimed, read_study, settle_study
 
 
 def test_for_a_seed_all_methods_share_weights_images_and_order(folder):
-    study = grid(folder, methods=["plain", "cutmix", "sgdrop(share=0.75)"], seeds=2, per_class=[3, 6])
+    study = grid(folder, methods=["plain", "cutmix", "sgdrop(prob=0.75)"], seeds=2, per_class=[3, 6])
     for size in study.sizes:
         for seed in (0, 1):
-            seen = [_begin(study, Cell(method, size, seed)) for method in study.methods]
+            seen = [_begin(study, RunKey(method, size, seed)) for method in study.methods]
             for weights, images, order in seen[1:]:
                 assert all(torch.equal(weights[name], seen[0][0][name]) for name in weights)
                 assert images == seen[0][1]
                 assert torch.equal(order, seen[0][2])
-    first, second = (_begin(study, Cell("plain", study.sizes[0], seed)) for seed in (0, 1))
+    first, second = (_begin(study, RunKey("plain", study.sizes[0], seed)) for seed in (0, 1))
     assert first[1] != second[1], "another seed takes other images"
     assert not torch.equal(first[2], second[2])
 
@@ -40,21 +40,21 @@ def _begin(study, cell):
 def test_smaller_data_lie_within_larger(folder):
     study = grid(folder, per_class=[9, 2, 5])
     assert [size.per_class for size in study.sizes] == [2, 5, 9]
-    found = [_begin(study, Cell("plain", size, 1))[1] for size in study.sizes]
+    found = [_begin(study, RunKey("plain", size, 1))[1] for size in study.sizes]
     assert found[0] < found[1] < found[2]
     assert [len(each) for each in found] == [6, 15, 27]
 
 
 def test_epochs_belong_to_the_size_they_stand_beside(folder):
     study = grid(folder, per_class=[9, 2], epochs=[3, 7])
-    epochs = {size.per_class: study.experiment(Cell("plain", size, 0)).recipe.epochs for size in study.sizes}
+    epochs = {size.per_class: study.experiment(RunKey("plain", size, 0)).recipe.epochs for size in study.sizes}
     assert epochs == {9: 3, 2: 7}
 
 
 def test_runs_come_seed_by_seed(folder):
     cells = list(grid(folder, seeds=[4, 2], per_class=[2, 3]).cells())
     assert [cell.seed for cell in cells] == [4, 4, 4, 4, 2, 2, 2, 2]
-    assert cells[0] == Cell("plain", Size(per_class=2), 4)
+    assert cells[0] == RunKey("plain", Size(per_class=2), 4)
 
 
 @pytest.mark.parametrize(

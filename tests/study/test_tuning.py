@@ -181,7 +181,7 @@ def test_other_settings_need_another_folder(experiment, tmp_path):
 
 def _command(folder: Path, out: Path, trials: int) -> list[str]:
     return [
-        sys.executable, "-m", "overfocus.cli", "tune", "--method", "cutout(size=?)", "--trials", str(trials), "--out",
+        sys.executable, "-m", "overfocus", "tune", "--method", "cutout(size=?)", "--trials", str(trials), "--out",
         str(out), "--data", str(folder), "--epochs", "12", "--batch", "8", "--set", "model.settings.widths=[4,8]",
         "--set", "recipe.precision='32-true'", "--pruner", "none", "--json",
     ]  # fmt: skip

@@ -9,8 +9,8 @@ from study_noise import KINDS, SEEDS, alarms, flip_p, null_family, philox, runs,
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.metrics.score import Metric
-from overfocus.study.paired import holm
-from overfocus.study.verdict import compared, per_class_effects
+from overfocus.statistics.paired import holm
+from overfocus.statistics.verdict import compared, per_class_effects
 
 BASE = np.array([0.80, 0.82, 0.81, 0.79, 0.83])
 NOISE = np.array([0.001, -0.002, 0.0, 0.002, -0.001])

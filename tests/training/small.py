@@ -23,7 +23,9 @@ from PIL import Image
 from torch import nn
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["overfocus.training.loop", "overfocus.cli", "torchvision", "rich.table", "scipy.stats"])
+CONTEXT.set_forkserver_preload(
+    ["overfocus.training.loop", "overfocus.cli.app", "torchvision", "rich.table", "scipy.stats"]
+)
 STARTED: list[Any] = []
 """Processes that may live still; a test that fails must not leave one behind."""
 
@@ -149,7 +151,7 @@ def _alone(work: Callable[..., None], log: str, env: dict[str, str], folder: str
 
 def command(*arguments: str) -> None:
     """Run the command line."""
-    from overfocus.cli import main
+    from overfocus.cli.app import main
 
     sys.argv = ["overfocus", *arguments]
     main()

@@ -23,7 +23,7 @@ METHODS = {
     "cutout": "cutout(size=4)",
     "mixup": "mixup(prob=0.7)",
     "dropout": "dropout(drop=0.4)",
-    "cutmix and sgdrop": "cutmix(prob=0.7) + sgdrop(drop=0.4, share=0.5)",
+    "cutmix and sgdrop": "cutmix(prob=0.7) + sgdrop(drop=0.4, prob=0.5)",
 }
 
 

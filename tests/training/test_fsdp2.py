@@ -56,7 +56,7 @@ def losses(world, method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["plain", "cutout(size=4) + sgdrop(share=1.0)"])
+@pytest.mark.parametrize("method", ["plain", "cutout(size=4) + sgdrop(prob=1.0)"])
 def test_a_sharded_objective_has_the_losses_of_the_whole(method):
     found, expected = losses(2, method), losses(1, method)
     assert len(set(expected)) == 4

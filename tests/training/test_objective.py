@@ -10,8 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 import laws
 import overfocus as of
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.models.split import SplitError
 from overfocus.regularizers.cutmix import cutmix
@@ -78,7 +78,7 @@ def close(some: list[Tensor], others: list[Tensor], atol: float = 1e-6) -> bool:
 def test_five_lines_in_anybodys_loop():
     model = laws.net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
-    method = of.CutMix(prob=0.5) + of.SGDrop(drop=0.3, unit="position", share=0.5)
+    method = of.CutMix(prob=0.5) + of.SGDrop(drop=0.3, unit="position", prob=0.5)
     objective = of.Objective(model, method, at="middle", classes=K)
     losses = []
     for _ in range(30):
@@ -101,7 +101,7 @@ def test_plain_is_cross_entropy():
 
 
 def test_soft_labels_are_labels():
-    soft = Draw.seeded(0).uniform(B, K).softmax(1)
+    soft = Key.seeded(0).uniform(B, K).softmax(1)
     expected = F.cross_entropy(laws.net()(images()), soft)
     assert torch.allclose(Objective(laws.net())(images(), soft), expected, atol=1e-6)
     assert Objective(laws.net(), parse("mixup + sgdrop"))(images(), soft).isfinite()
@@ -117,18 +117,18 @@ def test_the_parameters_are_the_models_own():
 def test_feature_cutmix_pastes_between_the_two_halves_of_the_model():
     model, method = Steady(), parse("cutmix(prob=1.0, at='stem')")
     loss = Objective(model, method, seed=4)(images(), labels())
-    draw = Draw.seeded(4).named(torch.tensor(0))
+    key = Key.seeded(4).fold_in(torch.tensor(0))
     features = of.core.batch.Batch(model.stem(images()), Targets.of(labels()))
-    _, share, x, y = draw.uniform(B, 4).unbind(1)
+    _, share, x, y = key.uniform(B, 4).unbind(1)
     pasted = method._boxes(share, x, y, features.values.shape[-2:])
     kept = 1 - ((pasted[:, 2] - pasted[:, 0]) * (pasted[:, 3] - pasted[:, 1])).float() / features.values[0, 0].numel()
-    mixed = cutmix(features, draw.named("partners").partners(B), pasted, kept)
+    mixed = cutmix(features, key.fold_in("partners").derangement(B), pasted, kept)
     expected = mixed.targets.cross_entropy(model.fc(model.pool(mixed.values).flatten(1)))
     assert torch.allclose(loss, expected)
 
 
 def test_chains_of_mixes_pass_through_sgdrop():
-    objective = laws.objective("cutmix(prob=1.0) + mixup + cutmix(prob=1.0, at='stem') + sgdrop(share=1.0)")
+    objective = laws.objective("cutmix(prob=1.0) + mixup + cutmix(prob=1.0, at='stem') + sgdrop(prob=1.0)")
     objective(images(), labels()).backward()
     assert {"cutmix_kept", "mixup_kept", "cutmix_kept_2", "sgdrop_dropped"} <= set(objective.last)
     assert objective.last["sgdrop_dropped"].isfinite().all()
@@ -136,7 +136,7 @@ def test_chains_of_mixes_pass_through_sgdrop():
 
 def test_features_and_the_layer_that_makes_them_are_two_places_of_one_value():
     """A chain that names the last layer on one hand and leaves `at` out on the other loses neither."""
-    objective = laws.objective("mixup(at='middle') + sgdrop(share=1.0)")
+    objective = laws.objective("mixup(at='middle') + sgdrop(prob=1.0)")
     objective(images(), labels())
     assert objective.last["mixup_rate"].all()
     assert objective.last["sgdrop_rate"].all()
@@ -144,8 +144,8 @@ def test_features_and_the_layer_that_makes_them_are_two_places_of_one_value():
 
 def test_two_views_are_the_mean_of_clean_and_masked():
     model = Steady()
-    both = Objective(model, parse("sgdrop(share=1.0, views='both')"))(images(), labels())
-    masked = Objective(model, parse("sgdrop(share=1.0)"))(images(), labels())
+    both = Objective(model, parse("sgdrop(prob=1.0, views='both')"))(images(), labels())
+    masked = Objective(model, parse("sgdrop(prob=1.0)"))(images(), labels())
     clean = Objective(model)(images(), labels())
     assert torch.allclose(both, (clean + masked) / 2)
     assert not torch.allclose(clean, masked)
@@ -195,7 +195,7 @@ def shown(label: Tensor) -> Tensor:
 
 
 def test_a_mask_that_tells_the_label_is_reported_with_the_remedy():
-    objective = leaking("sgdrop(unit='element', target='label', share=1.0, drop=0.1)")
+    objective = leaking("sgdrop(unit='element', target='label', prob=1.0, drop=0.1)")
     objective(shown(labels()), labels())
     with pytest.warns(UserWarning, match=r"the mask tells the label: .* 1\.00 .* 0\.00 .*unit='position'"):
         objective.report()
@@ -203,7 +203,7 @@ def test_a_mask_that_tells_the_label_is_reported_with_the_remedy():
 
 def test_a_loop_that_never_asks_is_warned_all_the_same(monkeypatch):
     monkeypatch.setattr(objective_module, "GLANCE", 3)
-    objective = leaking("sgdrop(unit='element', target='label', share=1.0, drop=0.1)")
+    objective = leaking("sgdrop(unit='element', target='label', prob=1.0, drop=0.1)")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         objective(shown(labels()), labels())
@@ -215,7 +215,7 @@ def test_a_loop_that_never_asks_is_warned_all_the_same(monkeypatch):
 @pytest.mark.parametrize("unit", ["element", "position", "channel"])
 def test_a_mask_that_leaves_no_evidence_is_reported_from_the_first_step_on(unit):
     """On what `shown` shows, an element, or a channel, in K has evidence, and every position as much."""
-    objective = leaking(f"sgdrop(unit='{unit}', share=0.75, drop=0.5)")
+    objective = leaking(f"sgdrop(unit='{unit}', prob=0.75, drop=0.5)")
     features = shown(labels())
     objective(features, labels())
     evidence = objective.last["sgdrop_evidence"]
@@ -232,14 +232,14 @@ def test_a_mask_that_leaves_no_evidence_is_reported_from_the_first_step_on(unit)
 
 
 def test_of_two_masks_the_second_is_watched_as_well():
-    objective = leaking("sgdrop(share=1.0, drop=0.1) + sgdrop(unit='element', share=1.0, drop=0.5)")
+    objective = leaking("sgdrop(prob=1.0, drop=0.1) + sgdrop(unit='element', prob=1.0, drop=0.5)")
     objective(shown(labels()), labels())
     assert objective.last["sgdrop_evidence_2"].max() == 1.0
     with pytest.warns(UserWarning, match="nothing is left to learn from in the images that it masks"):
         objective.report()
 
 
-@pytest.mark.parametrize("spec", ["sgdrop(share=1.0, drop=0.5)", "sgdrop(share=1.0, drop=0.4)", "mixup", "plain"])
+@pytest.mark.parametrize("spec", ["sgdrop(prob=1.0, drop=0.5)", "sgdrop(prob=1.0, drop=0.4)", "mixup", "plain"])
 def test_a_mask_that_does_not_is_not(spec):
     objective = leaking(spec)
     objective(shown(labels()) * torch.arange(1.0, 4), labels())
@@ -403,8 +403,8 @@ def test_a_new_teacher_soon_forgets_the_first_weights():
 
 def test_what_is_called_clean_accuracy_is_the_networks_own_and_not_its_teachers():
     """A teacher that lags behind knows less; that is no mask that tells the label."""
-    objective = laws.objective("sgdrop(teacher='ema', share=1.0)")
-    same = laws.objective("sgdrop(share=1.0)")
+    objective = laws.objective("sgdrop(teacher='ema', prob=1.0)")
+    same = laws.objective("sgdrop(prob=1.0)")
     objective.step.fill_(10_000)
     with torch.no_grad():
         objective.teacher.fc.weight.zero_()
@@ -415,9 +415,9 @@ def test_what_is_called_clean_accuracy_is_the_networks_own_and_not_its_teachers(
 
 
 def test_the_teachers_evidence_decides_what_is_dropped():
-    objective = laws.objective("sgdrop(teacher='ema', share=1.0)")
+    objective = laws.objective("sgdrop(teacher='ema', prob=1.0)")
     untouched = objective(images(), labels())
-    other = laws.objective("sgdrop(teacher='ema', share=1.0)", decay=1.0)
+    other = laws.objective("sgdrop(teacher='ema', prob=1.0)", decay=1.0)
     with torch.no_grad():
         other.teacher.fc.weight.mul_(-1)
     assert not torch.allclose(other(images(), labels()), untouched)
@@ -458,7 +458,7 @@ def test_parts_of_a_prepared_batch_are_the_whole(spec):
 
 
 def test_a_model_with_its_own_cut():
-    objective = Objective(Bare(torch.eye(K)), parse("sgdrop(share=1.0) + cutmix(at='features', prob=1.0)"))
+    objective = Objective(Bare(torch.eye(K)), parse("sgdrop(prob=1.0) + cutmix(at='features', prob=1.0)"))
     pictures = F.one_hot(labels(), K).float()[:, :, None, None].expand(B, K, 4, 4)
     objective(pictures, labels()).backward()
     assert objective.model.fc.weight.grad.abs().sum() > 0

@@ -7,7 +7,8 @@ import sys
 import pytest
 from small import settings
 
-from overfocus import Experiment, OverfocusError, cli, train
+from overfocus import Experiment, OverfocusError, train
+from overfocus.cli import app as cli
 from overfocus.training import processes
 from overfocus.training.processes import Machine
 from overfocus.training.trackers import trackers

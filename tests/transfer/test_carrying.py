@@ -10,12 +10,12 @@ import torch
 
 from overfocus import Experiment, train
 from overfocus.core.errors import OverfocusError
-from overfocus.report.transfer_terminal import transfer_tables
-from overfocus.study.interval import mean_interval
-from overfocus.study.paired import paired
+from overfocus.downstream.start import Start, starts
+from overfocus.downstream.transfer import RECORD, TaskResult, summary, transfer
+from overfocus.report.terminal.downstream import transfer_tables
+from overfocus.statistics.estimate import mean_interval
+from overfocus.statistics.paired import paired
 from overfocus.training.processes import Machine
-from overfocus.transfer.start import Start, starts
-from overfocus.transfer.transfer import RECORD, Outcome, summary, transfer
 
 
 def trained(folder, data, method="plain", seed=0, widths=(4, 8), epochs=1):
@@ -123,7 +123,7 @@ def test_numbers_of_other_settings_or_networks_are_refused(runs, tmp_path, photo
 
 
 def outcome(method, seed, value):
-    return Outcome(method, seed, "", "", {"mAP": value}, 1.0)
+    return TaskResult(method, seed, "", "", {"mAP": value}, 1.0)
 
 
 VALUES = {"plain": [0.5, 0.6, 0.4], "cutout": [0.55, 0.7, 0.42], "scratch": [0.1, 0.2, 0.15]}

@@ -8,11 +8,11 @@ from torch import nn
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data.split import TensorImages
+from overfocus.downstream.detect import DetectSettings, average_precision, mirrored, train_detector
+from overfocus.downstream.detector import Anchors, Encoder, anchors_of, create_detector, shorter_side
+from overfocus.downstream.objects import Objects
+from overfocus.downstream.scenes import totem_scenes
 from overfocus.models.zoo import create_model
-from overfocus.transfer.detect import DetectSettings, average_precision, mirrored, train_detector
-from overfocus.transfer.detector import Anchors, Encoder, anchors_of, create_detector, shorter_side
-from overfocus.transfer.objects import Objects
-from overfocus.transfer.scenes import totem_scenes
 
 CPU = torch.device("cpu")
 ANCHORS = Anchors((12.0, 24.0), (0.5, 1.0, 2.0))

@@ -7,8 +7,8 @@ import torch
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data import load
-from overfocus.transfer.load import load_objects
-from overfocus.transfer.objects import objects_of
+from overfocus.downstream.load import load_objects
+from overfocus.downstream.objects import objects_of
 
 
 def listed(tensors):

@@ -2,9 +2,9 @@
 
 import torch
 
-from overfocus.core.draw import Draw
+from overfocus.core.key import Key
 from overfocus.data.split import TensorImages
-from overfocus.transfer.scenes import EDGE, background, totem_scenes
+from overfocus.downstream.scenes import EDGE, background, totem_scenes
 
 
 def small(train=40, test=20, seed=0):
@@ -42,7 +42,7 @@ def test_boxes_are_tight_around_what_is_painted():
     """Beside the same clutter without totems, every pixel that differs lies in a box and reaches all of its sides."""
     objects = small().train
     assert isinstance(objects.images, TensorImages)
-    empty = background(Draw.seeded(0).named("totem-scenes").named("train"), len(objects))
+    empty = background(Key.seeded(0).fold_in("totem-scenes").fold_in("train"), len(objects))
     differs = (objects.images.pixels != empty).any(dim=1)
     for here, boxes in zip(differs, objects.boxes, strict=True):
         left = here.clone()

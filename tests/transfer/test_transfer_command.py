@@ -6,7 +6,7 @@ import pytest
 from test_carrying import trained
 from typer.testing import CliRunner
 
-from overfocus.cli import app
+from overfocus.cli.app import app
 from overfocus.core.errors import OverfocusError
 
 
@@ -76,8 +76,8 @@ def test_fine_tuning_by_command(runs, tmp_path):
 def test_the_encoder_is_carried_over_and_the_head_is_new(runs, tmp_path):
     import torch
 
+    from overfocus.downstream.start import starts
     from overfocus.models.zoo import create_model
-    from overfocus.transfer.start import starts
 
     start = starts(runs[:1])[0]
     start.save_encoder(tmp_path / "encoder.safetensors")

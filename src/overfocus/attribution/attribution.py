@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from overfocus.attribution.sight import FEATURES, Seen, see
-from overfocus.attribution.still import logits_of, own_images, still
+from overfocus.attribution.capture import FEATURES, Activations, capture
+from overfocus.attribution.frozen_eval import frozen_eval, logits_of, own_images
 from overfocus.attribution.target import Target, target_weights
 from overfocus.core.errors import OverfocusError
 
@@ -51,7 +51,7 @@ class LayerMethod(Attribution):
     def _map(self, features: Tensor, gradient: Tensor) -> Tensor:
         """Compute in float32."""
 
-    def of(self, seen: Seen, weights: Tensor) -> Tensor:
+    def of(self, seen: Activations, weights: Tensor) -> Tensor:
         """Map what was seen for the logits weighed by `weights` [B, K]; one `Seen` serves several methods."""
         gradient = seen.gradient_of(weights) if self.needs_gradient else torch.zeros_like(seen.features)
         with torch.no_grad():
@@ -66,7 +66,7 @@ class LayerMethod(Attribution):
         at: str = FEATURES,
     ) -> Tensor:
         """Return maps [B, h, w] at the size of the layer `at`."""
-        seen = see(model, images, at)
+        seen = capture(model, images, at)
         return self.of(seen, target_weights(seen.logits.detach(), target, labels))
 
 
@@ -84,17 +84,17 @@ class PixelMethod(Attribution):
     ) -> Tensor:
         """Return maps [B, H, W]."""
         images = own_images(images)
-        with still(model) as lent:
+        with frozen_eval(model) as lent:
             weights = target_weights(logits_of(lent, images.clone()), target, labels)
-            return self._map(Score(lent), images, weights).detach().float()
+            return self._map(ClassScore(lent), images, weights).detach().float()
 
     @abstractmethod
-    def _map(self, score: Score, images: Tensor, weights: Tensor) -> Tensor:
+    def _map(self, score: ClassScore, images: Tensor, weights: Tensor) -> Tensor:
         """Map `images` for the weighed logits."""
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
+class ClassScore:
     """The weighed logits of a model that is held still."""
 
     model: nn.Module

@@ -12,9 +12,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from overfocus import attribution
+from overfocus.attribution import methods as folder
 from overfocus.attribution.attribution import Attribution
-from overfocus.attribution.sight import FEATURES
+from overfocus.attribution.capture import FEATURES
 from overfocus.attribution.target import Target
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
 
@@ -82,8 +82,8 @@ def _is_method(kind: type) -> bool:
 @cache
 def _kinds() -> dict[str, type[Attribution]]:
     found = {}
-    for file in sorted(module.name for module in iter_modules(attribution.__path__)):
-        module = import_module(f"{attribution.__name__}.{file}")
+    for file in sorted(module.name for module in iter_modules(folder.__path__)):
+        module = import_module(f"{folder.__name__}.{file}")
         for value in vars(module).values():
             if isinstance(value, type) and value.__module__ == module.__name__ and _is_method(value):
                 found[file] = value

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from overfocus.attribution.grid import Grid, Images
-from overfocus.attribution.memo import remembered
-from overfocus.attribution.still import checked_logits, hooked, own_images, still
+from overfocus.attribution.cache import cached
+from overfocus.attribution.frozen_eval import checked_logits, frozen_eval, hooked, own_images
+from overfocus.attribution.grid import Grid, ImageShape
 from overfocus.core.errors import OverfocusError
 
 
@@ -27,7 +27,7 @@ def features_layer(model: nn.Module, images: Tensor) -> str:
     Leaves no trace. Raises OverfocusError where there is no grid on the way to the logits.
     """
     images = own_images(images)
-    with still(model) as lent:
+    with frozen_eval(model) as lent:
         return last_features(lent, images)
 
 
@@ -39,7 +39,7 @@ def last_features(model: nn.Module, images: Tensor) -> str:
         name, has_gradient = _last(model, images[:1])
         return name if has_gradient else ""
 
-    name = remembered(model, (images.shape[1:], images.dtype), answered)
+    name = cached(model, (images.shape[1:], images.dtype), answered)
     if not name:
         name, _ = _last(model, images)
     if not name:
@@ -52,7 +52,7 @@ def last_features(model: nn.Module, images: Tensor) -> str:
 
 def _last(model: nn.Module, images: Tensor) -> tuple[str, bool]:
     """Return the name of the layer ("" where there is none), and whether the gradient there is not zero."""
-    record = _Record(Images.of(images, model))
+    record = _Record(ImageShape.of(images, model))
     hooks = {module: record.hook(name) for name, module in model.named_modules() if name}
     with torch.enable_grad(), hooked(hooks):
         logits = checked_logits(model, model(images.clone().requires_grad_().clone()), len(images))
@@ -63,7 +63,7 @@ def _last(model: nn.Module, images: Tensor) -> tuple[str, bool]:
 class _Record:
     """The grids that a forward makes, in the order in which they are ready."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: ImageShape) -> None:
         self.images = images
         self.found: dict[str, tuple[Tensor, Grid]] = {}
         self.runs: dict[str, int] = {}

@@ -52,7 +52,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageShape:
     """What is known of a batch and its model when the shape of a layer is read."""
 
     count: int
@@ -60,9 +60,9 @@ class Images:
     patch: Size | None
 
     @staticmethod
-    def of(images: Tensor, model: nn.Module) -> Images:
+    def of(images: Tensor, model: nn.Module) -> ImageShape:
         """Describe `images` [B, C, H, W]."""
-        return Images(len(images), (images.shape[2], images.shape[3]), patch_of(model))
+        return ImageShape(len(images), (images.shape[2], images.shape[3]), patch_of(model))
 
     def grid(self, values: Tensor) -> Grid | None:
         """Read the values of a layer; None where they are no grid with a row for every image."""

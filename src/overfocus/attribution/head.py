@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from overfocus.core.look import Sight, Target
+from overfocus.core.head_probe import HeadAttribution, Target
 from overfocus.core.targets import Targets
 
 
@@ -30,7 +30,7 @@ class Head:
     linear: str = ""
     """Name of the linear layer where the head is mean pooling over positions and that layer; empty where it is not."""
     unsteady: tuple[str, ...] = ()
-    """Names of modules that draw or keep statistics, which a look must hold still."""
+    """Names of modules that draw or keep statistics, which a probe must hold still."""
 
     @staticmethod
     def of(model: nn.Module, run: Callable[[nn.Module, Tensor], Tensor]) -> Head:
@@ -38,8 +38,8 @@ class Head:
         unsteady = tuple(name for name, module in model.named_modules() if _is_unsteady(module))
         return Head(run, _pooled_linear(model, run, unsteady), unsteady)
 
-    def look(self, model: nn.Module, features: Tensor, targets: Targets, target: Target) -> Sight:
-        """Attribute the logit of `target` (see `core.look.Look`) to `features`; leaves no trace in `model`."""
+    def attribute(self, model: nn.Module, features: Tensor, targets: Targets, target: Target) -> HeadAttribution:
+        """Attribute the logit of `target` (see `HeadProbe`) to `features`; leaves no trace in `model`."""
         features = features.detach()
         if self.linear and (linear := model.get_submodule(self.linear)).weight.ndim == 2:
             with torch.no_grad():
@@ -54,7 +54,7 @@ class Head:
             return self.run(model, features.detach())
 
 
-def _closed_form(linear: nn.Linear, features: Tensor, targets: Targets, target: Target) -> Sight:
+def _closed_form(linear: nn.Linear, features: Tensor, targets: Targets, target: Target) -> HeadAttribution:
     """Attribute through mean pooling and `linear`: the gradient of logit k is weight[k] / HW at every position."""
     # Detached: autocast keeps what it casts, and up to torch 2.7 at least, a weight cast without a graph then stays
     # without a gradient in the forward that trains.
@@ -68,10 +68,12 @@ def _closed_form(linear: nn.Linear, features: Tensor, targets: Targets, target: 
         gradient = torch.einsum("bmc,bm->bc", weight[targets.labels], targets.weights.to(weight.dtype))
     positions = features[0, 0].numel()
     gradient = (gradient / positions).to(features.dtype).reshape(*features.shape[:2], *[1] * (features.ndim - 2))
-    return Sight((features * gradient).relu(), logits)
+    return HeadAttribution((features * gradient).relu(), logits)
 
 
-def _by_gradient(run: Callable[[Tensor], Tensor], features: Tensor, targets: Targets, target: Target) -> Sight:
+def _by_gradient(
+    run: Callable[[Tensor], Tensor], features: Tensor, targets: Targets, target: Target
+) -> HeadAttribution:
     """Attribute through any head by one pass forward and back through it."""
 
     def score(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +88,7 @@ def _by_gradient(run: Callable[[Tensor], Tensor], features: Tensor, targets: Tar
             total, logits = score(leaf)
             (gradient,) = torch.autograd.grad(total, leaf)
     features = features.detach()
-    return Sight((features * gradient).relu(), logits.detach())
+    return HeadAttribution((features * gradient).relu(), logits.detach())
 
 
 def _weighed(logits: Tensor, targets: Targets, target: Target) -> Tensor:

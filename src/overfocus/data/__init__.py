@@ -2,8 +2,8 @@
 
 from overfocus.data.augment import Augment, Changes
 from overfocus.data.decode import BadImage, decoded, verified
-from overfocus.data.fit import fit, fit_boxes, fit_mask, fitted
 from overfocus.data.load import load, names
+from overfocus.data.resize import fit, fit_boxes, fit_mask, fitted
 from overfocus.data.split import Dataset, Images, Masks, Split, Splits, TensorImages
 from overfocus.data.stream import Minibatch, Stream
 from overfocus.data.subset import balanced, few, hold_out

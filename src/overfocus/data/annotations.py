@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.fit import Size
-from overfocus.data.pictures import opened
+from overfocus.data.image_files import opened
+from overfocus.data.resize import Size
 from overfocus.data.split import Dataset, Images, Split, TensorImages
 
 Corners = tuple[float, float, float, float]

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.key import Key
 
 Policy = Literal["none", "randaugment", "trivialaugment", "autoaugment"]
 POLICIES = ("none", "randaugment", "trivialaugment", "autoaugment")
@@ -59,15 +59,15 @@ class Augment:
         """Whether some of it runs image by image, on the processor."""
         return self.policy != "none" or self.resized_crop
 
-    def plan(self, draw: Draw, count: int) -> Changes:
+    def plan(self, key: Key, count: int) -> Changes:
         """Draw what happens to each of the `count` images of an epoch, by their place in it."""
         flips = shifts = tones = None
         if self.flip:
-            flips = draw.named("flip").bits(count)[:, 0] >= 2**31
+            flips = key.fold_in("flip").bits(count)[:, 0] >= 2**31
         if self.crop:
-            shifts = (draw.named("crop").bits(count, 2) * (2 * self.crop + 1) >> 32) - self.crop
+            shifts = (key.fold_in("crop").bits(count, 2) * (2 * self.crop + 1) >> 32) - self.crop
         if self.jitter:
-            tones = 1 + self.jitter * (2 * draw.named("jitter").uniform(count, 3) - 1)
+            tones = 1 + self.jitter * (2 * key.fold_in("jitter").uniform(count, 3) - 1)
         return Changes(flips, shifts, tones)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.fit import Size, fitted
+from overfocus.data.resize import Size, fitted
 from overfocus.data.split import Images, Split, TensorImages
 
 OnBadImage = Literal["error", "skip"]

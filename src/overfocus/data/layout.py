@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.cub import cub
-from overfocus.data.folder import from_folder
-from overfocus.data.hub import from_hub
-from overfocus.data.parquet import from_parquet
+from overfocus.data.readers.cub import cub
+from overfocus.data.readers.folder import from_folder
+from overfocus.data.readers.hub import from_hub
+from overfocus.data.readers.parquet import from_parquet
+from overfocus.data.readers.tiny_imagenet import tiny_imagenet
 from overfocus.data.split import Dataset
-from overfocus.data.tiny_imagenet import tiny_imagenet
 
 ARCHIVES = (".tar", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".7z")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
 from overfocus.data.annotations import annotated
 from overfocus.data.decode import BadImage, OnBadImage, verified
-from overfocus.data.fit import Size, as_size, fitted
-from overfocus.data.hub import from_hub
 from overfocus.data.layout import from_path
+from overfocus.data.readers.hub import from_hub
+from overfocus.data.readers.torchvision_sets import SETS
+from overfocus.data.resize import Size, as_size, fitted
 from overfocus.data.split import Dataset, Split
 from overfocus.data.subset import few, hold_out
-from overfocus.data.torchvision_sets import SETS
 from overfocus.data.totem import totem
 
 TOTEM_CARD = (

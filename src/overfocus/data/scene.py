@@ -6,7 +6,7 @@ Nothing in a scene depends on a class: random colours, small shapes, hatching in
 import torch
 from torch import Tensor
 
-from overfocus.core.draw import Draw
+from overfocus.core.key import Key
 
 SIDE = 40
 CELL = 8
@@ -52,25 +52,25 @@ def below(bits: Tensor, limit: int | Tensor) -> Tensor:
     return bits * limit >> 32
 
 
-def clutter(draw: Draw, count: int) -> Tensor:
+def clutter(key: Key, count: int) -> Tensor:
     """Paint `count` scenes: [count, 3, 40, 40] uint8."""
-    scenes = _field(draw.named("field"), count)
+    scenes = _field(key.fold_in("field"), count)
     for number in range(3):
-        _hatch(scenes, draw.named("hatch").named(number))
+        _hatch(scenes, key.fold_in("hatch").fold_in(number))
     for number in range(7):
-        _shape(scenes, draw.named("shape").named(number))
+        _shape(scenes, key.fold_in("shape").fold_in(number))
     for number in range(4):
-        _stroke(scenes, draw.named("stroke").named(number))
+        _stroke(scenes, key.fold_in("stroke").fold_in(number))
     return scenes
 
 
-def _field(draw: Draw, count: int) -> Tensor:
+def _field(key: Key, count: int) -> Tensor:
     """Blend a coarse grid of colours and add grey grain."""
     knots = SIDE // CELL + 1
-    colours = 40 + below(draw.named("colours").bits(count, 3 * knots * knots), 112).to(torch.int16)
+    colours = 40 + below(key.fold_in("colours").bits(count, 3 * knots * knots), 112).to(torch.int16)
     colours = colours.view(count, 3, knots, knots)
     colours = _stretch(_stretch(colours, 3).transpose(2, 3), 3).transpose(2, 3) >> 6
-    words = draw.named("grain").bits(count, SIDE * SIDE // 4)
+    words = key.fold_in("grain").bits(count, SIDE * SIDE // 4)
     grain = torch.stack([words >> shift & 0xFF for shift in (0, 8, 16, 24)], dim=2).to(torch.int16)
     return (colours + ((grain - 128) >> 3).view(count, 1, SIDE, SIDE)).to(torch.uint8).contiguous()
 
@@ -82,49 +82,49 @@ def _stretch(knots: Tensor, dim: int) -> Tensor:
     return (left * (CELL - step) + right * step).flatten(dim)
 
 
-def _place(draw: Draw, count: int, side: int) -> tuple[Tensor, Tensor]:
-    y, x = below(draw.named("place").bits(count, 2), SIDE - side + 1).unbind(1)
+def _place(key: Key, count: int, side: int) -> tuple[Tensor, Tensor]:
+    y, x = below(key.fold_in("place").bits(count, 2), SIDE - side + 1).unbind(1)
     return y, x
 
 
-def _colour(draw: Draw, count: int, low: int = 0, high: int = 256) -> Tensor:
+def _colour(key: Key, count: int, low: int = 0, high: int = 256) -> Tensor:
     """Draw colours [count, 3, 1, 1] uint8 from `low` to `high` - 1."""
-    return (low + below(draw.named("colour").bits(count, 3), high - low)).to(torch.uint8)[:, :, None, None]
+    return (low + below(key.fold_in("colour").bits(count, 3), high - low)).to(torch.uint8)[:, :, None, None]
 
 
-def _shape(scenes: Tensor, draw: Draw) -> None:
+def _shape(scenes: Tensor, key: Key) -> None:
     """Add a square or a diamond of any colour, 3 to 7 pixels wide."""
     count, side = len(scenes), 7
     y, x = grid(side)
-    radius, kind = draw.named("form").bits(count, 2)[:, :, None, None].unbind(1)
+    radius, kind = key.fold_in("form").bits(count, 2)[:, :, None, None].unbind(1)
     radius, diamond = 2 + 2 * below(radius, 3), below(kind, 2) == 1
     square = (y.abs() <= radius) & (x.abs() <= radius)
     mask = torch.where(diamond, y.abs() + x.abs() <= radius + 1, square)
-    patch = _colour(draw, count).expand(-1, -1, side, side)
-    stamp(scenes, patch, mask, *_place(draw, count, side))
+    patch = _colour(key, count).expand(-1, -1, side, side)
+    stamp(scenes, patch, mask, *_place(key, count, side))
 
 
-def _hatch(scenes: Tensor, draw: Draw) -> None:
+def _hatch(scenes: Tensor, key: Key) -> None:
     """Add parallel lines in any of twenty directions and two colours, on 6 to 10 pixels."""
     count, side = len(scenes), 10
     y, x = grid(side)
-    bits = draw.named("lines").bits(count, 3)
+    bits = key.fold_in("lines").bits(count, 3)
     cosine, sine = direction(below(bits[:, 0], 20))
     phase = below(bits[:, 1], 1024)[:, None, None]
     reach = 5 + 2 * below(bits[:, 2], 3)[:, None, None]
     light = (x * cosine + y * sine + phase) >> 9 & 1 == 1
-    first, second = _colour(draw.named(1), count, 40, 180), _colour(draw.named(2), count, 40, 180)
+    first, second = _colour(key.fold_in(1), count, 40, 180), _colour(key.fold_in(2), count, 40, 180)
     mask = (y.abs() <= reach) & (x.abs() <= reach)
-    stamp(scenes, torch.where(light[:, None], first, second), mask, *_place(draw, count, side))
+    stamp(scenes, torch.where(light[:, None], first, second), mask, *_place(key, count, side))
 
 
-def _stroke(scenes: Tensor, draw: Draw) -> None:
+def _stroke(scenes: Tensor, key: Key) -> None:
     """Add a light stroke of a pen, 3 to 10 pixels long and 2 wide."""
     count, side = len(scenes), 10
     y, x = grid(side)
-    bits = draw.named("pen").bits(count, 3)
+    bits = key.fold_in("pen").bits(count, 3)
     cosine, sine = direction(below(bits[:, 0], 20))
     reach = (3 + below(bits[:, 1], 7))[:, None, None] * 256
     mask = ((x * cosine + y * sine).abs() <= reach) & ((y * cosine - x * sine).abs() <= 512)
     patch = (150 + below(bits[:, 2], 106)).to(torch.uint8)[:, None, None, None].expand(-1, 3, side, side)
-    stamp(scenes, patch, mask, *_place(draw, count, side))
+    stamp(scenes, patch, mask, *_place(key, count, side))

@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 from overfocus.data.augment import Augment, Changes
 from overfocus.data.decode import BadImage, OnBadImage, Progress, decoded, first_size, verified
-from overfocus.data.fit import Size, as_size, fitted, unfitted
+from overfocus.data.resize import Size, as_size, fitted, unfitted
 from overfocus.data.split import Split, TensorImages
 from overfocus.data.worker import KeptImages, Worker, loader
 
@@ -144,10 +144,10 @@ class Stream:
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Minibatch]:
         """Yield the batches of an epoch (counted from 0), from step `start` on."""
-        draw = Draw.seeded(self.seed, epoch, device=self.device).named("stream")
+        key = Key.seeded(self.seed, epoch, device=self.device).fold_in("stream")
         count = len(self.split)
-        order = draw.named("order").order(count) if self.train else torch.arange(count, device=self.device)
-        changes = self.augment.plan(draw, count) if self.train else Changes()
+        order = key.fold_in("order").order(count) if self.train else torch.arange(count, device=self.device)
+        changes = self.augment.plan(key, count) if self.train else Changes()
         spans = [slice(step * self.batch, min((step + 1) * self.batch, count)) for step in range(start, len(self))]
         if self.path == "memory":
             return (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 from overfocus.data.split import Split
 
 
@@ -16,12 +16,12 @@ def few(split: Split, seed: int, per_class: int | None = None, fraction: float |
         raise OverfocusError(f"subset: both per_class={per_class} and fraction={fraction} are given; give one")
     counts = split.counts()
     if per_class is not None:
-        return split.subset(_first(split, _checked(split, per_class), Draw.seeded(seed).named("few")))
+        return split.subset(_first(split, _checked(split, per_class), Key.seeded(seed).fold_in("few")))
     if fraction is None:
         return split
     if not 0 < fraction <= 1:
         raise OverfocusError(f"subset: fraction={fraction}; give more than 0 and at most 1")
-    return split.subset(_first(split, _part(counts, fraction), Draw.seeded(seed).named("few")))
+    return split.subset(_first(split, _part(counts, fraction), Key.seeded(seed).fold_in("few")))
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
@@ -30,7 +30,7 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
         raise OverfocusError(f"holdout: share {share}; give more than 0 and less than 1")
     counts = split.counts()
     wanted = _part(counts, share).minimum((counts - 1).clamp(min=0))
-    held = _first(split, wanted, Draw.seeded(seed).named("holdout"))
+    held = _first(split, wanted, Key.seeded(seed).fold_in("holdout"))
     rest = torch.ones(len(split), dtype=torch.bool)
     rest[held] = False
     return split.subset(rest.nonzero()[:, 0]), split.subset(held)
@@ -40,7 +40,7 @@ def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
     """Return `count` rows of `labels` [N], class by class in turn in a random order, ascending; nested in `count`."""
     if count >= len(labels):
         return torch.arange(len(labels))
-    order = Draw.seeded(seed).named("sample").order(len(labels))
+    order = Key.seeded(seed).fold_in("sample").order(len(labels))
     grouped = order[labels[order].argsort(stable=True)]
     counts = torch.bincount(labels)
     turn = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[grouped]]
@@ -63,9 +63,9 @@ def _checked(split: Split, per_class: int) -> Tensor:
     return torch.full_like(counts, per_class)
 
 
-def _first(split: Split, wanted: Tensor, draw: Draw) -> Tensor:
+def _first(split: Split, wanted: Tensor, key: Key) -> Tensor:
     """Return the first `wanted` [K] images of each class in one random order: rows, ascending."""
-    order = draw.order(len(split))
+    order = key.order(len(split))
     labels = split.labels[order]
     by_class = labels.argsort(stable=True)
     counts = split.counts()

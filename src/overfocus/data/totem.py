@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.core.draw import Draw
+from overfocus.core.key import Key
 from overfocus.data.scene import SIDE, below, clutter, direction, grid, stamp, window
 from overfocus.data.split import Dataset, Split, TensorImages
 
@@ -58,35 +58,35 @@ Patch = tuple[Tensor, Tensor]
 
 def totem(train: int = 3000, test: int = 1000, seed: int = 0) -> Dataset:
     """Make the set: `train` images, and `test` images for each of the seven test splits."""
-    draw = Draw.seeded(seed).named("totem")
-    splits = _paint(draw.named("train"), train, slice(None, FIRST_TEST_DIGIT), {"train": PARTS})
-    splits |= _paint(draw.named("test"), test, slice(FIRST_TEST_DIGIT, None), SPLITS)
+    key = Key.seeded(seed).fold_in("totem")
+    splits = _paint(key.fold_in("train"), train, slice(None, FIRST_TEST_DIGIT), {"train": PARTS})
+    splits |= _paint(key.fold_in("test"), test, slice(FIRST_TEST_DIGIT, None), SPLITS)
     note = "Handwriting: optdigits (E. Alpaydin, C. Kaynak; CC BY 4.0) as scikit-learn ships it."
     return Dataset("totem", splits, CLASSES, MEAN, STD, note)
 
 
-def _paint(draw: Draw, count: int, written: slice, shown: dict[str, Iterable[str]]) -> dict[str, Split]:
+def _paint(key: Key, count: int, written: slice, shown: dict[str, Iterable[str]]) -> dict[str, Split]:
     """Paint one row of scenes with different parts shown."""
-    scenes = clutter(draw.named("scene"), count)
-    labels = draw.named("labels").order(count) % len(CLASSES)
+    scenes = clutter(key.fold_in("scene"), count)
+    labels = key.fold_in("labels").order(count) % len(CLASSES)
     room = torch.tensor((SIDE - len(PARTS) * PART + 1, SIDE - PART + 1))
-    corner = below(draw.named("place").bits(count, 2), room)
-    order = torch.tensor(ORDERS)[below(draw.named("order").bits(count)[:, 0], len(ORDERS))]
+    corner = below(key.fold_in("place").bits(count, 2), room)
+    order = torch.tensor(ORDERS)[below(key.fold_in("order").bits(count)[:, 0], len(ORDERS))]
     y, x = corner[:, :1] + PART * order, corner[:, 1]
-    patches = paint_parts(draw, labels, window(scenes, PART, y[:, 2], x), written)
+    patches = paint_parts(key, labels, window(scenes, PART, y[:, 2], x), written)
     places = {part: (y[:, row], x) for row, part in enumerate(PARTS)}
     return {name: _compose(name, scenes, labels, patches, places, tuple(parts)) for name, parts in shown.items()}
 
 
-def paint_parts(draw: Draw, labels: Tensor, behind: Tensor, written: slice) -> dict[str, Patch]:
+def paint_parts(key: Key, labels: Tensor, behind: Tensor, written: slice) -> dict[str, Patch]:
     """Paint the three parts of totems of the classes `labels` [N].
 
     behind: what the digit is written over, [N, 3, 12, 12] uint8; written: whose handwriting it is.
     """
     return {
-        "disc": _disc(draw.named("disc"), labels),
-        "stripes": _stripes(draw.named("stripes"), labels),
-        "digit": _digit(draw.named("digit"), labels, behind, written),
+        "disc": _disc(key.fold_in("disc"), labels),
+        "stripes": _stripes(key.fold_in("stripes"), labels),
+        "digit": _digit(key.fold_in("digit"), labels, behind, written),
     }
 
 
@@ -112,32 +112,32 @@ def _compose(
     return Split(TensorImages(pixels, f"totem/{name}"), labels, CLASSES, list(boxes[:, None]), masks)
 
 
-def _disc(draw: Draw, labels: Tensor) -> Patch:
+def _disc(key: Key, labels: Tensor) -> Patch:
     """Paint discs of 12 pixels whose hue is the class, at 70 to 100 % of full brightness."""
     y, x = grid(PART)
     mask = (y * y + x * x <= PART * PART).expand(len(labels), -1, -1)
-    light = 180 + below(draw.bits(len(labels)), 76)
+    light = 180 + below(key.bits(len(labels)), 76)
     colour = torch.tensor(HUES)[labels] * light >> 8
     return colour.to(torch.uint8)[:, :, None, None].expand(-1, -1, PART, PART), mask
 
 
-def _stripes(draw: Draw, labels: Tensor) -> Patch:
+def _stripes(key: Key, labels: Tensor) -> Patch:
     """Paint dark and light stripes, 4 pixels from one to the next, whose direction is the class, at any phase."""
     y, x = grid(PART)
     cosine, sine = direction(2 * labels)
-    phase = below(draw.bits(len(labels))[:, 0], 2048)[:, None, None]
+    phase = below(key.bits(len(labels))[:, 0], 2048)[:, None, None]
     wave = (x * cosine + y * sine + phase & 2047) - 1024
     tone = (wave.abs() >> 2).clamp(max=255).to(torch.uint8)
     return tone[:, None].expand(-1, 3, -1, -1), torch.ones_like(tone, dtype=torch.bool)
 
 
-def _digit(draw: Draw, labels: Tensor, behind: Tensor, written: slice) -> Patch:
+def _digit(key: Key, labels: Tensor, behind: Tensor, written: slice) -> Patch:
     """Write digits of the class in white over the darkened scene `behind` [N, 3, 12, 12]."""
     ink, names = _handwriting()
     ink, names = ink[written], names[written]
     each = torch.bincount(names, minlength=len(CLASSES))
     first = each.cumsum(0) - each
-    chosen = names.argsort(stable=True)[first[labels] + below(draw.bits(len(labels))[:, 0], each[labels])]
+    chosen = names.argsort(stable=True)[first[labels] + below(key.bits(len(labels))[:, 0], each[labels])]
     cover = ink[chosen][:, None]
     paper = behind.to(torch.int64) >> 2
     tone = (paper * (255 - cover) + 255 * cover) // 255

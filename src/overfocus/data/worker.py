@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 from overfocus.data.augment import Augment
 from overfocus.data.decode import attempt, processors
-from overfocus.data.fit import Size
+from overfocus.data.resize import Size
 from overfocus.data.split import ChangedImages, Images
 
 THREADS = 8
 """Of one process at most: more would only wait for the interpreter's lock."""
-Key = tuple[int, int]
+EpochRow = tuple[int, int]
 """Epoch and row: what an image's changes depend on, beside the seed."""
 
 
@@ -37,7 +37,7 @@ class Worker(TorchDataset):
     augment: Augment
     seed: int
 
-    def __getitems__(self, keys: Sequence[Key]) -> Tensor | OverfocusError:
+    def __getitems__(self, keys: Sequence[EpochRow]) -> Tensor | OverfocusError:
         """Return a batch [B, C, H, W]."""
         batch = torch.empty(len(keys), self.images.channels, *self.size, dtype=torch.uint8)
         # numpy's copy keeps to this thread, while that of torch would call others for a few pixels.
@@ -49,13 +49,13 @@ class Worker(TorchDataset):
             places[place] = image.numpy()
         return batch
 
-    def __getitem__(self, key: Key) -> Tensor | OverfocusError:
+    def __getitem__(self, key: EpochRow) -> Tensor | OverfocusError:
         epoch, row = key
         image = attempt(self.images, row)
         if isinstance(image, OverfocusError):
             return image
         if self.augment.by_image:
-            with _seeded(Draw.seeded(self.seed, epoch, row).named("image").seed()):
+            with _seeded(Key.seeded(self.seed, epoch, row).fold_in("image").seed()):
                 image = self._transform(image)
         return self._checked(image, row)
 
@@ -133,7 +133,7 @@ class Threads:
     worker: Worker
     pinned: bool
 
-    def batches(self, keys: Sequence[Sequence[Key]]) -> Iterator[Tensor]:
+    def batches(self, keys: Sequence[Sequence[EpochRow]]) -> Iterator[Tensor]:
         """Yield a batch for each list of keys; an image that cannot be read is an `OverfocusError`."""
         count = min(processors(), THREADS)
         pool, ahead = ThreadPoolExecutor(count), deque[Future[Tensor]]()
@@ -147,7 +147,7 @@ class Threads:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _read(self, keys: Sequence[Key]) -> Tensor:
+    def _read(self, keys: Sequence[EpochRow]) -> Tensor:
         batch = self.worker.__getitems__(keys)
         if isinstance(batch, OverfocusError):
             raise batch
@@ -158,9 +158,9 @@ class Threads:
 class _Plan:
     """The batches that the loader asks its workers for; exchanged from epoch to epoch, so that the workers live on."""
 
-    batches: Sequence[Sequence[Key]] = ()
+    batches: Sequence[Sequence[EpochRow]] = ()
 
-    def __iter__(self) -> Iterator[Sequence[Key]]:
+    def __iter__(self) -> Iterator[Sequence[EpochRow]]:
         return iter(self.batches)
 
     def __len__(self) -> int:
@@ -174,7 +174,7 @@ class Processes:
     source: DataLoader
     plan: _Plan
 
-    def batches(self, keys: Sequence[Sequence[Key]]) -> Iterator[Tensor]:
+    def batches(self, keys: Sequence[Sequence[EpochRow]]) -> Iterator[Tensor]:
         """Yield a batch for each list of keys; an image that cannot be read is an `OverfocusError`."""
         self.plan.batches = keys
         for batch in self.source:

@@ -11,9 +11,9 @@ from typing import Any
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing_folder, write
+from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.section import Finding
-from overfocus.diagnosis.sections import SECTIONS
 from overfocus.metrics.score import Score
 
 EVIDENCE, SCORES = "evidence.npz", "scores.json"

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.provenance import provenance
 from overfocus.data import Split
+from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.evidence import Evidence
-from overfocus.diagnosis.looking import Looking
+from overfocus.diagnosis.map_collector import MapCollector
 from overfocus.diagnosis.sample import Sample, fitting, from_loader, from_split
 from overfocus.diagnosis.section import Section
-from overfocus.diagnosis.sections import SECTIONS
-from overfocus.diagnosis.subject import Subject
 
 Watch = Callable[[str, int, int], None]
 """Called with a section's title, how much of it is done, and how much there is."""
@@ -26,7 +26,7 @@ LIMIT = 1000
 
 
 def diagnose(  # noqa: PLR0913
-    model: nn.Module | Subject,
+    model: nn.Module | Classifier,
     data: Sample | Split | Iterable,
     *,
     classes: Sequence[str] | None = None,
@@ -54,18 +54,18 @@ def diagnose(  # noqa: PLR0913
     limit: at most this many images, balanced over the classes where the data is a split; 0 takes all.
     Raises UnknownName for a layer or section that is not there, OverfocusError for data that does not fit the model.
     """
-    subject = model if isinstance(model, Subject) else None
+    subject = model if isinstance(model, Classifier) else None
     sample = _sampled(data, classes, mean, std, limit, seed, subject)
-    if not isinstance(model, Subject):
+    if not isinstance(model, Classifier):
         channels = sample.channels
         mean, std = _for_channels(mean, channels), _for_channels(std, channels)
-        subject = Subject(name, model, mean, std, sample.classes, at)
+        subject = Classifier(name, model, mean, std, sample.classes, at)
     assert subject is not None
     chosen = _chosen(only, sections)
     lacking = {section.name: why for section in chosen if (why := section.lacking(sample))}
     asked = [section for section in chosen if section.name not in lacking]
     with subject.examined():
-        evidence = _collected(subject, sample, Looking(map), asked, seed, watch)
+        evidence = _collected(subject, sample, MapCollector(map), asked, seed, watch)
     lost = int((~evidence.logits.isfinite().all(dim=1)).sum())
     said = f"; {lost} of them have logits that are not numbers and count as wrong" if lost else ""
     about = {"data": data_name, "sample": sample.note + said, "source": sample.source, "skipped": lacking}
@@ -73,14 +73,14 @@ def diagnose(  # noqa: PLR0913
 
 
 def _collected(
-    subject: Subject, sample: Sample, looking: Looking, asked: Sequence[Section], seed: int, watch: Watch
+    subject: Classifier, sample: Sample, looking: MapCollector, asked: Sequence[Section], seed: int, watch: Watch
 ) -> Evidence:
     """Run the model for every section in turn."""
     first = next(sample.batches(None)).pixels[:2]
     _try(subject, first)
     subject = subject.settled(first)
     evidence = Evidence(
-        looking.collect(subject, sample, lambda done, total: watch("Looking", done, total)),
+        looking.collect(subject, sample, lambda done, total: watch("MapCollector", done, total)),
         {
             "model": subject.name, "classes": list(subject.classes), "seed": seed, "map": looking.map,
             "layer": subject.at, "size": list(sample.size), "mean": list(subject.mean),
@@ -95,7 +95,7 @@ def _collected(
     return evidence
 
 
-def _try(subject: Subject, pixels: Tensor) -> None:
+def _try(subject: Classifier, pixels: Tensor) -> None:
     """Ask about two images, so that what the model cannot take is told in a line."""
     _, channels, height, width = pixels.shape
     given = f"{subject.name}, given images of {channels} channels and {height} x {width} pixels,"
@@ -118,7 +118,7 @@ def _tick(watch: Watch, title: str) -> Callable[[int, int], None]:
 
 def _sampled(
     data: Any, classes: Sequence[str] | None, mean: Sequence[float], std: Sequence[float], limit: int, seed: int,
-    subject: Subject | None,
+    subject: Classifier | None,
 ) -> Sample:  # fmt: skip
     """Return the images to ask about, with the model's classes where those are known."""
     if isinstance(data, Split):

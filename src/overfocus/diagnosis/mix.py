@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from overfocus.core import boxes
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.key import Key
 
 KINDS = ("mixup", "cutmix")
 LAMBDAS = tuple(step / 10 for step in range(11))
@@ -55,7 +55,7 @@ def kept(kind: str, image_size: tuple[int, int], lam: float) -> float:
     return 1 - float(boxes.share(middle(image_size, lam), image_size)) if kind == "cutmix" else _share(lam)
 
 
-def partners(labels: Tensor, draw: Draw) -> Tensor:
+def partners(labels: Tensor, key: Key) -> Tensor:
     """Draw for each of `labels` [B] another image of another class, every such image equally likely: rows [B] int64.
 
     Raises OverfocusError where all labels are one class.
@@ -67,7 +67,7 @@ def partners(labels: Tensor, draw: Draw) -> Tensor:
     if bool((others == 0).any()):
         raise OverfocusError("mix: all images are of one class; give images of two classes or more")
     # float64, as float32 times a count of images can round up to the count itself.
-    ahead = (draw.named("partners").uniform(len(labels))[:, 0].to(labels.device).double() * others).long()
+    ahead = (key.fold_in("partners").uniform(len(labels))[:, 0].to(labels.device).double() * others).long()
     return order[(end + ahead) % len(labels)]
 
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import UnknownName
+from overfocus.core.key import Key
 from overfocus.diagnosis import pixels as pictures
-from overfocus.diagnosis.blur import smooth
+from overfocus.diagnosis.corruptions.blur import smooth
 
 
-def noise(name: str, like: Tensor, draw: Draw) -> Tensor:
+def noise(name: str, like: Tensor, key: Key) -> Tensor:
     """Return the noise `name` in the shape and type of the images `like` [B, C, H, W] in [0, 1]; values in [0, 1].
 
     Each image has its own draws, whatever its batch. Raises UnknownName, and OverfocusError for images out of range.
@@ -27,43 +27,43 @@ def noise(name: str, like: Tensor, draw: Draw) -> Tensor:
     if name not in NOISES:
         raise UnknownName("noise", name, NOISES)
     images = pictures.checked(like, f"noise {name}")
-    return NOISES[name](images, draw.named(name)).clamp(0, 1).to(like.dtype)
+    return NOISES[name](images, key.fold_in(name)).clamp(0, 1).to(like.dtype)
 
 
-def uniform(like: Tensor, draw: Draw) -> Tensor:
+def uniform(like: Tensor, key: Key) -> Tensor:
     """Draw every value from U[0, 1): [B, C, H, W]."""
-    return pictures.uniform(draw, like)
+    return pictures.uniform(key, like)
 
 
-def gaussian(like: Tensor, draw: Draw) -> Tensor:
+def gaussian(like: Tensor, key: Key) -> Tensor:
     """Draw every value from N(0.5, 1), clipped to [0, 1]: [B, C, H, W]."""
-    return (0.5 + pictures.normal(draw, like)).clamp(0, 1)
+    return (0.5 + pictures.normal(key, like)).clamp(0, 1)
 
 
-def constant(like: Tensor, draw: Draw) -> Tensor:
+def constant(like: Tensor, key: Key) -> Tensor:
     """Draw one colour for each image: [B, C, H, W]."""
-    return pictures.uniform(draw, like[:, :, :1, :1]).expand(like.shape).clone()
+    return pictures.uniform(key, like[:, :, :1, :1]).expand(like.shape).clone()
 
 
-def shuffled(like: Tensor, draw: Draw) -> Tensor:
+def shuffled(like: Tensor, key: Key) -> Tensor:
     """Put the pixels of each image [B, C, H, W] in a random order; the channels of a pixel stay together."""
-    order = pictures.uniform(draw, like[:, 0]).flatten(1).argsort(dim=1, stable=True)
+    order = pictures.uniform(key, like[:, 0]).flatten(1).argsort(dim=1, stable=True)
     return like.flatten(2).gather(2, order[:, None].expand(-1, like.shape[1], -1)).reshape(like.shape)
 
 
-def phase(like: Tensor, draw: Draw) -> Tensor:
+def phase(like: Tensor, key: Key) -> Tensor:
     """Turn the phases of each image [B, C, H, W] by those of noise, and clip to [0, 1]; the mean of a channel stays but
     for the clipping.
     """
     # The phases of a real image have the symmetry that keeps the result real.
-    turn = torch.fft.rfft2(pictures.uniform(draw, like[:, :1])).angle()
+    turn = torch.fft.rfft2(pictures.uniform(key, like[:, :1])).angle()
     turned = torch.fft.rfft2(like) * torch.polar(torch.ones_like(turn), turn)
     return torch.fft.irfft2(turned, s=like.shape[-2:]).clamp(0, 1)
 
 
-def blobs(like: Tensor, draw: Draw) -> Tensor:
+def blobs(like: Tensor, key: Key) -> Tensor:
     """Make spots with sharp edges: [B, C, H, W], each value 0 or at least 0.75."""
-    spots = (pictures.uniform(draw, like) < 0.7).float()
+    spots = (pictures.uniform(key, like) < 0.7).float()
     soft = smooth(spots, 1.5 * min(like.shape[-2:]) / 32, border="reflect")
     return torch.where(soft < 0.75, 0.0, soft)
 

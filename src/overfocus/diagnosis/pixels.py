@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 
 
 def checked(pixels: Tensor, where: str, least: int = 1) -> Tensor:
@@ -27,16 +27,16 @@ def checked(pixels: Tensor, where: str, least: int = 1) -> Tensor:
     return pixels.detach().float()
 
 
-def uniform(draw: Draw, like: Tensor) -> Tensor:
+def uniform(key: Key, like: Tensor) -> Tensor:
     """Draw from U[0, 1) in the shape of `like` [B, ...]; float32, on its device. A row is the same in any batch."""
-    return draw.uniform(len(like), like[:1].numel()).reshape(like.shape).to(like.device)
+    return key.uniform(len(like), like[:1].numel()).reshape(like.shape).to(like.device)
 
 
-def normal(draw: Draw, like: Tensor) -> Tensor:
+def normal(key: Key, like: Tensor) -> Tensor:
     """Draw from N(0, 1) in the shape of `like` [B, ...]; float32, on its device. A row is the same in any batch."""
-    return draw.normal(len(like), like[:1].numel()).reshape(like.shape).to(like.device)
+    return key.normal(len(like), like[:1].numel()).reshape(like.shape).to(like.device)
 
 
-def within(draw: Draw, like: Tensor, low: float, high: float) -> Tensor:
+def within(key: Key, like: Tensor, low: float, high: float) -> Tensor:
     """Draw one number from U[low, high) for every image of `like`: [B] float32, on its device."""
-    return low + (high - low) * draw.uniform(len(like))[:, 0].to(like.device)
+    return low + (high - low) * key.uniform(len(like))[:, 0].to(like.device)

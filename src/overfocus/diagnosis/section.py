@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.subject import Subject
 from overfocus.metrics.score import Metric, Score, mean_score
 
 Tick = Callable[[int, int], None]
@@ -48,7 +48,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Examples:
     """Images that a row of a table speaks of."""
 
     rows: tuple[int, ...]
@@ -63,14 +63,14 @@ class Table:
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[Examples, ...] = ()
     """The images of each row, where rows have images."""
 
 
-def named_as(evidence: Evidence, label: int, box: tuple[float, float, float, float] | None) -> Seen:
+def examples_named(evidence: Evidence, label: int, box: tuple[float, float, float, float] | None) -> Examples:
     """Return the first images that are named as class `label`, to be looked at within `box`."""
     rows = (evidence.logits.argmax(dim=1) == label).nonzero()[:SHOWN, 0]
-    return Seen(tuple(rows.tolist()), box)
+    return Examples(tuple(rows.tolist()), box)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Section(ABC):
         return asdict(self)  # type: ignore[call-overload]
 
     @abstractmethod
-    def collect(self, subject: Subject, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Run the model; return arrays by name, all below this section's own name. `evidence` holds logits and maps."""
 
     @abstractmethod

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import replacing_folder
-from overfocus.diagnosis.subject import Pixels
+from overfocus.diagnosis.classifier import Pixels
 from overfocus.export.card import card
-from overfocus.models.weights import save_weights
+from overfocus.models.checkpoints import save_weights
 from overfocus.training.checkpoint import load_data, load_network, load_run
 from overfocus.training.run import Run
 

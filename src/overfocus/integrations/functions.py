@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.regularizers.cutmix import CutMix
 from overfocus.regularizers.cutout import Cutout
@@ -61,5 +61,5 @@ def _acted(method: Regularizer, images: Tensor, targets: Tensor | Targets, gener
     told = targets if isinstance(targets, Targets) else Targets.of(targets)
     if len(told) != len(images):
         raise OverfocusError(f"{len(images)} images and {len(told)} targets; give a target for each image")
-    mixed = method.on_batch(Batch(images, told), Draw.seeded(seed, device=images.device))
+    mixed = method.on_batch(Batch(images, told), Key.seeded(seed, device=images.device))
     return mixed.images, mixed.targets

@@ -167,7 +167,7 @@ class LogSpread(Callback):
         pl_module.log_dict(self._probe.look(network))
 
 
-class Classifier(LightningModule):
+class LightningClassifier(LightningModule):
     """A network trained with a method: what `Objective` is, as a module with logs and an optimizer.
 
     `optimizer` makes it of the parameters; by default SGD with lr 0.1, momentum 0.9 and weight decay 5e-4.

@@ -1,9 +1,9 @@
 """In the place of `timm.data.Mixup`: the same arguments and the same call, with any method of overfocus behind it.
 
-    from overfocus.integrations.timm import Mixup
+    from overfocus.integrations.timm import TimmMixup
 
-    mixup_fn = Mixup(**mixup_args)                                           # timm's own arguments
-    mixup_fn = Mixup(**mixup_args, method="cutmix + sgdrop", model=model)    # any method, features too
+    mixup_fn = TimmMixup(**mixup_args)                                           # timm's own arguments
+    mixup_fn = TimmMixup(**mixup_args, method="cutmix + sgdrop", model=model)    # any method, features too
 
 In timm's `train.py` that is the one line to change; run it with `--no-prefetcher`, which is the path that calls it, and
 give `--mixup` or `--cutmix` a value, which is what makes timm ask for it.
@@ -28,7 +28,7 @@ from overfocus.models.split import FEATURES
 MODES = ("batch", "pair", "elem")
 
 
-class Mixup:
+class TimmMixup:
     """`mixup_fn(images, labels) -> (images, targets [B, K])`, as timm's.
 
     mixup_alpha, cutmix_alpha  of the Beta distributions; 0 leaves that one out

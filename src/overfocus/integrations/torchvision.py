@@ -20,8 +20,8 @@ from torch.utils.data import default_collate, get_worker_info
 from torchvision import tv_tensors
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.regularizers.chain import Chain
 from overfocus.regularizers.cutmix import CutMix
@@ -89,17 +89,17 @@ class OnBatch:
     def _along(self, images: Tensor, labels: Tensor, layers: Tensor) -> tuple[Batch, Tensor]:
         """Mix images, and `layers` [B, N, H, W] by the same draws."""
         _check_pastes(self.method)  # type: ignore[arg-type]
-        draw = self._draw(images.device)
-        return self._act(images, labels, draw), self._act(layers.double(), labels, draw).images
+        key = self._draw(images.device)
+        return self._act(images, labels, key), self._act(layers.double(), labels, key).images
 
-    def _act(self, images: Tensor, labels: Tensor, draw: Draw) -> Batch:
+    def _act(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
         assert isinstance(self.method, Regularizer)
-        return self.method.on_batch(Batch(images.as_subclass(Tensor), Targets.of(labels)), draw)
+        return self.method.on_batch(Batch(images.as_subclass(Tensor), Targets.of(labels)), key)
 
-    def _draw(self, device: torch.device) -> Draw:
-        worker, draw = get_worker_info(), Draw.seeded(self.seed, device=device)
+    def _draw(self, device: torch.device) -> Key:
+        worker, key = get_worker_info(), Key.seeded(self.seed, device=device)
         self._step += 1
-        return (draw if worker is None else draw.named(worker.seed)).named(self._step - 1)
+        return (key if worker is None else key.fold_in(worker.seed)).fold_in(self._step - 1)
 
 
 def _check_pastes(method: Regularizer) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
 from overfocus.metrics.contours import boxes_of_maps
-from overfocus.metrics.hits import IOUS, Array, Hits, hits, scaled, with_area
+from overfocus.metrics.iou_hits import IOUS, Array, Hits, hits, scaled, with_area
 from overfocus.metrics.score import Metric, Score, mean_score
 
 FIXED = int(0.15 * 255)

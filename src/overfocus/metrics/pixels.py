@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.metrics.hits import SMALL, scaled
+from overfocus.metrics.iou_hits import SMALL, scaled
 from overfocus.metrics.score import LEVEL, Metric, Score
 
 BINS = 1001

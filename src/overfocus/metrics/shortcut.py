@@ -32,7 +32,7 @@ SUSPICION = Metric("suspicion", "confidence x (1 - effective area) x drop when t
 
 
 @dataclass(frozen=True)
-class Rule:
+class ShortcutRule:
     """What a flag takes: all three at once."""
 
     effect: float = 0.2
@@ -79,7 +79,7 @@ def shortcuts(
     *,
     correct: Tensor | None = None,
     q: float = 0.05,
-    rule: Rule = Rule(),
+    rule: ShortcutRule = ShortcutRule(),
     permutations: int = 999,
     seed: int = 0,
 ) -> list[Place]:
@@ -164,7 +164,7 @@ def _significance(units: Tensor, index: Tensor, effect: Tensor, permutations: in
     return z, p.where(z.isfinite(), torch.nan)
 
 
-def _place(label: int, maps: Tensor, numbers: list[float], q: float, rule: Rule) -> Place:
+def _place(label: int, maps: Tensor, numbers: list[float], q: float, rule: ShortcutRule) -> Place:
     if len(maps) < FEWEST:
         return Place(label, len(maps), note=f"fewer than {FEWEST} images with a place")
     within, between, z, p = numbers

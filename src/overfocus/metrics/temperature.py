@@ -13,7 +13,7 @@ from math import exp, log, nan
 import torch
 from torch import Tensor
 
-from overfocus.core.draw import Draw
+from overfocus.core.key import Key
 from overfocus.metrics.confidence import BLOCK, check, scores
 from overfocus.metrics.score import Score
 
@@ -38,7 +38,7 @@ def halves(labels: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
     most one image, and so do their images of any class.
     """
     classes = (labels.argmax(dim=1) if labels.is_floating_point() else labels.long()).cpu()
-    order = Draw.seeded(seed).named("halves").order(len(classes))
+    order = Key.seeded(seed).fold_in("halves").order(len(classes))
     order = order[classes[order].argsort(stable=True)]
     return order[0::2].sort().values, order[1::2].sort().values
 

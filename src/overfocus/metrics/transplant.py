@@ -32,7 +32,7 @@ TAKEN = Metric(
 
 
 @dataclass(frozen=True)
-class Rule:
+class TransplantRule:
     """What a flag takes: all four at once."""
 
     share: float = 0.1
@@ -102,7 +102,9 @@ def log_odds(logits: Tensor) -> Tensor:
     return odds.scatter(1, first, values.gather(1, first) - rest)
 
 
-def carried(own: Rises, others: Rises, places: Tensor, whole: Tensor, rule: Rule = Rule()) -> list[Carried]:
+def carried(
+    own: Rises, others: Rises, places: Tensor, whole: Tensor, rule: TransplantRule = TransplantRule()
+) -> list[Carried]:
     """Return for each class the place whose pieces carry most of it.
 
     own: rises of the class of the donor. others: rises of each class with donors of other classes, images named as it
@@ -124,7 +126,7 @@ def carried(own: Rises, others: Rises, places: Tensor, whole: Tensor, rule: Rule
 
 
 def _carried(
-    label: int, n: int, place: int, evidence: Tensor, p: float, places: Tensor, whole: Tensor, rule: Rule
+    label: int, n: int, place: int, evidence: Tensor, p: float, places: Tensor, whole: Tensor, rule: TransplantRule
 ) -> Carried:
     most = float(evidence[place, label])
     if isnan(most):

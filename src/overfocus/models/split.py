@@ -28,7 +28,7 @@ class SplitError(OverfocusError):
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitModel:
     """A model as a row of pieces: `pieces[0]` ends at `layers[0]`, and so on; the last one is the head."""
 
     layers: tuple[str, ...]
@@ -52,7 +52,7 @@ class Split:
         return features
 
 
-def split(model: nn.Module, at: str | Sequence[str] = FEATURES) -> Split:
+def split(model: nn.Module, at: str | Sequence[str] = FEATURES) -> SplitModel:
     """Cut `model` at the outputs of the layers `at`, in the order in which they run.
 
     `at` names submodules (`"layer4"`, `"features.12"`); `"features"` is the input of the last pooling.
@@ -64,7 +64,7 @@ def split(model: nn.Module, at: str | Sequence[str] = FEATURES) -> Split:
         return _split_by_protocol(model, names)
     trained, order = _cut(model, names, training=True)
     evaluated, _ = _cut(model, names, training=False)
-    return Split(order, trained, evaluated)
+    return SplitModel(order, trained, evaluated)
 
 
 def has_protocol(model: nn.Module) -> bool:
@@ -72,7 +72,7 @@ def has_protocol(model: nn.Module) -> bool:
     return callable(getattr(model, "encode", None)) and callable(getattr(model, "classify", None))
 
 
-def _split_by_protocol(model: nn.Module, names: tuple[str, ...]) -> Split:
+def _split_by_protocol(model: nn.Module, names: tuple[str, ...]) -> SplitModel:
     if names != (FEATURES,):
         raise SplitError(
             f"{type(model).__name__} has its own cut, between encode() and classify(), and cannot be cut at "
@@ -80,7 +80,7 @@ def _split_by_protocol(model: nn.Module, names: tuple[str, ...]) -> Split:
             f"leave `at` out"
         )
     pieces: tuple[Piece, ...] = (_encode, _classify)
-    return Split(names, pieces, pieces)
+    return SplitModel(names, pieces, pieces)
 
 
 def _encode(model: Any, images: Tensor) -> Tensor:

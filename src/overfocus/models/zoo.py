@@ -15,9 +15,9 @@ from typing import Any, get_type_hints
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.models.checkpoints import load_weights
 from overfocus.models.overfocus_cnn import OverfocusCNN
-from overfocus.models.transfer import replace_head, use_small_stem, with_channels
-from overfocus.models.weights import load_weights
+from overfocus.models.surgery import replace_head, use_small_stem, with_channels
 
 log = logging.getLogger(__name__)
 

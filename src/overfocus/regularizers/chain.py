@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
-from overfocus.core.look import Look
+from overfocus.core.head_probe import HeadProbe
+from overfocus.core.key import Key
 from overfocus.regularizers.regularizer import Group, Regularizer
 
 
@@ -14,16 +14,16 @@ from overfocus.regularizers.regularizer import Group, Regularizer
 class Chain(Group):
     """Methods that act in order, each with its own draws. Chains of chains are flat."""
 
-    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Let every member act on the batch that the one before it returned."""
         for number, member in enumerate(self.members):
-            batch = member.on_batch(batch, draw.named(number))
+            batch = member.on_batch(batch, key.fold_in(number))
         return batch
 
-    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Let every member act on the features that the one before it returned."""
         for number, member in enumerate(self.members):
-            features = member.on_features(features, look, draw.named(number))
+            features = member.on_features(features, probe, key.fold_in(number))
         return features
 
     def acting(self, places: frozenset[str]) -> Regularizer:

@@ -39,8 +39,8 @@ from torch import Tensor
 
 from overfocus.core import boxes
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw, beta
-from overfocus.core.look import Look
+from overfocus.core.head_probe import HeadProbe
+from overfocus.core.key import Key, beta
 from overfocus.regularizers.regularizer import (
     IMAGE,
     Regularizer,
@@ -79,23 +79,23 @@ class CutMix(Regularizer):
         """Whether the probability grows."""
         return self.schedule == "linear"
 
-    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Mix images [B, C, H, W]."""
-        return self._mix(batch, draw) if self.at == IMAGE else batch
+        return self._mix(batch, key) if self.at == IMAGE else batch
 
-    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Mix feature maps [B, C, h, w] the same way."""
-        return self._mix(features, draw) if self.at != IMAGE else features
+        return self._mix(features, key) if self.at != IMAGE else features
 
-    def _mix(self, batch: Batch, draw: Draw) -> Batch:
+    def _mix(self, batch: Batch, key: Key) -> Batch:
         image_size = map_size(self, batch.values)
-        coin, share, x, y = draw.uniform(len(batch), 4).unbind(1)
+        coin, share, x, y = key.uniform(len(batch), 4).unbind(1)
         if self.centre == "gaussian":
-            x, y = (0.5 + 0.25 * draw.named("gaussian").normal(len(batch), 2)).clamp(0, 1 - 1e-6).unbind(1)
-        mixed = applies(draw, coin, self.prob * draw.progress if self.scheduled else self.prob, self.per)
+            x, y = (0.5 + 0.25 * key.fold_in("gaussian").normal(len(batch), 2)).clamp(0, 1 - 1e-6).unbind(1)
+        mixed = applies(key, coin, self.prob * key.progress if self.scheduled else self.prob, self.per)
         pasted = self._boxes(share, x, y, image_size) * mixed[:, None]
         kept = 1 - boxes.share(pasted, image_size)
-        result = cutmix(batch, draw.named("partners").partners(len(batch)), pasted, self._weight(kept, mixed))
+        result = cutmix(batch, key.fold_in("partners").derangement(len(batch)), pasted, self._weight(kept, mixed))
         return result.noting(cutmix_kept=where_applied(mixed, kept), cutmix_rate=mixed.float())
 
     def _boxes(self, share: Tensor, x: Tensor, y: Tensor, image_size: tuple[int, int]) -> Tensor:

@@ -33,8 +33,8 @@ from torch import Tensor
 
 from overfocus.core import boxes
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
-from overfocus.core.look import Look
+from overfocus.core.head_probe import HeadProbe
+from overfocus.core.key import Key
 from overfocus.regularizers.regularizer import (
     IMAGE,
     Regularizer,
@@ -69,19 +69,19 @@ class Cutout(Regularizer):
         check_range(self, "prob", 0, 1)
         check_choice(self, "per", ("image", "batch"))
 
-    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Cut images [B, C, H, W]."""
-        return self._cut(batch, draw) if self.at == IMAGE else batch
+        return self._cut(batch, key) if self.at == IMAGE else batch
 
-    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Cut feature maps [B, C, h, w] the same way."""
-        return self._cut(features, draw) if self.at != IMAGE else features
+        return self._cut(features, key) if self.at != IMAGE else features
 
-    def _cut(self, batch: Batch, draw: Draw) -> Batch:
+    def _cut(self, batch: Batch, key: Key) -> Batch:
         image_size = map_size(self, batch.values)
-        cut = applies(draw, draw.uniform(len(batch))[:, 0], self.prob, self.per)
-        value = self._value(batch.values, draw)
-        squares = [self._squares(draw.named(hole).uniform(len(batch), 3), image_size) for hole in range(self.holes)]
+        cut = applies(key, key.uniform(len(batch))[:, 0], self.prob, self.per)
+        value = self._value(batch.values, key)
+        squares = [self._squares(key.fold_in(hole).uniform(len(batch), 3), image_size) for hole in range(self.holes)]
         squares = [square * cut[:, None] for square in squares]
         values = batch.values
         for square in squares:
@@ -99,11 +99,11 @@ class Cutout(Regularizer):
         height, width = image_size
         return boxes.around((x * width).long(), (y * height).long(), side, side, image_size)
 
-    def _value(self, values: Tensor, draw: Draw) -> Tensor:
+    def _value(self, values: Tensor, key: Key) -> Tensor:
         """Return what the squares are filled with, broadcast to `values`."""
         if self.fill == "mean":
             return values.float().mean(dim=(2, 3), keepdim=True).to(values.dtype)
         if self.fill == "noise":
-            return draw.named("noise").normal(len(values), values[0].numel()).reshape(values.shape).to(values.dtype)
+            return key.fold_in("noise").normal(len(values), values[0].numel()).reshape(values.shape).to(values.dtype)
         number = 0.0 if self.fill == "zero" else float(self.fill)
         return torch.full((1, 1, 1, 1), number, dtype=values.dtype, device=values.device)

@@ -37,8 +37,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
-from overfocus.core.look import Look
+from overfocus.core.head_probe import HeadProbe
+from overfocus.core.key import Key
 from overfocus.core.processor import by_hand
 from overfocus.regularizers.regularizer import (
     FEATURES,
@@ -74,28 +74,28 @@ class DropBlock(Regularizer):
         """Whether the drop grows."""
         return self.schedule == "linear"
 
-    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Hide blocks of images [B, C, H, W]."""
-        return self._drop(batch, draw) if self.at == IMAGE else batch
+        return self._drop(batch, key) if self.at == IMAGE else batch
 
-    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Hide blocks of feature maps [B, C, h, w]."""
-        return self._drop(features, draw) if self.at != IMAGE else features
+        return self._drop(features, key) if self.at != IMAGE else features
 
-    def _drop(self, batch: Batch, draw: Draw) -> Batch:
+    def _drop(self, batch: Batch, key: Key) -> Batch:
         height, width = map_size(self, batch.values)
-        uniform = draw.uniform(len(batch), height * width).reshape(-1, height, width)
-        hidden = blocks(uniform < self._centre_rate((height, width), draw), int(self.size))
+        uniform = key.uniform(len(batch), height * width).reshape(-1, height, width)
+        hidden = blocks(uniform < self._centre_rate((height, width), key), int(self.size))
         dropped = hidden.mean(dim=(1, 2), dtype=torch.float32)
         result = replace(batch, values=dropblock(batch.values, ~hidden, 1 - dropped))
         return result.noting(dropblock_dropped=dropped, dropblock_rate=(dropped > 0).float())
 
-    def _centre_rate(self, map_size: tuple[int, int], draw: Draw) -> float | Tensor:
+    def _centre_rate(self, map_size: tuple[int, int], key: Key) -> float | Tensor:
         """Return gamma: a number, or a tensor [1] where it depends on how much of training is done."""
         if not self.scheduled:
             return _constant_rate(self.drop, int(self.size), map_size)
-        table = _rate_table(self.drop, int(self.size), map_size, draw.key.device)
-        progress = torch.as_tensor(draw.progress, dtype=torch.float32, device=table.device)
+        table = _rate_table(self.drop, int(self.size), map_size, key.words.device)
+        progress = torch.as_tensor(key.progress, dtype=torch.float32, device=table.device)
         position = progress.clamp(0, 1) * (_KNOTS - 1)
         below = position.long().clamp(max=_KNOTS - 2).reshape(1)
         return torch.lerp(table[below], table[below + 1], position - below)

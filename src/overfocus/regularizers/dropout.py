@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
-from overfocus.core.look import Look
+from overfocus.core.head_probe import HeadProbe
+from overfocus.core.key import Key
 from overfocus.regularizers.regularizer import FEATURES, IMAGE, Regularizer, check_range
 
 
@@ -37,16 +37,16 @@ class Dropout(Regularizer):
     def __post_init__(self) -> None:
         check_range(self, "drop", 0, 0.99)
 
-    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Drop single values of images [B, C, H, W]."""
-        return self._drop(batch, draw) if self.at == IMAGE else batch
+        return self._drop(batch, key) if self.at == IMAGE else batch
 
-    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Drop single elements of features [B, ...]."""
-        return self._drop(features, draw) if self.at != IMAGE else features
+        return self._drop(features, key) if self.at != IMAGE else features
 
-    def _drop(self, batch: Batch, draw: Draw) -> Batch:
-        kept = draw.uniform(len(batch), batch.values[0].numel()) >= self.drop
+    def _drop(self, batch: Batch, key: Key) -> Batch:
+        kept = key.uniform(len(batch), batch.values[0].numel()) >= self.drop
         dropped = 1 - kept.float().mean(dim=1)
         result = replace(batch, values=dropout(batch.values, kept, self.drop))
         return result.noting(dropout_dropped=dropped, dropout_rate=(dropped > 0).float())

@@ -23,7 +23,7 @@ nothing in Table 9 of the CutMix paper), and detection of foreign inputs (worse 
 training: on CIFAR-10 (JPEG q75), 100 images a class, it was 3.4 points [2.0, 4.8] behind plain after 40 epochs (n = 5)
 and 3.5 [2.1, 4.9] ahead after 120 (n = 4); with 50 a class and 240 epochs 5.9 [4.9, 7.0] (n = 5), and on
 Fashion-MNIST, 50 a class, 120 epochs, 1.2 [0.9, 1.5] (n = 10), at a higher overfocus score; with
-sgdrop(drop=0.4, share=1.0, views='both') behind it the accuracy stays and that score halves: docs/evidence.md.
+sgdrop(drop=0.4, prob=1.0, views='both') behind it the accuracy stays and that score halves: docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ import torch
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw, beta
 from overfocus.core.errors import OverfocusError
-from overfocus.core.look import Look
+from overfocus.core.head_probe import HeadProbe
+from overfocus.core.key import Key, beta
 from overfocus.core.processor import blank, by_hand
 from overfocus.regularizers.regularizer import IMAGE, Regularizer, applies, check_choice, check_range, where_applied
 
@@ -56,19 +56,19 @@ class Mixup(Regularizer):
         check_range(self, "alpha", 0, 1000, above=True)
         check_choice(self, "per", ("image", "batch"))
 
-    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Blend images [B, C, H, W]."""
-        return self._mix(batch, draw) if self.at == IMAGE else batch
+        return self._mix(batch, key) if self.at == IMAGE else batch
 
-    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Blend features [B, ...] the same way."""
-        return self._mix(features, draw) if self.at != IMAGE else features
+        return self._mix(features, key) if self.at != IMAGE else features
 
-    def _mix(self, batch: Batch, draw: Draw) -> Batch:
-        coin, share = draw.uniform(len(batch), 2).unbind(1)
-        mixed = applies(draw, coin, self.prob, self.per)
+    def _mix(self, batch: Batch, key: Key) -> Batch:
+        coin, share = key.uniform(len(batch), 2).unbind(1)
+        mixed = applies(key, coin, self.prob, self.per)
         kept = torch.where(mixed, beta(share, self.alpha), 1.0)
-        result = mixup(batch, draw.named("partners").partners(len(batch)), kept)
+        result = mixup(batch, key.fold_in("partners").derangement(len(batch)), kept)
         return result.noting(mixup_kept=where_applied(mixed, kept), mixup_rate=mixed.float())
 
 

@@ -32,8 +32,8 @@ import torch
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
-from overfocus.core.look import Look
+from overfocus.core.head_probe import HeadProbe
+from overfocus.core.key import Key
 from overfocus.regularizers.chain import Chain
 from overfocus.regularizers.cutmix import CutMix
 from overfocus.regularizers.mixup import Mixup
@@ -53,13 +53,13 @@ class OneOf(Group):
         self._check_members()
         self._check_weights()
 
-    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Let the chosen member act on the images."""
-        return self._act(batch, draw, lambda member, own: member.on_batch(batch, own))
+        return self._act(batch, key, lambda member, own: member.on_batch(batch, own))
 
-    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Let the chosen member act on the features."""
-        return self._act(features, draw, lambda member, own: member.on_features(features, look, own))
+        return self._act(features, key, lambda member, own: member.on_features(features, probe, own))
 
     def acting(self, places: frozenset[str]) -> Regularizer:
         """Replace the members that act elsewhere by nothing: the choice, and so the draws, stay."""
@@ -73,13 +73,13 @@ class OneOf(Group):
         settings += [f"per={self.per!r}"] if self.per != "batch" or full else []
         return f"oneof({', '.join([*(member.spec(full) for member in self.members), *settings])})"
 
-    def _act(self, batch: Batch, draw: Draw, act: Callable[[Regularizer, Draw], Batch]) -> Batch:
-        results = [act(member, draw.named(number)) for number, member in enumerate(self.members)]
-        return choose(batch, results, self._choice(len(batch) // batch.views, draw).repeat(batch.views))
+    def _act(self, batch: Batch, key: Key, act: Callable[[Regularizer, Key], Batch]) -> Batch:
+        results = [act(member, key.fold_in(number)) for number, member in enumerate(self.members)]
+        return choose(batch, results, self._choice(len(batch) // batch.views, key).repeat(batch.views))
 
-    def _choice(self, images: int, draw: Draw) -> Tensor:
+    def _choice(self, images: int, key: Key) -> Tensor:
         """Draw the number of a member for each of `images`: [B] int64."""
-        choice = draw.named("choice")
+        choice = key.fold_in("choice")
         if self.per == "image":
             uniform = choice.uniform(images)[:, 0]
         else:  # every process draws the one number of the global batch

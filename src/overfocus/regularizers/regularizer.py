@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
-from overfocus.core.look import Look
+from overfocus.core.head_probe import HeadProbe
+from overfocus.core.key import Key
 
 IMAGE = "image"
 FEATURES = "features"
@@ -29,12 +29,12 @@ class Regularizer:
     Both seams take a value and return one, never write to it, and draw from `draw` alone.
     """
 
-    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Act on images [B, C, H, W] and targets."""
         return batch
 
-    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
-        """Act on features [B, ...] and targets; `look` answers what the head makes of them."""
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
+        """Act on features [B, ...] and targets; `probe` answers what the head makes of them."""
         return features
 
     @property
@@ -109,14 +109,14 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-def applies(draw: Draw, uniform: Tensor, prob: float | Tensor, per: str) -> Tensor:
+def applies(key: Key, uniform: Tensor, prob: float | Tensor, per: str) -> Tensor:
     """Decide which rows a method acts on: [B] bool.
 
-    Per image, every one has its own coin, `uniform` [B]. Per batch, `draw` makes the coin of row 0 of the global batch,
+    Per image, every one has its own coin, `uniform` [B]. Per batch, `key` makes the coin of row 0 of the global batch,
     the same in every process.
     """
     if per == "batch":
-        uniform = replace(draw, first_row=0).uniform(1)[:, 0].expand(uniform.shape)
+        uniform = replace(key, first_row=0).uniform(1)[:, 0].expand(uniform.shape)
     return uniform < prob
 
 

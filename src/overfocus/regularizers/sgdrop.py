@@ -6,38 +6,39 @@ Formula: A = ReLU(grad_z s(z) * z), s the logit of the target; q = the upper `dr
 image; units with A > q are dropped, the others kept. No gradient flows through the mask. In evaluation nothing happens.
 
 Settings
-    drop     rho: at most this share of an image's units is dropped, and only units with A > 0; a range (0.2, 0.6) draws
-             one for each image
-    unit     `element` (as printed), `position` (all channels at a place; A summed over channels) or `channel` (A summed
-             over positions)
-    which    `salient` units; or, as many of the same image as these would be, `random` ones (the control), or the
-             `least` salient (up to a drop of 0.5 what is salient is protected; units that are 0 already count as well)
-    chance   with which each of the units so chosen is dropped: below 1 a part of what is salient stays
-    target   whose evidence is dropped: the `label` (mixed labels by their weights), the `predicted` class, or `soft`
-             (by the softmax)
-    share    part of the images that is masked at each step, each image with its own coin
-    start    part of training before the first drop
-    ramp     part of training over which `drop` then grows from 0 to its value
-    views    `masked`: the head sees the masked features; `both`: the loss is the mean over plain and masked features of
-             the same images
-    teacher  `self`, or `ema`: attribution from a moving average of the network, as in the paper's figure 2 (one more
-             forward pass)
-    rescale  divide what is kept by the kept share, as dropout does; neither paper nor its relatives do
-    at       `features` (the objective's cut) or a layer's name
+    drop       rho: at most this share of an image's units is dropped, and only units with A > 0; a range (0.2, 0.6)
+               draws one for each image
+    unit       `element` (as printed), `position` (all channels at a place; A summed over channels) or `channel` (A
+               summed over positions)
+    selection  `salient` units; or, as many of the same image as these would be, `random` ones (the control), or the
+               `least` salient (up to a drop of 0.5 what is salient is protected; units that are 0 already count as
+               well)
+    unit_prob  with which each of the units so chosen is dropped: below 1 a part of what is salient stays
+    target     whose evidence is dropped: the `label` (mixed labels by their weights), the `predicted` class, or `soft`
+               (by the softmax)
+    prob       part of the images that is masked at each step, each image with its own coin
+    start      part of training before the first drop
+    ramp       part of training over which `drop` then grows from 0 to its value
+    views      `masked`: the head sees the masked features; `both`: the loss is the mean over plain and masked features
+               of the same images
+    teacher    `self`, or `ema`: attribution from a moving average of the network, as in the paper's figure 2 (one more
+               forward pass)
+    rescale    divide what is kept by the kept share, as dropout does; neither paper nor its relatives do
+    at         `features` (the objective's cut) or a layer's name
 
 Differs from the paper: whose tables and rho are not public in text. The drop is limited to positive attribution (after
-a ReLU most A are 0, and a quantile of 0 would drop all evidence or everything), and `unit`, `which`, `chance`, `share`,
-`views` are ours. A random choice among the most salient is found in RSC's code for ImageNet (2007.02454), protecting
-what is salient in KeepAugment (2011.11778).
+a ReLU most A are 0, and a quantile of 0 would drop all evidence or everything), and `unit`, `selection`,
+`unit_prob`, `prob`, `views` are ours. A random choice among the most salient is found in RSC's code for ImageNet
+(2007.02454), protecting what is salient in KeepAugment (2011.11778).
 
 When it does not help: in points of accuracy against plain, with 95 % intervals (docs/evidence.md)
-  - Where the mask tells the label: single elements of the label's evidence at a share of 1 (what is missing names the
-    class), which=least with target=label (what is left names it), and positions at an early layer. Training loss falls,
+  - Where the mask tells the label: single elements of the label's evidence at prob=1 (what is missing names the class),
+    selection=least with target=label (what is left names it), and positions at an early layer. Training loss falls,
     clean accuracy may collapse; the objective warns.
-  - Where nothing is left: with one view, share 1 and drop 0.5, single elements leave nothing to learn from at any
+  - Where nothing is left: with one view, prob=1 and drop 0.5, single elements leave nothing to learn from at any
     target, and channels little (22 to 40 % right on Fashion-MNIST where plain has 81, n = 3); the objective warns.
-  - Short training: on Fashion-MNIST one masked view cost 0.6 to 1.6 (share 0.5, n = 5); on CIFAR-10, 100 images a
-    class, two views (views=both, drop 0.4, share 1) cost 2.0 [0.5, 3.5] after 40 epochs (n = 5), 0.8 [-0.3, 1.9] after
+  - Short training: on Fashion-MNIST one masked view cost 0.6 to 1.6 (prob=0.5, n = 5); on CIFAR-10, 100 images a
+    class, two views (views=both, drop 0.4, prob=1) cost 2.0 [0.5, 3.5] after 40 epochs (n = 5), 0.8 [-0.3, 1.9] after
     80 (n = 5), nothing after 120 (0.0 [-1.5, 1.5], n = 4).
   - Photographs: CIFAR-10, one view -4.1 [-6.1, -2.2] with 200 a class and 60 epochs, -6.3 [-7.1, -5.6] with 1,000 and
     12 (n = 3); 50 a class, two views -0.6 [-1.6, 0.5] after 240 epochs and -0.1 [-0.8, 0.6] in fine-tuning
@@ -45,8 +46,9 @@ When it does not help: in points of accuracy against plain, with 95 % intervals 
   - A background that names the class: 9.4 [3.9, 14.9] behind (n = 5). It looks wider, also onto the background, and its
     maps localize worse.
 When it does: Fashion-MNIST, few images, 120 epochs: one view +0.6 [0.1, 1.0] with 50 a class (n = 10), +0.7 [0.3, 1.0]
-with 100 (n = 12), its control which=random, without which no gain counts, 0.0 and 0.1; two views +0.7 [0.3, 1.1] with
-50, Mixup +1.2 [0.9, 1.5] (n = 10). Behind Mixup two views change accuracy by nothing that was seen, and widen the look.
+with 100 (n = 12), its control selection=random, without which no gain counts, 0.0 and 0.1; two views +0.7 [0.3, 1.1]
+with 50, Mixup +1.2 [0.9, 1.5] (n = 10). Behind Mixup two views change accuracy by nothing that was seen, and widen the
+look.
 With a mark that named the class in training and another in testing: +9.4 [3.3, 15.4] (n = 8), on photographs +2.9 [2.3,
 3.5] (n = 3). Teacher, start and ramp changed nothing that three seeds could tell.
 """
@@ -60,8 +62,9 @@ import torch
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
-from overfocus.core.look import Look, Target, Teacher
+from overfocus.core.deprecation import renamed_fields
+from overfocus.core.head_probe import HeadProbe, Target, Teacher
+from overfocus.core.key import Key
 from overfocus.regularizers.regularizer import (
     FEATURES,
     IMAGE,
@@ -76,16 +79,17 @@ from overfocus.regularizers.regularizer import (
 Unit = Literal["element", "position", "channel"]
 
 
+@renamed_fields(which="selection", chance="unit_prob", share="prob")
 @dataclass(frozen=True)
 class SGDrop(Regularizer):
     """Drop the most salient features."""
 
     drop: float | tuple[float, float] = 0.5
     unit: Unit = "position"
-    which: Literal["salient", "random", "least"] = "salient"
-    chance: float = 1.0
+    selection: Literal["salient", "random", "least"] = "salient"
+    unit_prob: float = 1.0
     target: Target = "label"
-    share: float = 0.75
+    prob: float = 0.75
     start: float = 0.0
     ramp: float = 0.0
     views: Literal["masked", "both"] = "masked"
@@ -99,12 +103,12 @@ class SGDrop(Regularizer):
             raise SettingError(
                 f"sgdrop: drop={self.drop!r} must be in (0, 1], or a range (smallest, largest) within it"
             )
-        check_range(self, "chance", 0, 1, above=True)
-        check_range(self, "share", 0, 1, above=True)
+        check_range(self, "unit_prob", 0, 1, above=True)
+        check_range(self, "prob", 0, 1, above=True)
         check_range(self, "start", 0, 1)
         check_range(self, "ramp", 0, 1)
         check_choice(self, "unit", ("element", "position", "channel"))
-        check_choice(self, "which", ("salient", "random", "least"))
+        check_choice(self, "selection", ("salient", "random", "least"))
         check_choice(self, "target", ("label", "predicted", "soft"))
         check_choice(self, "views", ("masked", "both"))
         check_choice(self, "teacher", ("self", "ema"))
@@ -118,13 +122,13 @@ class SGDrop(Regularizer):
         """Whether the drop changes over training."""
         return self.start > 0 or self.ramp > 0
 
-    def on_features(self, features: Batch, look: Look, draw: Draw) -> Batch:
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Mask features [B, C, h, w], [B, N, D] or [B, D]."""
-        sight = look.at(features.values, features.targets, self.target, self.teacher)
-        coin, level = draw.uniform(len(features), 2).unbind(1)
-        chosen = coin < self.share
-        scores = unit_scores(sight.attribution, self.unit)
-        kept = self._kept(scores, self._drop(level, draw.progress), draw)
+        answer = probe.attribute(features.values, features.targets, self.target, self.teacher)
+        coin, level = key.uniform(len(features), 2).unbind(1)
+        chosen = coin < self.prob
+        scores = unit_scores(answer.attribution, self.unit)
+        kept = self._kept(scores, self._drop(level, key.progress), key)
         kept = kept | ~_rows(chosen, 2)
         dropped = 1 - kept.float().mean(dim=1)
         masked = apply_mask(features.values, kept, self.unit, self.rescale)
@@ -137,16 +141,16 @@ class SGDrop(Regularizer):
             sgdrop_dropped=where_applied(chosen, dropped),
             sgdrop_evidence=where_applied(chosen, (scores * ~kept).sum(dim=1) / scores.sum(dim=1)),
             sgdrop_rate=(dropped > 0).float(),
-            clean_accuracy=where_applied(chosen, features.targets.accuracy(sight.logits)),
+            clean_accuracy=where_applied(chosen, features.targets.accuracy(answer.logits)),
         )
 
-    def _kept(self, scores: Tensor, drop: Tensor | float, draw: Draw) -> Tensor:
+    def _kept(self, scores: Tensor, drop: Tensor | float, key: Key) -> Tensor:
         """Return which units stay by their `scores` [B, U]: [B, U] bool."""
         kept = keep_mask(scores, drop)
-        if self.which != "salient":
-            order = draw.named("random").uniform(*kept.shape).argsort(dim=1)
-            kept = kept.gather(1, order) if self.which == "random" else keep_but_least(scores, kept, order)
-        return kept if self.chance == 1 else kept | (draw.named("chance").uniform(*kept.shape) >= self.chance)
+        if self.selection != "salient":
+            order = key.fold_in("random").uniform(*kept.shape).argsort(dim=1)
+            kept = kept.gather(1, order) if self.selection == "random" else keep_but_least(scores, kept, order)
+        return kept if self.unit_prob == 1 else kept | (key.fold_in("chance").uniform(*kept.shape) >= self.unit_prob)
 
     def _drop(self, level: Tensor, progress: Tensor | float) -> Tensor | float:
         """Return the drop of every image [B] or of all: drawn from the range, 0 before `start`, growing over `ramp`."""

@@ -127,8 +127,9 @@ def _build(name: str, members: list[Regularizer], settings: dict[str, Any]) -> R
 def _settings(name: str, keywords: list[ast.keyword], spec: str) -> dict[str, Any]:
     known = [field.name for field in fields(methods()[name])] if name in methods() else []
     settings: dict[str, Any] = {}
+    renamed = getattr(methods().get(name), "renamed", {})
     for keyword in keywords:
-        if known and keyword.arg not in known:
+        if known and keyword.arg not in {*known, *renamed}:
             raise SpecError(f"{name} has no setting {keyword.arg!r}; {nearest(str(keyword.arg), known)}")
         try:
             settings[str(keyword.arg)] = ast.literal_eval(keyword.value)

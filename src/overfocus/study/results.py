@@ -15,7 +15,7 @@ import numpy as np
 from overfocus.core.errors import OverfocusError
 from overfocus.metrics.score import Better
 from overfocus.study.answers import Answers
-from overfocus.study.cell import ANSWERS, COMPUTE, DIAGNOSIS, Cell, Size, is_examined
+from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, RunKey, Size, is_examined
 from overfocus.study.study import Study, read_study
 from overfocus.training.run import Epoch, Run
 
@@ -41,7 +41,7 @@ BEST = Measure("best_accuracy", "test accuracy, best epoch", "higher", margin=0.
 class Result:
     """What one finished run found."""
 
-    cell: Cell
+    cell: RunKey
     path: Path
     manifest: Mapping[str, Any] = field(repr=False)
     epochs: tuple[Epoch, ...] = field(repr=False)
@@ -71,14 +71,14 @@ class Results:
 
     study: Study
     folder: Path
-    results: Mapping[Cell, Result] = field(repr=False)
-    failed: Mapping[Cell, str] = field(default_factory=dict)
+    results: Mapping[RunKey, Result] = field(repr=False)
+    failed: Mapping[RunKey, str] = field(default_factory=dict)
     """Why a run failed."""
-    missing: Sequence[Cell] = ()
+    missing: Sequence[RunKey] = ()
     """Runs that are not finished and did not fail."""
 
     @property
-    def unexamined(self) -> tuple[Cell, ...]:
+    def unexamined(self) -> tuple[RunKey, ...]:
         """Runs that await the examination which the study asks."""
         asked = bool(self.study.examine.sections)
         return tuple(cell for cell, result in self.results.items() if asked and not result.sections)
@@ -118,7 +118,7 @@ class Results:
         key = measure if isinstance(measure, str) else measure.key
         assert isinstance(self.study.seeds, tuple)
         return {
-            method: np.array([self._value(Cell(method, size, seed), key) for seed in self.study.seeds])
+            method: np.array([self._value(RunKey(method, size, seed), key) for seed in self.study.seeds])
             for method in self.study.methods
         }
 
@@ -127,7 +127,7 @@ class Results:
         assert isinstance(self.study.seeds, tuple)
         count = len(self.classes)
         rows = {
-            method: [self.results.get(Cell(method, size, seed)) for seed in self.study.seeds]
+            method: [self.results.get(RunKey(method, size, seed)) for seed in self.study.seeds]
             for method in self.study.methods
         }
         empty = np.full(count, nan)
@@ -139,10 +139,10 @@ class Results:
     def of(self, method: str, size: Size) -> list[Result]:
         """Return the finished runs of a method, by seed."""
         assert isinstance(self.study.seeds, tuple)
-        cells = (Cell(method, size, seed) for seed in self.study.seeds)
+        cells = (RunKey(method, size, seed) for seed in self.study.seeds)
         return [self.results[cell] for cell in cells if cell in self.results]
 
-    def _value(self, cell: Cell, key: str) -> float:
+    def _value(self, cell: RunKey, key: str) -> float:
         return self.results[cell].value(key) if cell in self.results else nan
 
 
@@ -167,7 +167,7 @@ def read_results(folder: str | Path) -> Results:
     return Results(study, folder, results, failed, tuple(missing))
 
 
-def _result(cell: Cell, study: Path, examination: Mapping[str, Any]) -> Result:
+def _result(cell: RunKey, study: Path, examination: Mapping[str, Any]) -> Result:
     run, sections = Run(cell.folder(study)), {}
     if examination and is_examined(run.path, examination):
         sections = json.loads((run.path / DIAGNOSIS / "scores.json").read_text(encoding="utf-8"))["sections"]

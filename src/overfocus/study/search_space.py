@@ -21,7 +21,7 @@ RANGES: Mapping[str, str] = {
     "mixup.alpha": "0.1..2.0 log", "mixup.prob": "0.2..1.0",
     "cutmix.alpha": "0.1..4.0 log", "cutmix.prob": "0.1..1.0", "cutmix.size": "0.2..0.8",
     "cutmix.label": "area|larger|half", "cutmix.centre": "uniform|gaussian",
-    "sgdrop.drop": "0.1..0.7", "sgdrop.share": "0.2..1.0", "sgdrop.unit": "position|channel|element",
+    "sgdrop.drop": "0.1..0.7", "sgdrop.prob": "0.2..1.0", "sgdrop.unit": "position|channel|element",
     "sgdrop.target": "label|predicted|soft", "sgdrop.views": "masked|both", "sgdrop.ramp": "0.0..0.5",
     "dropblock.drop": "0.05..0.3", "dropblock.size": "1..5", "dropout.drop": "0.1..0.7",
     "spatialdropout.drop": "0.05..0.5",

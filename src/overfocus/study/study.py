@@ -21,9 +21,9 @@ from pydantic import Field, field_validator, model_validator
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import write
-from overfocus.diagnosis.sections import SECTIONS
+from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.regularizers.spec import parse
-from overfocus.study.cell import Cell, Size
+from overfocus.study.run_key import RunKey, Size
 from overfocus.training.experiment import (
     DataSettings,
     Experiment,
@@ -154,15 +154,15 @@ class Study(Settings):
         """The methods but the baseline."""
         return tuple(each for each in self.methods if each != self.baseline)
 
-    def cells(self) -> Iterator[Cell]:
+    def cells(self) -> Iterator[RunKey]:
         """Go through all runs: seed by seed, so that a study that is stopped early is still a fair one."""
         assert isinstance(self.seeds, tuple)
         for seed in self.seeds:
             for size in self.sizes:
                 for method in self.methods:
-                    yield Cell(method, size, seed)
+                    yield RunKey(method, size, seed)
 
-    def experiment(self, cell: Cell) -> Experiment:
+    def experiment(self, cell: RunKey) -> Experiment:
         """Return the experiment of a run: what all share, with the method, data size and seed of its own."""
         data = self.data.model_copy(update={"per_class": cell.size.per_class, "fraction": cell.size.fraction})
         recipe = self.recipe
@@ -222,7 +222,8 @@ def _grown(there: Study, study: Study) -> bool:
     """Whether every data size that both have is trained for as many epochs."""
     both = set(there.sizes) & set(study.sizes)
     return all(
-        there.experiment(Cell(there.baseline, size, 0)).recipe == study.experiment(Cell(study.baseline, size, 0)).recipe
+        there.experiment(RunKey(there.baseline, size, 0)).recipe
+        == study.experiment(RunKey(study.baseline, size, 0)).recipe
         for size in both
     )
 

@@ -19,7 +19,7 @@ from zlib import crc32
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import DiskFull, Taken, held, write
-from overfocus.study.cell import slug
+from overfocus.study.run_key import slug
 from overfocus.study.search_space import Space
 from overfocus.training.experiment import Experiment, put_together
 from overfocus.training.loop import train

@@ -17,14 +17,14 @@ import torch
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import DiskFull, Taken, held, write
 from overfocus.data import Dataset
+from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, outsiders, split_of
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.examination import diagnose
 from overfocus.diagnosis.sample import from_split
 from overfocus.study.answers import Answers, said
-from overfocus.study.cell import ANSWERS, COMPUTE, DIAGNOSIS, EXAMINATION, FAILURE, Cell, is_examined
-from overfocus.study.checkpoint import Asked, outsiders, split_of, subject_of
 from overfocus.study.compute import flops_of
-from overfocus.study.engine import Job, Outcome
+from overfocus.study.engines.engine import Job, Outcome
+from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, EXAMINATION, FAILURE, RunKey, is_examined
 from overfocus.study.study import Examination, Study, read_study
 from overfocus.training.checkpoint import as_trained, load_run
 from overfocus.training.experiment import DataSettings, Experiment
@@ -111,7 +111,7 @@ def _train(experiment: Experiment, folder: Path, job: Job, dataset: Dataset) -> 
 def _train_apart(folder: Path, experiment: Experiment, machine: Machine) -> None:
     asked = folder.with_name(f".{folder.name}.toml")
     write(asked, experiment.toml())
-    command = [sys.executable, "-m", "overfocus.cli", "train", str(asked), "--out", str(folder)]
+    command = [sys.executable, "-m", "overfocus", "train", str(asked), "--out", str(folder)]
     command += ["--devices", str(machine.devices), "--accelerator", machine.accelerator]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
     if ended.returncode:
@@ -139,7 +139,7 @@ def collect(experiment: Experiment, folder: Path, dataset: Dataset, device: torc
 
 
 def _examine(
-    examine: Examination, cell: Cell, folder: Path, dataset: Dataset, experiment: Experiment, device: torch.device
+    examine: Examination, cell: RunKey, folder: Path, dataset: Dataset, experiment: Experiment, device: torch.device
 ) -> None:  # fmt: skip
     """Diagnose the weights of the last epoch on the images that every run of the study is asked about."""
     name, split = split_of(dataset)
@@ -148,7 +148,9 @@ def _examine(
         on_bad_image=experiment.data.on_bad_image,
     )  # fmt: skip
     sample = replace(sample, source=dataset.note)
-    subject = replace(subject_of(str(folder), dataset, Asked(), device), name=f"{cell.method}, seed {cell.seed}")
+    subject = replace(
+        classifier_of(str(folder), dataset, CheckpointOptions(), device), name=f"{cell.method}, seed {cell.seed}"
+    )
     own = []
     if examine.ood:
         data = experiment.data

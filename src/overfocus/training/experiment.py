@@ -15,8 +15,8 @@ from pydantic import Field, field_validator
 from overfocus.core.errors import OverfocusError
 from overfocus.data import Augment, Dataset, Stream, load
 from overfocus.data.decode import first_size
-from overfocus.data.fit import fitted
-from overfocus.data.shortcut import Shortcut
+from overfocus.data.planted_shortcut import PlantedShortcut
+from overfocus.data.resize import fitted
 from overfocus.data.split import Images, TensorImages
 from overfocus.models.split import FEATURES
 from overfocus.models.zoo import create_model
@@ -46,7 +46,7 @@ class AugmentSettings(Settings):
 
 
 class ShortcutSettings(Settings):
-    """A shortcut painted into the images on purpose; see `overfocus.data.shortcut.Shortcut`."""
+    """A shortcut painted into the images on purpose; see `overfocus.data.planted_shortcut.Shortcut`."""
 
     kind: Literal["watermark", "background"] = "watermark"
     strength: float = Field(1.0, ge=0, le=1)
@@ -117,7 +117,9 @@ class Experiment(Settings):
         if data.held_back:
             dataset = replace(dataset, splits={k: v for k, v in dataset.splits.items() if k in ("train", "val")})
         dataset = dataset if data.size is not None else _of_one_size(dataset)
-        return dataset if data.shortcut is None else Shortcut(**data.shortcut.model_dump()).into(dataset, self.seed)
+        return (
+            dataset if data.shortcut is None else PlantedShortcut(**data.shortcut.model_dump()).into(dataset, self.seed)
+        )
 
     def stream(self, dataset: Dataset, name: str, **place: Any) -> Stream:
         """Return the batches of the split `name`; `place` is device, rank and world."""

@@ -16,12 +16,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
+from overfocus.core.key import Key
 from overfocus.core.provenance import provenance
 from overfocus.data import Dataset, balanced
-from overfocus.models.weights import save_weights
+from overfocus.models.checkpoints import save_weights
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
 from overfocus.training.objective import Objective
@@ -179,7 +179,7 @@ class Trainer:
         stream, seen, total = self.streams["train"], 0, torch.zeros((), device=self.fabric.device)
         with _forked(self.fabric.device):
             # For layers of the model that draw from the global state, such as its own dropout.
-            torch.manual_seed(Draw.seeded(self.experiment.seed, number, self.fabric.global_rank).named("model").seed())
+            torch.manual_seed(Key.seeded(self.experiment.seed, number, self.fabric.global_rank).fold_in("model").seed())
             self.module.train()
             for step, (images, labels, _) in enumerate(stream.epoch(number - 1)):
                 total += self._step(number, step, images, labels)

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from overfocus.attribution.head import Head
 from overfocus.core.batch import Batch
-from overfocus.core.draw import Draw
 from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.models.split import FEATURES, split
 from overfocus.regularizers.chain import Chain
 from overfocus.regularizers.regularizer import IMAGE, Regularizer
-from overfocus.training.look import HeadLook
+from overfocus.training.seam_probe import SeamProbe
 
 LEAK = 0.1
 """How far the accuracy through the mask may lie above the accuracy without it before the mask is held to tell the
@@ -81,7 +81,7 @@ class Objective(nn.Module):
         self.method = method if method is not None else Chain()
         self.classes, self.smoothing, self.steps, self.decay = classes, smoothing, steps, decay
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("key", Draw.seeded(seed).key, persistent=False)
+        self.register_buffer("key", Key.seeded(seed).words, persistent=False)
         self._check(at)
         self._set_seams(at)
         self.teacher = self._new_teacher()
@@ -97,9 +97,9 @@ class Objective(nn.Module):
         """
         if not self.training:
             return Targets.of(labels).cross_entropy(self.model(images))
-        draw = self._draw(_first_row(len(images)) if first_row is None else first_row)
-        batch = self._prepare(images, labels, draw) if weights is None else Batch(images, Targets(labels, weights))
-        features = self._features(batch, draw)
+        key = self._draw(_first_row(len(images)) if first_row is None else first_row)
+        batch = self._prepare(images, labels, key) if weights is None else Batch(images, Targets(labels, weights))
+        features = self._features(batch, key)
         logits = self._head(features.values)
         loss = features.targets.cross_entropy(logits, self.smoothing)
         self.note(features, logits, loss, len(batch))
@@ -181,17 +181,17 @@ class Objective(nn.Module):
     def _new_teacher(self) -> nn.Module | None:
         return deepcopy(self.model).eval().requires_grad_(False) if "ema" in self.method.teachers else None
 
-    def _draw(self, first_row: int) -> Draw:
+    def _draw(self, first_row: int) -> Key:
         progress = (self.step / self.steps).clamp(max=1) if self.steps else 1.0
-        return replace(Draw(self.key).named(self.step), progress=progress, first_row=first_row)
+        return replace(Key(self.key).fold_in(self.step), progress=progress, first_row=first_row)
 
-    def _prepare(self, images: Tensor, labels: Tensor, draw: Draw) -> Batch:
+    def _prepare(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
         targets = Targets.of(labels)
         if self.classes and not self._labels_checked and not torch.compiler.is_compiling():
             self._check_labels(targets)
-        return self._on_images.on_batch(Batch(images, targets), draw)
+        return self._on_images.on_batch(Batch(images, targets), key)
 
-    def _features(self, batch: Batch, draw: Draw) -> Batch:
+    def _features(self, batch: Batch, key: Key) -> Batch:
         """Run the encoder, every seam's method acting on the way; without a seam the images are the features."""
         if self.teacher is not None and self.decay < 1:
             calls = self.step.float()
@@ -199,7 +199,7 @@ class Objective(nn.Module):
         images = batch.values
         for number, method in enumerate(self._on_features):
             batch = replace(batch, values=self._run(self.model, batch.values, number, number + 1))
-            batch = method.on_features(batch, self._look(number, images), draw)
+            batch = method.on_features(batch, self._head_probe(number, images), key)
         return batch
 
     def _head(self, features: Tensor) -> Tensor:
@@ -213,14 +213,14 @@ class Objective(nn.Module):
             values = piece(model, values)
         return values
 
-    def _look(self, number: int, images: Tensor) -> HeadLook:
+    def _head_probe(self, number: int, images: Tensor) -> SeamProbe:
         teacher = self.teacher if self.teacher is not None else self.model
 
         @torch.no_grad()
         def features() -> Tensor:
             return self._run(teacher, images, 0, number + 1)
 
-        return HeadLook(self.model, self._heads[number], teacher, features)
+        return SeamProbe(self.model, self._heads[number], teacher, features)
 
     def _check_labels(self, targets: Targets) -> None:
         """Look at the first batch only: a look waits for the device."""
@@ -308,7 +308,7 @@ def _leaks(means: Mapping[str, float]) -> Iterator[str]:
             f"the mask tells the label: training accuracy is {masked:.2f} through the mask and {clean:.2f} "
             "without it on the same images, so "
             "the network reads the class off what is missing, or left; drop positions instead of elements "
-            "(unit='position'), mask fewer images (share), or, with which='least', use target='predicted' or 'soft'"
+            "(unit='position'), mask fewer images (prob), or, with selection='least', use target='predicted' or 'soft'"
         )
 
 

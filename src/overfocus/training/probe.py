@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from overfocus.attribution.capture import capture
 from overfocus.attribution.catalogue import upsampled
-from overfocus.attribution.hirescam import HiResCAM
-from overfocus.attribution.sight import see
+from overfocus.attribution.methods.hirescam import HiResCAM
 from overfocus.core import boxes as rectangles
 from overfocus.data import Split, Stream
 from overfocus.metrics.focus import energy_inside, part_shares
@@ -69,13 +69,13 @@ class Probe:
         return {name: float(values.nanmean()) for name, values in numbers.items()}
 
     def _maps(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        seen = see(model, images.to(_dtype(model)), self.layer)
+        seen = capture(model, images.to(_dtype(model)), self.layer)
         weights = torch.zeros_like(seen.logits.detach()).scatter(1, labels[:, None], 1.0)
         return HiResCAM().of(seen, weights)
 
 
 def _layer(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], at: str) -> str:
-    return see(model, batches[0][0][:2].to(_dtype(model)), at).layer
+    return capture(model, batches[0][0][:2].to(_dtype(model)), at).layer
 
 
 def _inside(split: Split, size: tuple[int, int]) -> Tensor | None:

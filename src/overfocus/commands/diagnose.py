@@ -1,0 +1,203 @@
+"""Checkpoints examined side by side, with a progress bar, into one folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from overfocus.commands.explain import Explained, explain
+from overfocus.core.errors import UnknownName
+from overfocus.core.files import replacing_folder, write
+from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, run_of, split_of
+from overfocus.diagnosis.classifier import Classifier
+from overfocus.diagnosis.diagnosis import SCORES, check_free
+from overfocus.diagnosis.examination import LIMIT, diagnose
+from overfocus.diagnosis.sample import Sample, from_split
+from overfocus.diagnosis.section import Section
+from overfocus.diagnosis.sections.robustness import Robustness
+from overfocus.diagnosis.sections.shortcut import suspects
+from overfocus.diagnosis.side_by_side import SideBySide
+from overfocus.report.diagnosis.image_table import csv_of, write_images
+from overfocus.report.diagnosis.page import write_page
+
+SUSPECTS, IMAGES = "suspects.csv", "images"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked of which checkpoints."""
+
+    models: tuple[str, ...]
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the data, such as {"data.name": "totem"}; empty for that of the first run."""
+    split: str = ""
+    asked: CheckpointOptions = field(default_factory=CheckpointOptions)
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    limit: int = LIMIT
+    seed: int = 0
+    map: str = "hirescam"
+    ood: str = ""
+    """A second data set, whose images are none of the classes."""
+    autoattack: bool = False
+    device: str = "auto"
+
+
+def diagnose_checkpoints(
+    order: Order, out: Path, *, per_class: bool = False, images: bool = False, console: Console | None = None
+) -> SideBySide:
+    """Examine every checkpoint on the same images and write scores, evidence, pictures and `diagnosis.html` to `out`.
+
+    `out` appears whole or not at all; one that holds something else than a diagnosis is refused. One checkpoint's
+    files lie in `out`, those of several in a folder each. With `images`, `images/` holds a table with a row for each
+    image and its pictures, see `write_images`. Raises OverfocusError as `diagnose` and `subject_of` do.
+    """
+    check_free(out)
+    wanted = _wanted(order)
+    device = torch.device(_device(order.device))
+    dataset, experiment = dataset_for(order.models, dict(order.data))
+    name, split = split_of(dataset, order.split)
+    sample = from_split(
+        split, limit=order.limit, seed=order.seed, size=experiment.data.size, device=device,
+        on_bad_image=experiment.data.on_bad_image,
+    )  # fmt: skip
+    sample = replace(sample, source=dataset.note)
+    subjects = _named(classifier_of(each, dataset, order.asked, device) for each in order.models)
+    own: list[Section] = [Robustness(auto=order.autoattack)]
+    if order.ood:
+        root, on_bad_image = order.data.get("data.root"), experiment.data.on_bad_image
+        own.append(outsiders(order.ood, sample, order.seed, root, on_bad_image))
+    with _bars(console or Console(stderr=True)) as watch_of:
+        diagnoses = tuple(
+            diagnose(
+                subject, sample, only=wanted, sections=own, limit=order.limit, seed=order.seed, map=order.map,
+                data_name=f"{dataset.name}, split {name}", watch=watch_of(subject.name),
+            )
+            for subject in subjects
+        )  # fmt: skip
+    comparison = SideBySide(diagnoses)
+    with replacing_folder(out) as aside:
+        _write(comparison, sample, aside, per_class, images)
+    return comparison
+
+
+def _wanted(order: Order) -> list[str]:
+    known = [section.name for section in SECTIONS]
+    for name in (*order.only, *order.without):
+        if name not in known:
+            raise UnknownName("section", name, known)
+    return [name for name in known if (not order.only or name in order.only) and name not in order.without]
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _named(subjects: Iterator[Classifier]) -> list[Classifier]:
+    """Give subjects of one name a number each."""
+    found, seen = [], {}
+    for subject in subjects:
+        seen[subject.name] = seen.get(subject.name, 0) + 1
+        number = seen[subject.name]
+        found.append(subject if number == 1 else replace(subject, name=f"{subject.name} #{number}"))
+    return found
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Callable[[str], Callable[[str, int, int], None]]]:
+    """Show a bar for each section on a terminal, and a line for each in a log."""
+    bar = Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    tasks: dict[tuple[str, str], Any] = {}
+
+    def of(model: str) -> Callable[[str, int, int], None]:
+        def watch(title: str, done: int, total: int) -> None:
+            if (model, title) not in tasks:
+                tasks[model, title] = bar.add_task(f"{model}: {title}", total=total)
+                if not console.is_terminal:
+                    console.print(f"{model}: {title}", markup=False, highlight=False, soft_wrap=True)
+            bar.update(tasks[model, title], completed=done, total=total)
+
+        return watch
+
+    with bar:
+        yield of
+
+
+def _write(comparison: SideBySide, sample: Sample, folder: Path, per_class: bool, images: bool) -> None:
+    several = len(comparison.diagnoses) > 1
+    for number, diagnosis in enumerate(comparison.diagnoses, start=1):
+        own = folder / f"{number}-{_slug(diagnosis.name)}" if several else folder
+        own.mkdir(exist_ok=True)
+        diagnosis.write(own, per_class)
+        if "shortcut" in diagnosis.evidence.about["sections"]:
+            write(own / SUSPECTS, csv_of(suspects(diagnosis.evidence)))
+        if images:
+            write_images(diagnosis, sample, own / IMAGES)
+    if several:
+        write(folder / SCORES, json.dumps(as_dict(comparison), indent=2) + "\n")
+    write_page(folder, comparison, sample)
+
+
+def as_dict(comparison: SideBySide, per_class: bool = False) -> dict[str, Any]:
+    """Return what JSON can hold: of one model its diagnosis, of several all of them with their paired differences."""
+    if len(comparison.diagnoses) == 1:
+        return comparison.diagnoses[0].as_dict(per_class)
+    differences = {
+        section: {
+            row.name: [score.as_dict() for score in row.differences]
+            for row in comparison.rows(section)
+            if any(score.answered for score in row.differences)
+        }
+        for section in comparison.sections
+    }
+    agreements = {
+        model: {name: score.as_dict() for name, score in found.items()}
+        for model, found in comparison.agreements.items()
+    }
+    return {
+        "models": [each.as_dict(per_class) for each in comparison.diagnoses],
+        "differences_to_first": differences, "agreement_with_first": agreements,
+    }  # fmt: skip
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.=-]+", "-", name).strip("-.")[:60] or "model"
+
+
+def explain_checkpoint(  # noqa: PLR0913
+    checkpoint: str,
+    images: Sequence[str | Path],
+    methods: Sequence[str],
+    out: Path,
+    *,
+    target: str = "predicted",
+    size: int | None = None,
+    data: Mapping[str, Any],
+    asked: CheckpointOptions,
+    device: str = "auto",
+) -> list[Explained]:
+    """Explain pictures by a checkpoint: see `subject_of` for what it may be, and `explain`.
+
+    data: settings of the data that names the classes of a model that is no run.
+    """
+    run = run_of(checkpoint)
+    if size is None and run is not None:
+        size = tuple(run.manifest()["size"])  # type: ignore[assignment]
+    dataset = dataset_for((checkpoint,), dict(data))[0] if run is None and data else None
+    subject = classifier_of(checkpoint, dataset, asked, _device(device))
+    return explain(subject, images, methods, out, target=target, size=size)

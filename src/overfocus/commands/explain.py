@@ -1,0 +1,172 @@
+"""Why did the model say that? Heat maps of a person's own pictures, by any method of attribution."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from overfocus.attribution.catalogue import attribute
+from overfocus.attribution.catalogue import method as method_named
+from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.files import replacing
+from overfocus.data.image_files import FileImages
+from overfocus.data.resize import as_size, fit
+from overfocus.diagnosis.classifier import Classifier
+from overfocus.metrics.spread import effective_area, gini
+from overfocus.report.drawing.overlay import MapPanel, Shown, overlay, picture, sheet
+from overfocus.report.rows import Explained, SpreadNumbers
+
+SHEET = "explained.png"
+USUAL = 224
+"""Pixels a side where neither the caller nor the model says."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """One picture with the model's answer to it."""
+
+    pixels: Tensor
+    """[1, C, H, W] in [0, 1], on the model's device."""
+    share: Tensor
+    """[K], the probabilities."""
+    asked: int
+
+
+def explain(
+    subject: Classifier,
+    images: Sequence[str | Path],
+    methods: Sequence[str] = ("gradcam",),
+    out: str | Path = "explained",
+    *,
+    target: str | int = "predicted",
+    size: int | tuple[int, int] | None = None,
+) -> list[Explained]:
+    """Write a heat map of every picture by every method to `out/NAME-METHOD.png`, and all on `out/explained.png`.
+
+    images: picture files, read as the data of training is: grey or RGB as the model has channels, transparency dropped,
+        as the pixels are stored (a turn that is only noted in EXIF is not made), then resized until the shorter side
+        fits `size` and cut at the centre.
+    target: the class to explain, by name or number, or "predicted".
+    size: height and width; unless given what the model says of itself, else 224.
+    Raises UnknownName for a method or class, OverfocusError for a file that is no picture.
+    """
+    for method in methods:
+        method_named(method)  # a wrong name must not come to light after an hour of maps
+    if not images or not methods:
+        raise OverfocusError("explain: give one picture and one method at least")
+    asked = _class(subject, target)
+    size = as_size(size if size is not None else _own_size(subject))
+    answers = [_answer(subject, each, asked) for each in _read(images, len(subject.mean), size)]
+    stems, out = _stems(images), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    told, shown = [], []
+    for path, stem, answer in zip(images, stems, answers, strict=True):
+        looks, spreads = _looks(subject, answer, methods, stem, out)
+        told.append(_told(subject, Path(path), answer, spreads))
+        shown.append(Shown(str(path), "", picture(answer.pixels[0]), looks))
+    _save(sheet(f"{subject.name} explained", _lines(subject, asked, size), shown), out / SHEET)
+    return told
+
+
+def _read(images: Sequence[str | Path], channels: int, size: tuple[int, int]) -> Iterator[Tensor]:
+    """Yield the pictures as [1, C, H, W] float32 in [0, 1]."""
+    for path in map(Path, images):
+        if not path.is_file():
+            raise OverfocusError(f"{path} is not a file; give picture files, such as {path / 'cat.png'}")
+    files = FileImages(Path("."), [str(path) for path in images], channels)
+    for row in range(len(files)):
+        yield fit(files.read(row), size)[None].float() / 255
+
+
+def _answer(subject: Classifier, pixels: Tensor, asked: int | None) -> _Answer:
+    pixels = pixels.to(subject.device)
+    with torch.no_grad(), subject.examined():
+        share = subject(pixels).softmax(dim=1)[0].cpu()
+    if len(share) != len(subject.classes):
+        raise OverfocusError(f"{subject.name} answers {len(share)} numbers and has {len(subject.classes)} classes")
+    return _Answer(pixels, share, int(share.argmax()) if asked is None else asked)
+
+
+def _looks(
+    subject: Classifier, answer: _Answer, methods: Sequence[str], stem: str, out: Path
+) -> tuple[tuple[MapPanel, ...], dict[str, SpreadNumbers]]:
+    """Map one picture by each method, and write the heat maps."""
+    looks, spreads = [], {}
+    at = subject.at if subject.at == "features" else f"model.{subject.at}"
+    model: Any = subject.pixels  # type: ignore[attr-defined]
+    for method in methods:
+        with subject.examined():
+            found = attribute(model, answer.pixels, method, target=answer.asked, at=at).detach()
+        heat = overlay(answer.pixels[0], found[0])
+        name = f"{stem}-{method}.png"
+        _save(heat, out / name)
+        looks.append(MapPanel(method, heat, subject.classes[answer.asked], float(answer.share[answer.asked])))
+        spreads[method] = SpreadNumbers(
+            picture=name, effective_area=_known(effective_area(found)), gini=_known(gini(found))
+        )
+    return tuple(looks), spreads
+
+
+def _told(subject: Classifier, path: Path, answer: _Answer, spreads: dict[str, SpreadNumbers]) -> Explained:
+    confidence, predicted = answer.share.max(dim=0)
+    return Explained(
+        file=str(path), predicted=subject.classes[int(predicted)], confidence=float(confidence),
+        asked=subject.classes[answer.asked], probability=float(answer.share[answer.asked]), methods=spreads,
+    )  # fmt: skip
+
+
+def _known(values: Tensor) -> float | None:
+    value = float(values[0])
+    return value if isfinite(value) else None
+
+
+def _class(subject: Classifier, target: str | int) -> int | None:
+    """Return the number of the class that is asked for, None for the predicted one; a name goes before a number."""
+    text = str(target)
+    if text in subject.classes:
+        return subject.classes.index(text)
+    if text == "predicted":
+        return None
+    if text.isdecimal() and int(text) < len(subject.classes):
+        return int(text)
+    raise UnknownName("class", text, subject.classes)
+
+
+def _own_size(subject: Classifier) -> int | tuple[int, int]:
+    """Return the size that the model was made for, as far as it says so: timm notes it, torchvision's ViT keeps it."""
+    noted = getattr(subject.model, "pretrained_cfg", None)
+    if isinstance(noted, dict) and len(noted.get("input_size", ())) == 3:
+        return tuple(noted["input_size"][1:])  # type: ignore[return-value]
+    side = getattr(subject.model, "image_size", None)
+    return side if isinstance(side, int) else USUAL
+
+
+def _stems(images: Sequence[str | Path]) -> list[str]:
+    """Return a name for each picture that can stand in a file name; equal ones are numbered."""
+    stems: list[str] = []
+    for path in map(Path, images):
+        stem = re.sub(r"[^\w.-]+", "_", path.stem).strip(".") or "picture"
+        number, unique = 2, stem
+        while unique in stems:
+            number, unique = number + 1, f"{stem}-{number}"
+        stems.append(unique)
+    return stems
+
+
+def _lines(subject: Classifier, asked: int | None, size: tuple[int, int]) -> list[str]:
+    of = "the predicted class" if asked is None else f"the class {subject.classes[asked]}"
+    return [f"Evidence for {of}, with its probability. {size[0]} x {size[1]} pixels, layer {subject.at}. "
+            "Each map has its own scale, from 0 to its maximum."]  # fmt: skip
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    with replacing(path) as aside:
+        image.save(aside, format="PNG")

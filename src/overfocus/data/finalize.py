@@ -1,0 +1,50 @@
+"""What is left to do once files and labels are known: grey or colour, a test part, the statistics of the channels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from overfocus.core.errors import OverfocusError
+from overfocus.data.decode import channel_statistics
+from overfocus.data.image_files import EncodedImages, FileImages, is_grey, jpeg_quality
+from overfocus.data.split import Dataset, Images, Split
+from overfocus.data.subset import hold_out
+
+PARTS = {"train": "train", "training": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+"""What people call a part, in lower case -> the split it is."""
+HOLDOUT = 0.2
+
+
+def check_classes(where: str, classes: tuple[str, ...]) -> None:
+    """Refuse fewer than two classes."""
+    if len(classes) < 2:
+        raise OverfocusError(
+            f"{where}: one class only ({', '.join(classes)}); a classifier needs images of at least two"
+        )
+
+
+def finished(
+    name: str, splits: dict[str, Split], classes: tuple[str, ...], note: str = "", channels: int | None = None
+) -> Dataset:
+    """Decide on grey or colour, hold out test images where there are none, and measure the channels."""
+    first = splits["train"].images
+    assert isinstance(first, (FileImages, EncodedImages))
+    grey = channels is None and is_grey(first)
+    splits = {part: _with_channels(split, channels or (1 if grey else 3)) for part, split in splits.items()}
+    held = "test" not in splits
+    if held:
+        # Always the same images, so that runs with different seeds are tested alike.
+        splits["train"], splits["test"] = hold_out(splits["train"], HOLDOUT, seed=0)
+    splits = {part: splits[part] for part in ("train", "test", "val") if part in splits}
+    mean, std = channel_statistics(splits["train"].images)
+    quality = jpeg_quality(first, 0)
+    return Dataset(name, splits, classes, mean, std, note).noting(
+        "Read as grey, since all of a sample are; channels=3 makes it RGB." if grey else "",
+        f"Stored as JPEG of quality about {quality}: lossy." if quality else "",
+        f"No test images came along: {HOLDOUT:.0%} of each class were held out, whatever the seed." if held else "",
+    )
+
+
+def _with_channels(split: Split, channels: int) -> Split:
+    images: Images = replace(split.images, channels=channels)  # pyright: ignore[reportArgumentType]
+    return replace(split, images=images)

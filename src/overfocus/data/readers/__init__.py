@@ -1,0 +1,1 @@
+"""One file = one layout in which people keep labelled images."""

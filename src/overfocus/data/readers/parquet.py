@@ -1,0 +1,108 @@
+"""Parquet as the Hugging Face hub lays it out: train-*.parquet and test-*.parquet with a column of encoded images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from overfocus.core.errors import OverfocusError
+from overfocus.data.finalize import PARTS, check_classes, finished
+from overfocus.data.image_files import EncodedImages
+from overfocus.data.split import Dataset, Split
+
+IMAGE_COLUMNS = ("image", "img", "pixel_values", "picture")
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
+
+
+def from_parquet(path: Path, channels: int | None = None) -> Dataset:
+    """Read one file, or the files of a folder (or of its `data/`) by the part that their names begin with."""
+    try:
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise OverfocusError(f"{path}: parquet needs pyarrow; pip install 'overfocus[parquet]'") from error
+    tables = {}
+    for part, files in _by_part(path).items():
+        try:
+            tables[part] = pq.read_table([str(file) for file in files])
+        except (OSError, ValueError) as error:
+            raise OverfocusError(
+                f"{files[0]}: not a parquet file that can be read ({error}); fetch it again"
+            ) from error
+    names = class_names(next(iter(tables.values())).schema)
+    columns = {part: (*pick_columns(str(path), table.column_names), table) for part, table in tables.items()}
+    rows = {part: (table[image], table[label].to_pylist()) for part, (image, label, table) in columns.items()}
+    return from_columns(path.resolve().name.removesuffix(".parquet"), rows, names, channels)
+
+
+def from_columns(
+    name: str, rows: dict[str, tuple[Any, Sequence[Any]]], names: tuple[str, ...] | None, channels: int | None
+) -> Dataset:
+    """Make a set of columns: split -> (encoded images, labels); labels are positions in `names`, or any values."""
+    values = sorted({value for _, labels in rows.values() for value in labels}) if names is None else range(len(names))
+    classes = names or tuple(str(value) for value in values)
+    check_classes(name, classes)
+    number = {value: label for label, value in enumerate(values)}
+    splits = {}
+    for part, (encoded, labels) in rows.items():
+        _check_labels(name, part, labels, number)
+        known = torch.tensor([number[label] for label in labels], dtype=torch.int64)
+        splits[part] = Split(EncodedImages(encoded, f"{name}/{part}"), known, classes)
+    return finished(name, splits, classes, channels=channels)
+
+
+def _check_labels(name: str, part: str, labels: Sequence[Any], number: dict[Any, int]) -> None:
+    unknown = [label for label in labels if label not in number]
+    if unknown:
+        raise OverfocusError(
+            f"{name}: {len(unknown)} {part} images have no label that is known, such as {unknown[0]!r}; "
+            f"labels go from 0 to {len(number) - 1}, so leave these images out"
+        )
+
+
+def class_names(schema: Any) -> tuple[str, ...] | None:
+    """Return the names that the hub writes into the schema, if there are any."""
+    written = (schema.metadata or {}).get(b"huggingface")
+    features = json.loads(written)["info"]["features"] if written else {}
+    for column in LABEL_COLUMNS:
+        names = features.get(column, {}).get("names")
+        if names:
+            return tuple(names)
+    return None
+
+
+def pick_columns(where: str, columns: Sequence[str]) -> tuple[str, str]:
+    """Return the columns of images and of labels."""
+    found = [[name for name in known if name in columns] for known in (IMAGE_COLUMNS, LABEL_COLUMNS)]
+    for what, known, names in zip(("images", "labels"), (IMAGE_COLUMNS, LABEL_COLUMNS), found, strict=True):
+        if not names:
+            raise OverfocusError(
+                f"{where}: no column of {what}; there are {', '.join(columns)}, expected one of {', '.join(known)}"
+            )
+    return found[0][0], found[1][0]
+
+
+def _by_part(path: Path) -> dict[str, list[Path]]:
+    """Return split -> its files. Without a test part, validation is the test."""
+    if path.is_file():
+        return {"train": [path]}
+    parts: dict[str, list[Path]] = {}
+    for file in sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet")):
+        part = PARTS.get(file.name.removesuffix(".parquet").split("-")[0].lower())
+        if part:
+            parts.setdefault(part, []).append(file)
+    return ordered(str(path), parts)
+
+
+def ordered(where: str, parts: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts with train first and a test where there is any to evaluate on."""
+    if "train" not in parts:
+        raise OverfocusError(
+            f"{where}: no training part; expected train-*.parquet beside test-*.parquet or validation-*.parquet"
+        )
+    if "test" not in parts and "val" in parts:
+        parts["test"] = parts.pop("val")
+    return {part: parts[part] for part in ("train", "test", "val") if part in parts}

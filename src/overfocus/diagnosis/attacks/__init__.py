@@ -1,0 +1,1 @@
+"""Adversarial attacks, and what tells that a network hides its gradient from them."""

@@ -1,0 +1,90 @@
+"""The model under examination: pixels in, logits out, and which layer is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from overfocus.attribution.capture import Activations, capture
+from overfocus.core.errors import OverfocusError
+
+
+class Pixels(nn.Module):
+    """A model that takes images in [0, 1] and normalises them itself, so that an attack's size is in pixels."""
+
+    def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.model = model
+        like = next((each for each in model.parameters() if each.is_floating_point()), torch.zeros(0))
+        mean_, std_ = (torch.tensor(each).view(-1, 1, 1).to(like) for each in (mean, std))
+        self.register_buffer("mean", mean_, persistent=False)
+        self.register_buffer("std", std_, persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the logits [B, K] of images [B, C, H, W] in [0, 1]."""
+        return self.model(self.normalised(pixels))
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Return what the model takes."""
+        return (pixels.to(self.mean) - self.mean) / self.std  # type: ignore[operator]
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A trained classifier with all that an examination must know of it."""
+
+    name: str
+    model: nn.Module
+    mean: tuple[float, ...]
+    """Of each channel, in [0, 1], as the model was trained with."""
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+    at: str = "features"
+    """The layer whose features are looked at; "features" finds the last ones before pooling."""
+    note: str = ""
+    """Where the weights came from."""
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or any(each <= 0 for each in self.std):
+            raise OverfocusError(
+                f"{self.name}: mean {self.mean} and std {self.std}; give one of each for every channel, std above 0"
+            )
+        object.__setattr__(self, "pixels", Pixels(self.model, self.mean, self.std))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return next((each.device for each in self.model.parameters()), torch.device("cpu"))
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Return the logits [B, K] float32 of images [B, C, H, W] in [0, 1]; differentiable."""
+        return self.pixels(pixels).float()  # type: ignore[attr-defined]
+
+    def capture(self, pixels: Tensor) -> Activations:
+        """Run the model once and keep what it takes to ask for gradients to the layer `at`."""
+        return capture(self.model, self.pixels.normalised(pixels), self.at)  # type: ignore[attr-defined]
+
+    def settled(self, pixels: Tensor) -> Classifier:
+        """Return the subject with the layer "features" replaced by its name, found on some `pixels`."""
+        return replace(self, at=self.capture(pixels.to(self.device)).layer)
+
+    @contextmanager
+    def examined(self) -> Iterator[None]:
+        """Hold the model in evaluation mode with no gradient to any parameter; everything is given back."""
+        modes = [(module, module.training) for module in self.pixels.modules()]  # type: ignore[attr-defined]
+        wanted = [(each, each.requires_grad) for each in self.model.parameters()]
+        try:
+            for module, _ in modes:
+                module.training = False
+            for each, _ in wanted:
+                each.requires_grad_(False)
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+            for each, asked in wanted:
+                each.requires_grad_(asked)

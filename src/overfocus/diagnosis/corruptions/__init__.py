@@ -1,0 +1,1 @@
+"""Common corruptions of images, and what they are made of."""

@@ -1,0 +1,77 @@
+"""The evidence that every section builds on: the model's answers, and where it looks to give them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from overfocus.attribution.attribution import LayerMethod
+from overfocus.attribution.catalogue import method as method_named
+from overfocus.core.errors import OverfocusError
+from overfocus.diagnosis.classifier import Classifier
+from overfocus.diagnosis.evidence import packed
+from overfocus.diagnosis.sample import Portion, Sample
+from overfocus.diagnosis.section import Tick
+
+
+@dataclass(frozen=True)
+class MapCollector:
+    """Collects logits, maps for the true and the predicted class at native size, and how much each channel is used."""
+
+    map: str = "hirescam"
+    """A method of `overfocus.attribution` that needs a layer. HiResCAM is Grad-CAM where the head is pooling and one
+    linear layer, and does not smear over positions where it is another.
+    """
+
+    def collect(self, subject: Classifier, sample: Sample, tick: Tick) -> dict[str, np.ndarray]:
+        """Return labels [N], logits [N, K], maps/true and maps/predicted [N, h, w], used [N, C], boxes and masks."""
+        method = method_named(self.map)
+        if not isinstance(method, LayerMethod):
+            raise OverfocusError(
+                f"map {self.map!r} has no layer to look at, so no spread at its size; take gradcam, hirescam, layercam "
+                "or another of that family"
+            )
+        parts: dict[str, list[Tensor]] = {}
+        done = 0
+        for portion in sample.batches(None):
+            for name, value in self._look(subject, method, portion).items():
+                parts.setdefault(name, []).append(value.detach().float().cpu())
+            done += len(portion.labels)
+            tick(done, len(sample))
+        arrays = {name: torch.cat(values).numpy() for name, values in parts.items()}
+        return {"labels": sample.labels.numpy(), **arrays, **_known(sample)}
+
+    def _look(self, subject: Classifier, method: LayerMethod, portion: Portion) -> dict[str, Tensor]:
+        seen = subject.capture(portion.pixels.to(subject.device))
+        logits = seen.logits.detach().float()
+        labels, predicted = portion.labels.to(logits.device), logits.argmax(dim=1)
+        true = seen.gradient_of(_of_class(labels, logits))
+        # Where the prediction is right both are one; the second pass back through the head costs little otherwise.
+        other = true if bool((labels == predicted).all()) else seen.gradient_of(_of_class(predicted, logits))
+        return {
+            "logits": logits,
+            "maps/true": method.map(seen.features, true),
+            "maps/predicted": method.map(seen.features, other),
+            "used": (seen.features * true).relu().flatten(2).sum(dim=2),
+        }
+
+
+def _of_class(classes: Tensor, logits: Tensor) -> Tensor:
+    """Return the weights [B, K] that pick the logit of each image's class."""
+    return torch.zeros_like(logits).scatter(1, classes[:, None], 1.0)
+
+
+def _known(sample: Sample) -> dict[str, np.ndarray]:
+    """Return where the objects are, as far as the data says: boxes [n, 4] with box_image [n], masks as bits."""
+    known: dict[str, np.ndarray] = {}
+    if sample.boxes is not None:
+        boxes = [each.reshape(-1, 4) for each in sample.boxes]
+        known["boxes"] = torch.cat(boxes).numpy() if boxes else np.zeros((0, 4), np.int64)
+        known["box_image"] = np.repeat(np.arange(len(boxes)), [len(each) for each in boxes])
+    for part in sample.masks:
+        rows = torch.arange(len(sample)).split(256)
+        known[f"masks/{part}"] = np.concatenate([packed(sample.mask(part, some)) for some in rows])
+    return known

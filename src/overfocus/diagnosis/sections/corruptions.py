@@ -1,0 +1,97 @@
+"""What do noise, blur, weather and compression cost? The 15 x 5 common corruptions (1903.12261), made on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from overfocus.core.key import Key
+from overfocus.diagnosis.attacks.attack import named
+from overfocus.diagnosis.classifier import Classifier
+from overfocus.diagnosis.corruptions.corruption import CORRUPTIONS, LEAST, SEVERITIES, corrupted
+from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.sample import Sample
+from overfocus.diagnosis.section import Finding, Section, Table, Tick
+from overfocus.diagnosis.sections.hiding import scattered
+from overfocus.diagnosis.wording import percent, told
+from overfocus.metrics.corruption import MCE, MEAN_ERROR, alexnet_errors, mce_score
+from overfocus.metrics.score import Metric, Score
+
+CLEAN_ERROR = Metric("error, no corruption", "share wrong", "lower", "of images")
+
+
+@dataclass(frozen=True)
+class CommonCorruptions(Section):
+    """Errors under each corruption and severity, and their plain mean; mCE on ImageNet at 224 pixels only."""
+
+    name: ClassVar[str] = "corruptions"
+    title: ClassVar[str] = "Common corruptions"
+    question: ClassVar[str] = "What do noise, blur, weather and compression cost?"
+    images: int = 250
+    """At most this many: each is changed in 75 ways."""
+
+    def lacking(self, sample: Sample) -> str:
+        """Need images of 8 pixels and one or three channels."""
+        if min(sample.size) < LEAST or sample.channels not in (1, 3):
+            return f"corruptions need images of {LEAST} pixels or more with 1 or 3 channels"
+        return ""
+
+    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+        """Return corruptions/predicted [15, 5, n] and corruptions/rows [n]."""
+        rows, done = sample.some(self.images, evidence.seed), 0
+        predicted = torch.zeros(len(CORRUPTIONS), len(SEVERITIES), len(rows), dtype=torch.int64)
+        place = torch.searchsorted(rows, torch.arange(len(evidence.labels)))
+        for portion in sample.batches(rows):
+            pixels = portion.pixels.to(subject.device)
+            key = Key.seeded(evidence.seed, device=subject.device).fold_in("corruption").at(portion.rows)
+            for kind, name in enumerate(CORRUPTIONS):
+                for severity in SEVERITIES:
+                    with torch.no_grad():
+                        logits = subject(corrupted(name, pixels, severity, key))
+                    predicted[kind, severity - 1, place[portion.rows]] = named(logits).cpu()
+                done += len(portion.labels)
+                tick(done, len(rows) * len(CORRUPTIONS))
+        return {"corruptions/rows": rows.numpy(), "corruptions/predicted": predicted.numpy()}
+
+    def judge(self, evidence: Evidence) -> Finding:
+        """Compute the plain mean error, that of each corruption, and mCE where it means something."""
+        rows, count = evidence.tensor("corruptions/rows").long(), len(evidence.labels)
+        labels, clean = evidence.labels[rows], named(evidence.logits[rows])
+        wrong = (evidence.tensor("corruptions/predicted") != labels).double()
+        per_image = {
+            "clean_error": (CLEAN_ERROR, scattered((clean != labels).double(), rows, count)),
+            "mean_error": (MEAN_ERROR, scattered(wrong.mean(dim=(0, 1)), rows, count)),
+        }
+        for kind, name in enumerate(CORRUPTIONS):
+            title = f"error, {name.replace('_', ' ')}"
+            metric = Metric(title, "mean over 5 severities of the share wrong", "lower", "of images")
+            per_image[name] = (metric, scattered(wrong[kind].mean(dim=0), rows, count))
+        imagenet = len(evidence.classes) == 1000 and min(evidence.about["size"]) == 224
+        extra = {"mce": mce_score(wrong, alexnet_errors())} if imagenet else {}
+        errors = wrong.mean(dim=2)
+        table = Table(
+            "Error by severity", ("corruption", *(str(severity) for severity in SEVERITIES)),
+            tuple((name.replace("_", " "), *(percent(float(value)) for value in row))
+                  for name, row in zip(CORRUPTIONS, errors, strict=True)),
+        )  # fmt: skip
+        notes = (
+            "Made on the fly with the published constants: figures of CIFAR-10-C and ImageNet-C are of other images.",
+            f"{MCE.title} is for ImageNet at 224 pixels only; here the figure is the plain mean."
+            if not imagenet
+            else "Both the plain mean and mCE are given; papers on ImageNet print mCE times 100.",
+        )
+        return self.found(_sentence, per_image, evidence.seed, extra, tables=(table,), notes=notes, asked=rows)
+
+
+def _sentence(scores: Mapping[str, Score]) -> str:
+    clean, mean = scores["clean_error"], scores["mean_error"]
+    kinds = sorted((scores[name].value, name.replace("_", " ")) for name in CORRUPTIONS)
+    return (
+        f"The mean error over 15 corruptions and 5 severities is {told(mean, 2)}, against {told(clean, 2)} without. "
+        f"Worst are {kinds[-1][1]} ({percent(kinds[-1][0])}) and {kinds[-2][1]} ({percent(kinds[-2][0])}), mildest is "
+        f"{kinds[0][1]} ({percent(kinds[0][0])}); n = {mean.n:,} images."
+    )

@@ -1,0 +1,120 @@
+"""Deletion and insertion, with the settings of RISE (1806.07421), each beside its control.
+
+Deletion takes pixels away in the order of the map, insertion brings them back onto a blurred image (kernel 11, sigma
+5). What is followed is the probability of the class that was predicted at first, in 28 steps of a 28th of the pixels,
+the paper's batched step at 224 pixels. The control is the same map turned over and moved to a random place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from overfocus.attribution.catalogue import upsampled
+from overfocus.core.key import Key
+from overfocus.diagnosis.classifier import Classifier
+from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.sample import Portion, Sample
+from overfocus.diagnosis.section import Chart, Finding, Section, Tick
+from overfocus.diagnosis.sections.hiding import curve, hidden, orders_of, scattered
+from overfocus.diagnosis.wording import enough, told
+from overfocus.metrics.hiding import DELETION, DELETION_GAP, INSERTION, INSERTION_GAP, area_under
+from overfocus.metrics.score import Metric, Score
+
+WAYS = ("deletion", "insertion")
+ORDERS = {"salient": "by the map", "blobs": "the same shape elsewhere"}
+
+
+@dataclass(frozen=True)
+class Deletion(Section):
+    """Areas under the deletion and insertion curves, and how far each lies from its control."""
+
+    name: ClassVar[str] = "deletion"
+    title: ClassVar[str] = "Deletion and insertion"
+    question: ClassVar[str] = "How fast does its answer fall, and come back, in the order of its own map?"
+    steps: int = 28
+    images: int = 250
+    """At most this many: each needs 4 x (steps + 1) passes."""
+
+    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+        """Return deletion/WAY/ORDER [S, n]: the probability of the first prediction, and deletion/rows [n]."""
+        rows = sample.some(self.images, evidence.seed)
+        kept: dict[str, list[Tensor]] = {}
+        done = 0
+        for portion in sample.batches(rows):
+            for name, values in self._portion(subject, sample, evidence, portion).items():
+                kept.setdefault(name, []).append(values.cpu())
+            done += len(portion.labels)
+            tick(done, len(rows))
+        arrays = {f"deletion/{name}": torch.cat(values, dim=1).numpy() for name, values in kept.items()}
+        return {"deletion/rows": rows.numpy(), **arrays}
+
+    def _portion(self, subject: Classifier, sample: Sample, evidence: Evidence, portion: Portion) -> dict[str, Tensor]:
+        pixels = portion.pixels.to(subject.device)
+        predicted = evidence.logits[portion.rows].argmax(dim=1).to(subject.device)[:, None]
+        maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(subject.device)
+        usable = (maps.flatten(1).sum(dim=1) > 0) & maps.flatten(1).isfinite().all(dim=1)
+        orders = dict(orders_of(maps, Key.seeded(evidence.seed, device=subject.device).fold_in("hiding"), portion.rows))
+        fill = torch.tensor(subject.mean, device=pixels.device).view(-1, 1, 1)
+        ends = {"deletion": (pixels, fill), "insertion": (_blurred(pixels), pixels)}
+        values = {}
+        with torch.no_grad():
+            for way, (start, end) in ends.items():
+                for order in ORDERS:
+                    probability = torch.stack(
+                        [
+                            subject(hidden(start, orders[order], step / self.steps, end)).softmax(dim=1)
+                            for step in range(self.steps + 1)
+                        ]
+                    ).gather(2, predicted.expand(self.steps + 1, -1, 1))[:, :, 0]
+                    values[f"{way}/{order}"] = torch.where(usable, probability, torch.nan)
+        return values
+
+    def judge(self, evidence: Evidence) -> Finding:
+        """Compute the areas and their distance to the control."""
+        shares = torch.linspace(0, 1, len(evidence.arrays["deletion/deletion/salient"]))
+        values = {(way, order): evidence.tensor(f"deletion/{way}/{order}") for way in WAYS for order in ORDERS}
+        areas = {key: area_under(each, shares) for key, each in values.items()}
+        found: dict[str, tuple[Metric, Tensor]] = {
+            "deletion": (DELETION, areas["deletion", "salient"]),
+            "deletion_control": (DELETION, areas["deletion", "blobs"]),
+            "deletion_gap": (DELETION_GAP, areas["deletion", "blobs"] - areas["deletion", "salient"]),
+            "insertion": (INSERTION, areas["insertion", "salient"]),
+            "insertion_control": (INSERTION, areas["insertion", "blobs"]),
+            "insertion_gap": (INSERTION_GAP, areas["insertion", "salient"] - areas["insertion", "blobs"]),
+        }
+        rows, count = evidence.tensor("deletion/rows").long(), len(evidence.labels)
+        per_image = {name: (metric, scattered(of, rows, count)) for name, (metric, of) in found.items()}
+        charts = tuple(
+            Chart(
+                way.capitalize(), f"share of the pixels {verb}", "probability of the first prediction",
+                tuple(curve(text, shares, values[way, order], order == "blobs", evidence.seed)
+                      for order, text in ORDERS.items()),
+            )
+            for way, verb in zip(WAYS, ("taken away", "brought back"), strict=True)
+        )  # fmt: skip
+        notes = (
+            "These judge the map as much as the model: a map that points at the evidence has a low deletion and a high "
+            "insertion. A blurred image is unlike any that the model was trained on.",
+        )
+        return self.found(_sentence, per_image, evidence.seed, charts=charts, notes=notes, asked=rows)
+
+
+def _sentence(scores: Mapping[str, Score]) -> str:
+    deletion, control, gap = (scores[name] for name in ("deletion", "deletion_control", "deletion_gap"))
+    return (
+        f"Deleting in the order of the map leaves an area of {told(deletion)} under the probability of the first "
+        f"prediction, deleting the same shape elsewhere {told(control)}: a gap of {told(gap)}. {enough(gap)}"
+    )
+
+
+def _blurred(pixels: Tensor) -> Tensor:
+    """Return the start of insertion: a Gaussian blur with the paper's kernel, or the largest that fits."""
+    side = min(11, *(2 * (each - 1) + 1 for each in pixels.shape[-2:]))
+    return gaussian_blur(pixels, [side, side], [5.0, 5.0])

@@ -1,0 +1,115 @@
+"""Does it look at the object? Attribution inside masks or boxes, and on each part where the data marks parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from overfocus.attribution.catalogue import upsampled
+from overfocus.core import boxes as rectangles
+from overfocus.diagnosis.classifier import Classifier
+from overfocus.diagnosis.evidence import Evidence, unpacked
+from overfocus.diagnosis.sample import Sample
+from overfocus.diagnosis.section import Finding, Section, Tick
+from overfocus.diagnosis.wording import percent, told
+from overfocus.metrics.focus import ALL, PART, REST, part_shares
+from overfocus.metrics.score import Metric, Score
+
+CHUNK = 256
+"""Images whose maps are brought to their size at once."""
+
+
+@dataclass(frozen=True)
+class Focus(Section):
+    """Energy on the object, the pointing game, and the share of the attribution on each part."""
+
+    name: ClassVar[str] = "focus"
+    title: ClassVar[str] = "On the object"
+    question: ClassVar[str] = "Does it look at the object, and at all its parts?"
+
+    def lacking(self, sample: Sample) -> str:
+        """Need to know where the objects are."""
+        if sample.masks or (sample.boxes is not None and any(len(each) for each in sample.boxes)):
+            return ""
+        return "the data does not say where the objects are; --boxes takes a CSV, COCO JSON, VOC XML or a mask folder"
+
+    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+        """Need no more than the maps, boxes and masks that are there."""
+        tick(1, 1)
+        return {}
+
+    def judge(self, evidence: Evidence) -> Finding:
+        """Compute every number of `metrics.focus` on the maps of the true class."""
+        parts = evidence.below("masks")
+        values: dict[str, list[Tensor]] = {}
+        area: list[Tensor] = []
+        for maps, inside, shown in _chunks(evidence, parts):
+            for name, (_, of) in ALL.items():
+                values.setdefault(name, []).append(of(maps, inside))
+            if len(parts) > 1:
+                for name, share in part_shares(maps, shown).items():
+                    values.setdefault(f"part_{name}", []).append(share)
+            area.append(inside.flatten(1).double().mean(dim=1))
+        metrics = {name: metric for name, (metric, _) in ALL.items()}
+        metrics |= {f"part_{part}": Metric(f"attribution on {_words(part)}", PART.formula) for part in (*parts, REST)}
+        per_image = {name: (metrics[name], torch.cat(each)) for name, each in values.items()}
+        empty = int((torch.cat(area) == 0).sum())
+        marked = torch.cat(area)
+        notes = [
+            f"The object is what the {'masks' if parts else 'boxes'} mark: {percent(_mean(marked))} of the picture."
+        ]
+        notes += [f"{empty} images mark nothing and are left out."] if empty else []
+        return self.found(
+            lambda scores: _sentence(scores, parts, _mean(marked)), per_image, evidence.seed, notes=tuple(notes)
+        )
+
+
+def _chunks(evidence: Evidence, parts: list[str]) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+    """Yield maps [B, H, W] at the size of the images, what is object, and each part, some images at a time."""
+    height, width = evidence.about["size"]
+    for rows in torch.arange(len(evidence.labels)).split(CHUNK):
+        maps = upsampled(evidence.tensor("maps/true")[rows], (height, width))
+        shown = {part: unpacked(evidence.arrays[f"masks/{part}"][rows.numpy()], (height, width)) for part in parts}
+        inside = torch.stack(list(shown.values())).any(dim=0) if parts else in_boxes(evidence, rows, (height, width))
+        yield maps, inside, shown
+
+
+def in_boxes(evidence: Evidence, rows: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the pixels that lie in any box of the images `rows` [B]: [B, H, W] bool."""
+    found = torch.zeros(len(rows), *size, dtype=torch.bool)
+    for place, boxes in enumerate(boxes_of(evidence, rows)):
+        if len(boxes):
+            found[place] = rectangles.inside(boxes, size).any(dim=0)
+    return found
+
+
+def boxes_of(evidence: Evidence, rows: Tensor) -> list[Tensor]:
+    """Return the boxes [n, 4] of each of the images `rows` [B]."""
+    boxes, image = evidence.tensor("boxes").long(), evidence.tensor("box_image")
+    first, last = torch.searchsorted(image, rows), torch.searchsorted(image, rows, right=True)
+    return [boxes[start:end] for start, end in zip(first.tolist(), last.tolist(), strict=True)]
+
+
+def _mean(values: Tensor) -> float:
+    return float(values[values > 0].mean()) if bool((values > 0).any()) else 0.0
+
+
+def _words(part: str) -> str:
+    return "the rest of the picture" if part == REST else f"{part}"
+
+
+def _sentence(scores: Mapping[str, Score], parts: list[str], area: float) -> str:
+    energy = scores["energy_inside"]
+    text = (
+        f"{percent(energy.value)} of the attribution lies on the object, which is {percent(area)} of the picture "
+        f"({told(scores['energy_over_area'], 2)} times what an even map would have, n = {energy.n:,})."
+    )
+    if len(parts) > 1:
+        shares = ", ".join(f"{percent(scores[f'part_{part}'].value)} on {part}" for part in parts)
+        text += f" By part: {shares}."
+    return text

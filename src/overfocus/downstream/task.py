@@ -1,0 +1,125 @@
+"""The two tasks that a network is transferred to. Each turns a start into numbers, in the same way for all starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from overfocus.core.errors import OverfocusError
+from overfocus.core.key import Key
+from overfocus.data import Dataset
+from overfocus.downstream.detect import (
+    DetectEpoch,
+    DetectSettings,
+    average_precision,
+    precision_metric,
+    train_detector,
+)
+from overfocus.downstream.detector import Encoder, anchors_of, create_detector, shorter_side
+from overfocus.downstream.load import load_objects
+from overfocus.downstream.objects import ObjectSet
+from overfocus.downstream.start import Start
+from overfocus.study.work import device_of
+from overfocus.training.experiment import Experiment, ModelSettings
+from overfocus.training.loop import train
+from overfocus.training.processes import Machine
+from overfocus.training.run import Epoch, Run
+
+Tell = Callable[[Start, DetectEpoch | Epoch, int], None]
+"""Called after every epoch with the start, the epoch, and how many there are."""
+
+
+class Task(Protocol):
+    """What a transfer needs of a task."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that the numbers depend on beside the start, as JSON can hold it."""
+        ...
+
+    def score(self, start: Start, tell: Tell) -> dict[str, float]:
+        """Train from `start` and measure; the first number is the one that counts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Training a detector on the encoder of each start."""
+
+    how: DetectSettings
+    channels: int
+    """Of the images that the starts know."""
+    seed: int | None = None
+    """Of heads, order and draws; None takes that of each run."""
+    machine: Machine = Machine()  # noqa: RUF009 - frozen
+
+    @cached_property
+    def objects(self) -> ObjectSet:
+        """The images, loaded once."""
+        return load_objects(self.how.data, self.how.root, self.channels)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that the numbers depend on beside the start."""
+        what = {"fingerprint": self.objects.fingerprint(), "note": self.objects.note}
+        precision_metric()  # whether it is there must be known before hours of training
+        return {"task": "detect", **self.how.model_dump(mode="json"), "seed": self.seed, "images": what}
+
+    def score(self, start: Start, tell: Tell) -> dict[str, float]:
+        """Return the average precision, in [0, 1], of the detector after its last epoch."""
+        how, manifest = self.how, start.run.manifest()
+        seed = start.seed if self.seed is None else self.seed
+        objects, device = self.objects.thinned(how.train_images, how.test_images, seed), device_of(self.machine)
+        side = how.size or shorter_side(objects.train)
+        detector = create_detector(
+            Encoder(start.network(), self.channels, how.at, how.norm == "frozen"), len(objects.classes),
+            anchors_of(objects.train, side), side=side, mean=manifest["mean"], std=manifest["std"],
+            seed=Key.seeded(seed).fold_in("detector").seed(),
+        )  # fmt: skip
+        for epoch in train_detector(detector, objects.train, how, seed, device):
+            tell(start, epoch, how.epochs)
+        return average_precision(detector, objects.test, how.batch, device)
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Fine-tuning each start, with a new last layer, on the data of an experiment."""
+
+    how: Experiment
+    """Data, method and recipe; the network is each start's."""
+    out: Path
+    """Where the fine-tuned runs lie, below `runs`."""
+    seed: int | None = None
+    machine: Machine = Machine()  # noqa: RUF009 - frozen
+
+    def __post_init__(self) -> None:
+        if self.how.model != ModelSettings.model_validate({}):
+            raise OverfocusError("the network of a transfer is that of the runs; leave the settings model.* out")
+        if self.how.seed:
+            raise OverfocusError(
+                f"seed={self.how.seed} as a setting: give --seed, or leave it out for that of each run"
+            )
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The images as the experiment's own seed has them, for their fingerprint."""
+        return self.how.dataset()
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that the numbers depend on beside the start."""
+        told = self.how.model_dump(mode="json", exclude={"model", "seed"})
+        return {"task": "classify", **told, "seed": self.seed, "images": {"fingerprint": self.data.fingerprint()}}
+
+    def score(self, start: Start, tell: Tell) -> dict[str, float]:
+        """Return the accuracy, in [0, 1], on every split but the training images, after the last epoch."""
+        weights = None if start.scratch else (self.out / "encoders" / f"{start.name}.safetensors").resolve()
+        if weights is not None:
+            start.save_encoder(weights)
+        model = start.run.experiment().model.model_copy(update={"weights": str(weights) if weights else None})
+        seed = start.seed if self.seed is None else self.seed
+        experiment = self.how.model_copy(update={"model": model, "seed": seed})
+        run = Run(self.out / "runs" / start.name)
+        for epoch in train(experiment, run.path, self.machine):
+            tell(start, epoch, experiment.recipe.epochs)
+        return {name: score["accuracy"] for name, score in run.manifest()["last"]["scores"].items()}

@@ -1,0 +1,200 @@
+"""Dots of a study: methods beside one another, each a mean over seeds with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from overfocus.diagnosis.section import Line
+from overfocus.report.drawing.axes import MethodStyle, frame, legend, method_styles, readably, rows, sheet
+from overfocus.report.drawing.drawn import QUIET, Drawn, drawn
+from overfocus.report.study.claim import claim, judged, listed, means, measured, seeds, short
+from overfocus.statistics.estimate import Interval
+from overfocus.study.results import Results
+from overfocus.study.run_key import Size
+
+STEP, GAP, EDGE = 13, 26, 46
+"""Pixels between two methods, between two groups, and for the axis below."""
+PARTS = "attribution on "
+ACCURACY_OF = "accuracy, "
+
+
+@dataclass(frozen=True)
+class DotGroup:
+    """What the methods are compared in."""
+
+    title: str
+    means: Mapping[MethodStyle, Interval]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What needs no model."""
+
+    title: str
+    value: float
+
+
+def robustness(results: Results, size: Size) -> Drawn | None:
+    """Return the accuracy that attacks leave; None where they were not tried."""
+    named = [(f"robustness.{name}", "") for name in ("clean", "fgsm", "pgd_2", "pgd_8")]
+    worst = measured(results, "robustness.pgd_8")
+    groups = _groups(results, size, named, ACCURACY_OF)
+    if not groups or worst is None:
+        return None
+    title = claim(f"Accuracy under {worst.title.removeprefix(ACCURACY_OF)}", judged(results, worst, size))
+    return _dots(title, groups, "accuracy left")
+
+
+def localization(results: Results, size: Size) -> Drawn | None:
+    """Return how well maps tell where the object is, beside what needs no model; None where that was not examined."""
+    trivial = {"centre_box_v2": "centre box", "whole_picture_v2": "whole picture"}
+    key, unit = "localization.max_box_acc_v2", "MaxBoxAccV2, of images"
+    if measured(results, key) is None:
+        key, unit, trivial = "localization.pxap", "PxAP", {"pxap_even": "even map"}
+    measure, groups = measured(results, key), _groups(results, size, [(key, " ")], "")
+    if measure is None or not groups:
+        return None
+    found = [Reference(title, _overall(results, f"localization.{name}", size)) for name, title in trivial.items()]
+    found = [each for each in found if np.isfinite(each.value)]
+    return _dots(claim(measure.title, judged(results, measure, size)), groups, unit, found)
+
+
+def part_shares(results: Results, size: Size) -> Drawn | None:
+    """Return how much of the attribution lies on each part of the object, and beside it; None where the data has no
+    masks of parts.
+    """
+    parts = [each.key for each in results.measures if each.key.startswith("focus.part_")]
+    inside = measured(results, "focus.energy_inside")
+    groups = _groups(results, size, [(key, "") for key in parts], PARTS)
+    if not groups or inside is None:
+        return None
+    return _dots(claim("Attribution on the object", judged(results, inside, size)), groups, "share of the attribution")
+
+
+def split_accuracies(results: Results, size: Size) -> Drawn | None:
+    """Return the accuracy on every test split, such as those of `totem` that lack a part; None where there is one."""
+    others = (m.key for m in results.measures if m.title.startswith("accuracy on ") and m.key.endswith(".accuracy"))
+    splits = [results.split, *(key.removesuffix(".accuracy") for key in others)]
+    groups = _groups(results, size, [(f"{split}.accuracy", split) for split in splits], "")
+    if len(groups) < 2:
+        return None
+    ends = {name: [i.value for i in each.means.values()] for name, each in zip(splits, groups, strict=False)}
+    hardest = min(ends, key=lambda name: float(np.mean(ends[name])))
+    measure = measured(results, f"{hardest}.accuracy") or measured(results, "accuracy")
+    assert measure is not None
+    title = claim(f"Accuracy on {hardest}, the hardest split", judged(results, measure, size))
+    return _dots(title, groups, "accuracy", [Reference("chance", 1 / len(results.classes))])
+
+
+def _groups(results: Results, size: Size, named: Sequence[tuple[str, str]], prefix: str) -> list[DotGroup]:
+    """Return a group for each key that any run has a number of; its title is that of the score unless given."""
+    found, by_method = [], method_styles(results.study.methods)
+    for key, title in named:
+        of = {by_method[m]: mean for m, mean in means(results.values(key, size)).items()}
+        measure = measured(results, key)
+        if of:
+            found.append(DotGroup(title or (measure.title.removeprefix(prefix) if measure else key), of))
+    return found
+
+
+def _overall(results: Results, key: str, size: Size) -> float:
+    """Return the mean over all runs: it is the same number in each, but for images that were left out."""
+    values = np.concatenate(list(results.values(key, size).values()))
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Sequence[Reference] = ()) -> Drawn:
+    every = {f"{group.title} {key.name}": mean for group in groups for key, mean in group.means.items()}
+    parts = [_told(group, brief=len(groups) > 1) for group in groups]
+    parts += [f"{each.title.capitalize()} {each.value:.3f}." for each in references]
+    lines = [
+        Line(f"{g.title}: {k.name}".lstrip(" :"), [0.0], [i.value], [i.low], [i.high])
+        for g in groups
+        for k, i in g.means.items()
+    ]
+    bars = " Bars are 95 % intervals." if any(mean.bounded for mean in every.values()) else ""
+    return drawn(
+        title, f"{' '.join(parts)} Means over {seeds(every)}.{bars}", lines, partial(_figure, groups, unit, references)
+    )
+
+
+def _told(group: DotGroup, *, brief: bool) -> str:
+    """Return the means in words; of many groups without the intervals, which the tables have."""
+    if not brief:
+        return f"Means: {listed({key.name: mean for key, mean in group.means.items()})}."
+    told = ", ".join(f"{short(key.name)} {mean.value:.3f}" for key, mean in group.means.items())
+    return f"{group.title[:1].upper()}{group.title[1:]}: {told}."
+
+
+def _figure(groups: Sequence[DotGroup], unit: str, references: Sequence[Reference]) -> Figure:
+    """Draw the groups below one another; a single one has its methods' names beside the dots."""
+    single = len(groups) == 1
+    shown = list(dict.fromkeys(key for group in groups for key in group.means))
+    names = [] if single else [key.told for key in shown]
+    step = 24 if single else STEP
+    height = sum(step * len(group.means) + GAP for group in groups) + EDGE
+    figure = sheet(height, rows(names) if names else 0)
+    axes = figure.add_subplot()
+    frame(axes, unit, grid="x")
+    places = _places(groups, step)
+    for group, y in zip(groups, places, strict=True):
+        _draw(axes, group, y)
+    _name(axes, groups, places, single)
+    axes.set_xlim(*_ends(groups, references))
+    axes.set_ylim(max(float(y[-1]) for y in places) + GAP / 2, float(places[0][0]) - GAP / 2 - 8 * bool(references))
+    _refer(axes, references)
+    if not single:
+        legend(figure, [key.handle() for key in shown])
+    return figure
+
+
+def _places(groups: Sequence[DotGroup], step: int) -> list[np.ndarray]:
+    """Return how far down each dot lies, in pixels."""
+    found, top = [], 0.0
+    for group in groups:
+        found.append(top + step * np.arange(len(group.means)))
+        top = float(found[-1][-1]) + GAP
+    return found
+
+
+def _draw(axes: Axes, group: DotGroup, y: np.ndarray) -> None:
+    for (key, mean), at in zip(group.means.items(), y, strict=True):
+        if mean.bounded:
+            axes.plot([mean.low, mean.high], [at, at], color=key.hue, linewidth=2, alpha=0.55, solid_capstyle="butt")
+        axes.plot([mean.value], [at], key.marker, color=key.hue, markersize=6.5, zorder=3)
+
+
+def _name(axes: Axes, groups: Sequence[DotGroup], places: Sequence[np.ndarray], single: bool) -> None:
+    if single:
+        axes.set_yticks(places[0], [key.told for key in groups[0].means])
+    else:
+        axes.set_yticks([float(y.mean()) for y in places], [readably(group.title) for group in groups])
+        for above, below in pairwise(places):
+            axes.axhline(float(above[-1] + below[0]) / 2, color=QUIET, linewidth=0.5, alpha=0.5)
+
+
+def _ends(groups: Sequence[DotGroup], references: Sequence[Reference]) -> tuple[float, float]:
+    """Return ends that hold all means, and of their intervals what is possible: shares lie within 0 and 1."""
+    values = [i.value for group in groups for i in group.means.values()] + [each.value for each in references]
+    share = min(values) >= 0 and max(values) <= 1
+    ends = [v for group in groups for i in group.means.values() for v in (i.low, i.high) if np.isfinite(v)]
+    low, high = min(0.0, *values), max(values + ends) or 1.0
+    return (low, min(1.02, 1.04 * high)) if share else (low, 1.04 * high)
+
+
+def _refer(axes: Axes, references: Sequence[Reference]) -> None:
+    """Draw what needs no model as lines down; names that would meet stand on both sides."""
+    for number, each in enumerate(sorted(references, key=lambda reference: reference.value)):
+        axes.axvline(each.value, color=QUIET, linewidth=1.2, linestyle=(0, (3, 2)), zorder=1)
+        right = number > 0 or len(references) == 1
+        axes.annotate(each.title, (each.value, 1), (3 if right else -3, 0), xycoords=("data", "axes fraction"),
+                      textcoords="offset points", ha="left" if right else "right", va="bottom",
+                      color=QUIET)  # fmt: skip

@@ -1,0 +1,154 @@
+"""The report of a study: one HTML file that opens anywhere, its charts and pictures inside, with tables beside it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from overfocus.core.files import write
+from overfocus.report.diagnosis.page import uri
+from overfocus.report.drawing.overlay import bar
+from overfocus.report.label import Label, label, visible
+from overfocus.report.study.answer import size_tables
+from overfocus.report.study.gallery import Gallery, study_gallery
+from overfocus.report.study.origin import costs, origin
+from overfocus.report.study.tables import write_tables
+from overfocus.report.study.view import chapters, class_tables
+from overfocus.study.results import Results, read_results
+
+PAGE, TABLES, IMAGES = "report.html", "tables", 24
+NAMED = 8
+"""Runs that failed or are missing which are named at once."""
+POLICY = (
+    "default-src 'none'; img-src data:; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action 'none'"
+)
+"""What the page may do: show what it holds, and run its own script. Nothing that a name brings in is run or fetched."""
+ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+
+
+def write_report(folder: Path, *, out: Path | None = None, images: int = IMAGES) -> Path:
+    """Write the report of the study in `folder` and return the path of the page, which is `out` or FOLDER/report.html.
+
+    Beside it `tables/` gets every table as CSV, Markdown and LaTeX. The page asks for nothing outside itself. images:
+    how many the gallery shows, balanced over classes; they are read anew from the data, and left out where those are
+    gone. Raises OverfocusError where no run is finished.
+    """
+    results = read_results(folder)
+    path = Path(out) if out is not None else Path(folder) / PAGE
+    tables = write_tables(results, path.parent / TABLES)
+    write(path, page(results, study_gallery(results, images), [each.name for each in tables]))
+    return path
+
+
+def page(results: Results, gallery: Gallery, tables: Sequence[str] = ()) -> str:
+    """Return the HTML text. tables: names of the files that lie in `tables/` beside the page."""
+    css, script = (_template(name) for name in ("study.css", "study.js"))
+    study = results.study
+    text = _environment().get_template("study.html.j2").render(
+        css=Markup(css), script=Markup(script), policy=POLICY.format(style=_hash(css), script=_hash(script)),
+        data=label(str(study.data.name).rstrip("/").rpartition("/")[2]), extent=_extent(results),
+        several=len(study.sizes) > 1, split=results.split, answers=size_tables(results), trouble=trouble(results),
+        rests=rests(results), chapters=chapters(results), baseline=study.methods.index(study.baseline), arrows=ARROWS,
+        classes=class_tables(results), costs=costs(results), gallery=gallery, bar=uri(bar()),
+        boxed=any(each.boxes for each in gallery.pictures), names=[label(each, most=40) for each in results.classes],
+        methods=[label(each, number) for number, each in enumerate(study.methods)], origin=origin(results),
+        tables=tables,
+    )  # fmt: skip
+    # A lone surrogate, as in the name of a file that is no text, cannot be written.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _template(name: str) -> str:
+    return (files("overfocus.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(block: str) -> str:
+    """Return what a policy calls an inline block by, see https://www.w3.org/TR/CSP3/#match-element-to-source-list."""
+    return "sha256-" + b64encode(sha256(block.encode()).digest()).decode()
+
+
+def _environment() -> Environment:
+    """Everything is escaped: names of data, classes and methods are anybody's."""
+    environment = Environment(
+        loader=PackageLoader("overfocus", "report/templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["file"] = _file
+    return environment
+
+
+def _file(name: str) -> Label:
+    """Return the last part of a path, which tells images apart."""
+    return label(name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name, most=28)
+
+
+def _extent(results: Results) -> str:
+    study = results.study
+    assert isinstance(study.seeds, tuple)
+    parts = [
+        _count(len(study.methods), "method"),
+        _count(len(study.seeds), "seed"),
+        _count(len(study.sizes), "data size"),
+    ]
+    total = len(results.results) + len(results.failed) + len(results.missing)
+    done = "all" if len(results.results) == total else f"{len(results.results)} of"
+    return f"{', '.join(parts)}: {done} {total} runs finished. Network {visible(study.model.name)}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Runs that are not there."""
+
+    sentence: str
+    runs: tuple[tuple[str, str], ...]
+    """Run, and why it is not there."""
+    more: int
+
+
+def trouble(results: Results) -> Trouble | None:
+    """Return which runs failed or are missing, in words; None where all are there."""
+    found = [(visible(str(cell)), label(why, most=200).short) for cell, why in results.failed.items()]
+    found += [(visible(str(cell)), "not finished") for cell in results.missing]
+    found += [(visible(str(cell)), "not examined") for cell in results.unexamined]
+    if not found:
+        return None
+    parts = [f"{_count(len(results.failed), 'run')} failed"] if results.failed else []
+    parts += [f"{_count(len(results.missing), 'run')} not finished yet"] if results.missing else []
+    parts += [f"{_count(len(results.unexamined), 'run')} not examined yet"] if results.unexamined else []
+    sentence = (
+        f"{' and '.join(parts)}. What is said here rests on the others; a seed that lacks a run is left out of a pair."
+    )
+    return Trouble(sentence, tuple(found[:NAMED]), max(0, len(found) - NAMED))
+
+
+def rests(results: Results) -> list[str]:
+    """Say what the numbers of the answer rest on, and what they do not."""
+    assert isinstance(results.study.seeds, tuple)
+    seeds, others = len(results.study.seeds), len(results.study.others)
+    if seeds < 2:
+        said = ["One seed: no interval can be given, and a difference may be luck. Run more seeds, five at least."]
+    else:
+        said = [
+            f"Intervals are 95 % t intervals over {seeds} seeds: how far a number would move with other seeds, on the "
+            "same test images. A difference is taken seed by seed, since all methods of a seed share first weights, "
+            "images and order of batches. p is that of the paired t test"
+            + (f" after Holm over {others} methods" if others > 1 else "")
+            + ". Chance of improvement: how likely a run of the method beats a run of the baseline."
+        ]
+    note = next(iter(results.results.values())).manifest.get("best", {}).get("note", "")
+    return [
+        *said,
+        "The last epoch is compared, which nobody chose. The best epoch stands apart: "
+        f"{note or 'chosen on held-out images'}.",
+    ]

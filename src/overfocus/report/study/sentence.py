@@ -1,0 +1,87 @@
+"""The answer of a study in words: what follows from its verdicts, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+
+from markupsafe import Markup
+
+from overfocus.report.label import label
+from overfocus.report.study.number import NONE, percent, points
+from overfocus.statistics.verdict import Compared, Effect
+from overfocus.study.results import Results
+from overfocus.study.run_key import Size
+
+
+def sentences(last: Compared, sized: str) -> list[Markup]:
+    """Say which method is ahead, by how much, whether that may be luck, and what is known of the others.
+
+    sized: a phrase that says of which data size, as `given` returns it.
+    """
+    known = {method: mean.value for method, mean in last.means.items() if mean.answered}
+    if not known:
+        return [Markup("No run is finished.")]
+    ahead = max(known, key=lambda method: known[method])
+    others = {method: effect for method, effect in last.effects.items() if method != ahead}
+    return [_ahead(ahead, last, sized), *_grouped(others), *_luck(last.effects)]
+
+
+def _ahead(ahead: str, last: Compared, sized: str) -> Markup:
+    base = last.baseline
+    if ahead == base:
+        said = Markup("{}no method is ahead of {}, the baseline, with a mean accuracy of {}.")
+        return _begun(said.format(sized, _name(base), _mean(last, base)))
+    said = Markup("{}{} has the highest mean accuracy, {} against {} of {}, the baseline: {}.")
+    means = _mean(last, ahead), _mean(last, base)
+    return _begun(said.format(sized, _name(ahead), *means, _name(base), last.effects[ahead].sentence))
+
+
+def _begun(said: Markup) -> Markup:
+    """Begin a sentence with a capital, unless it begins with a name."""
+    return said if said.startswith("<") else said[:1].upper() + said[1:]
+
+
+def _mean(last: Compared, method: str) -> str:
+    mean = percent(last.means[method])
+    return f"{mean.value}\u00a0%" if isfinite(mean.key) else NONE
+
+
+GROUPS = {
+    "better": "Better than the baseline", "worse": "Worse", "different": "Different",
+    "no difference": "No difference that matters", "too few seeds": "Too few seeds to say",
+}  # fmt: skip
+
+
+def _grouped(effects: Mapping[str, Effect]) -> list[Markup]:
+    """Name the other methods by verdict, with their differences in points."""
+    said = []
+    for verdict, title in GROUPS.items():
+        found = [(m, points(e.paired.difference)) for m, e in effects.items() if e.verdict == verdict]
+        named = [Markup("{} ({})").format(_name(m), d.value) for m, d in found]
+        if named:
+            said.append(Markup("{}: {}.").format(title, Markup(", ").join(named)))
+    return said
+
+
+def _luck(effects: Mapping[str, Effect]) -> list[Markup]:
+    told = [effect for effect in effects.values() if effect.verdict in ("better", "worse")]
+    if told or not effects:
+        return []
+    return [Markup("No method is shown to be better or worse than the baseline: the differences may be luck.")]
+
+
+def _name(method: str) -> Markup:
+    return Markup("<b><bdi>{}</bdi></b>").format(label(method).short)
+
+
+def given(results: Results, size: Size) -> str:
+    """Say of how many training images, where there are several such numbers."""
+    return f"with {images(size)}, " if len(results.study.sizes) > 1 else ""
+
+
+def images(size: Size) -> str:
+    """Return a data size in words."""
+    if size.per_class is not None:
+        return f"{size.per_class:,} images per class"
+    return f"{size} of the training images" if (size.fraction or 1) < 1 else "all training images"

@@ -1,0 +1,1 @@
+"""Tables and progress bars of the command line."""

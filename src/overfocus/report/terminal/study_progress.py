@@ -1,0 +1,92 @@
+"""Progress of a study: bars on a terminal, a line for each run that ends in a log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from overfocus.study.answers import Answers
+from overfocus.study.engines.engine import Outcome
+from overfocus.study.run_key import ANSWERS, RunKey
+from overfocus.study.run_study import Status
+from overfocus.study.study import Study
+from overfocus.training.run import Run
+
+WIDEST = 60
+"""Letters of a run's name."""
+
+
+class StudyProgress:
+    """Shows how a study stands; on standard error, so that standard output is the result alone."""
+
+    def __init__(self, folder: Path, console: Console | None = None) -> None:
+        self.folder = folder.absolute()
+        self.console = console or Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
+            TextColumn("{task.fields[text]}", markup=False), console=self.console, transient=True,
+            disable=not self.console.is_terminal,
+        )  # fmt: skip
+        self.whole = self.bar.add_task("study", total=1.0, text="")
+        self.tasks: dict[RunKey, TaskID] = {}
+
+    def __enter__(self) -> StudyProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def begin(self, study: Study) -> None:
+        """Say what is only examined, as it is trained already, and how."""
+        record = study.examine.record
+        states = [cell.state(self.folder, record) for cell in study.cells() if Run(cell.folder(self.folder)).finished]
+        left = sum(state != "finished" for state in states)
+        if record and left:
+            asked = ", ".join(study.examine.sections)
+            text = f"{left} run{'s' * (left > 1)} trained already, to be examined anew: {asked}"
+            self.console.print(text, markup=False)
+
+    def show(self, standing: Status) -> None:
+        """Print what ended, and move the bars."""
+        for outcome in standing.news:
+            self._tell(outcome, standing)
+        failed = f", {len(standing.failed)} failed" if standing.failed else ""
+        left = f", about {duration(standing.seconds_left)} left" if standing.seconds_left is not None else ""
+        text = f"{len(standing.finished)} of {standing.total} runs{failed}{left}"
+        self.bar.update(self.whole, completed=standing.done, text=text)
+        for cell in [each for each in self.tasks if each not in standing.running]:
+            self.bar.remove_task(self.tasks.pop(cell))
+        for cell, (done, epochs) in standing.running.items():
+            if cell not in self.tasks:
+                self.tasks[cell] = self.bar.add_task(f"  {_name(cell)}", total=epochs, text="")
+            text = f"epoch {done}/{epochs}" if done < epochs else "examining"
+            self.bar.update(self.tasks[cell], completed=done, text=text)
+
+    def _tell(self, outcome: Outcome, standing: Status) -> None:
+        done = f"{len(standing.finished) + len(standing.failed)}/{standing.total}"
+        cell = outcome.job.cell
+        if outcome.state == "finished":
+            accuracy = Answers.load(cell.folder(self.folder) / ANSWERS).accuracy()
+            self.console.print(f"{done}  {_name(cell)}: accuracy {accuracy:.4f}", markup=False)
+        else:
+            first = outcome.error.partition("\n")[0]
+            self.console.print(f"{done}  {_name(cell)}: failed: {first}", markup=False, style="yellow")
+
+
+def _name(cell: RunKey) -> str:
+    name = str(cell)
+    return name if len(name) <= WIDEST else name[: WIDEST - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, two units at most."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes < 10 else f"{minutes} min"
+    )

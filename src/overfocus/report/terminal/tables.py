@@ -1,0 +1,116 @@
+"""Tables on the terminal; in a file or a pipe every row is one line, however long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from overfocus.report.rows import Explained, Rate
+from overfocus.training.run import Run
+
+MOST = 40
+"""Names that are listed at once."""
+
+
+def names_table(rows: list[tuple[str, str]], console: Console | None = None) -> None:
+    """Print names with what they are in a line."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold", style="bold")
+    table.add_column(overflow="fold")
+    for row in rows[:MOST]:
+        table.add_row(*row)
+    if len(rows) > MOST:
+        table.add_row("...", f"and {len(rows) - MOST} more; --json lists all")
+    _print(table, console)
+
+
+def scores_table(scores: Mapping[str, Mapping[str, float]], console: Console | None = None) -> None:
+    """Print accuracy with its 95 % interval, loss and n for every split."""
+    table = _numbers("split", "accuracy", "95 % interval", "loss", "images")
+    for split, score in scores.items():
+        low, high = wilson(score["accuracy"], int(score["images"]))
+        table.add_row(
+            split,
+            f"{score['accuracy']:.4f}",
+            f"{low:.3f} to {high:.3f}",
+            f"{score['loss']:.4f}",
+            f"{score['images']:,.0f}",
+        )
+    _print(table, console)
+
+
+def rates_table(rates: Mapping[str, Rate], console: Console | None = None) -> None:
+    """Print what was asked of a method beside what was measured on the n images that it acted on."""
+    if not rates:
+        (console or _console()).print("nothing is changed, and nothing measured")
+        return
+    table = _numbers("quantity", "nominal", "measured", "sd", "n")
+    for name, rate in rates.items():
+        cells = ("-" if value is None else f"{value:.3f}" for value in (rate["nominal"], rate["measured"], rate["sd"]))
+        table.add_row(name.replace("_", " "), *cells, f"{rate['n']:,}")
+    _print(table, console)
+
+
+def explained_table(told: Sequence[Explained], console: Console | None = None) -> None:
+    """Print for every picture what the model says of it, and how wide it looks by each method."""
+    table = _numbers("picture", "predicted", "confidence", "map", "effective area", "Gini")
+    for each in told:
+        for method, spread in each["methods"].items():
+            numbers = (spread["effective_area"], spread["gini"])
+            cells = ("no answer" if value is None else f"{value:.3f}" for value in numbers)
+            table.add_row(Path(each["file"]).name, each["predicted"], f"{each['confidence']:.3f}", method, *cells)
+    _print(table, console)
+
+
+def run_summary(run: Run, console: Console | None = None) -> None:
+    """Print a finished run: last epoch and best epoch, told apart, and where it lies."""
+    manifest, console = run.manifest(), console or _console()
+    if note := manifest["data"]["note"]:
+        console.print(note, style="dim")
+    console.print(f"last epoch ({manifest['last']['epoch']}) of {manifest['method']}")
+    scores_table(manifest["last"]["scores"], console)
+    best = manifest["best"]
+    if best.get("epoch"):
+        text = f"best epoch {best['epoch']}: {best['accuracy']:.4f} on {best['split']} ({best['note']})"
+        console.print(text, style="dim")
+    # Not broken, so that it can be copied.
+    console.print(f"run: {run.path}", soft_wrap=True)
+
+
+def wilson(accuracy: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share by Wilson's score (1927)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(round(accuracy * count), count).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _numbers(name: str, *heads: str) -> Table:
+    """Make a table of named rows of numbers; where it is too wide the names are broken, never the numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(name, overflow="fold", min_width=5)
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
+
+
+def _console() -> Console:
+    """Names are printed as they are: no markup, no emoji codes."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def _print(table: Table, console: Console | None) -> None:
+    console = console or _console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    wide = Console(file=StringIO(), width=10_000, markup=False, emoji=False, highlight=False)
+    with wide.capture() as text:
+        wide.print(table)
+    for line in text.get().splitlines():
+        console.print(line.rstrip(), soft_wrap=True)

@@ -1,0 +1,140 @@
+"""Verdicts in words, from their numbers alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor, inf, isfinite, log10, nan
+from typing import Literal, get_args
+
+from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.metrics.score import Better
+from overfocus.statistics.estimate import Interval
+from overfocus.statistics.paired import Paired
+from overfocus.statistics.power import LEVEL, MOST, seeds_to_flip
+
+Verdict = Literal["better", "worse", "different", "no difference", "too few seeds"]
+POINTS = "points"
+FLIP = "the sign-flip test, which needs no normal noise,"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the effects of one family share: how to read the measure, and what they are a family of."""
+
+    better: Better = "higher"
+    margin: float = nan
+    """The least difference that matters, in the measure's own unit; NaN where nobody said."""
+    unit: str = ""
+    """Said after a difference; "points" are hundredths, for accuracies and other shares."""
+    family: str = "methods"
+    seed: int = 0
+    """That of the resampling."""
+
+    def __post_init__(self) -> None:
+        if self.better not in get_args(Better):
+            raise UnknownName("direction", str(self.better), get_args(Better))
+        if self.margin <= 0:
+            raise OverfocusError(f"margin = {self.margin}: give a difference above 0, or NaN where none is too small")
+
+    def said(self, number: float) -> str:
+        """Return a size such as the margin, with its unit."""
+        shown = 100 * number if self.unit == POINTS else number
+        unit = "point" if self.unit == POINTS and f"{shown:.3g}" == "1" else self.unit
+        return f"{shown:.3g} {unit}".strip()
+
+    def told(self, difference: Interval, *, signed: bool) -> str:
+        """Return a difference with its interval, such as `+0.4 points [-0.6, 1.4]`.
+
+        Not signed: as a size, which the words around it give a direction; the ends turn with it.
+        """
+        turn = -1 if not signed and difference.value < 0 else 1
+        factor = 100 * turn if self.unit == POINTS else turn
+        low, high = sorted((factor * difference.low, factor * difference.high))
+        value = factor * difference.value
+        places = _places(value, low, high, least=int(self.unit == POINTS))
+        shown = f"{_rounded(value, places):{'+' if signed else ''}.{places}f} {self.unit}".strip()
+        if not difference.bounded:
+            return shown
+        return f"{shown} [{_rounded(low, places):.{places}f}, {_rounded(high, places):.{places}f}]"
+
+
+def claim(verdict: Verdict, found: Paired, terms: Terms) -> str:
+    """Return the verdict with its numbers, short enough for a table."""
+    size = terms.told(found.difference, signed=False)
+    higher = "higher" if found.difference.value > 0 else "lower"
+    if verdict == "different":
+        return f"{higher} by {size}"
+    if verdict in ("better", "worse"):
+        return f"{verdict} by {size}" if terms.better == "higher" else f"{verdict} ({higher}) by {size}"
+    if verdict == "no difference":
+        if found.constant:
+            return f"no difference: the same number on all {found.n} seeds"
+        return f"no difference larger than {terms.said(terms.margin)}: {terms.told(found.difference, signed=True)}"
+    if not found.n:
+        return "too few seeds to say: no seed has both runs"
+    return f"too few seeds to say: {terms.told(found.difference, signed=True)}"
+
+
+def caveats(
+    verdict: Verdict, found: Paired, terms: Terms, *, p: float, p_sign_flip: float, family: int, more: float
+) -> str:
+    """Return what weakens a verdict, or what it would take; empty where there is nothing to say.
+
+    p, p_sign_flip: after Holm over a `family` of so many. more: seeds that would settle it.
+    """
+    said = [found.difference.note]
+    if verdict == "no difference":
+        said = ["perhaps the method did not act"] if found.constant else said
+    elif verdict == "too few seeds":
+        said += [_lost_to_holm(found, terms, p, family), _what_it_takes(found, terms, more)]
+    else:
+        said += [_too_small(found, terms), _unconfirmed(found, p_sign_flip, family)]
+    return "; ".join(filter(None, said))
+
+
+def _lost_to_holm(found: Paired, terms: Terms, p: float, family: int) -> str:
+    if not found.p <= LEVEL:
+        return ""
+    return f"p = {found.p:.2g} alone, but {p:.2g} after Holm over {family} {terms.family}"
+
+
+def _what_it_takes(found: Paired, terms: Terms, more: float) -> str:
+    if more == inf:
+        seen = terms.said(float(f"{found.detectable:.2g}"))
+        return f"{MOST:,} seeds would not settle it, and {seen} would have shown in 4 of 5 such studies"
+    if not isfinite(more):
+        return ""
+    count = int(float(f"{more:.2g}"))
+    return f"about {count} more seed{'s' * (count > 1)} would settle it"
+
+
+def _too_small(found: Paired, terms: Terms) -> str:
+    if max(-found.difference.low, found.difference.high) < terms.margin:
+        return f"that is less than the {terms.said(terms.margin)} that matters"
+    return ""
+
+
+def _unconfirmed(found: Paired, p_sign_flip: float, family: int) -> str:
+    if found.constant:
+        return "this rests on the sign-flip test"
+    if p_sign_flip <= LEVEL:
+        return ""
+    needed = seeds_to_flip(family)
+    if found.n < needed:
+        return f"{FLIP} cannot confirm it with {found.n} seeds, only from {needed} on"
+    return f"{FLIP} does not confirm it (p = {p_sign_flip:.2g})"
+
+
+def _places(value: float, low: float, high: float, least: int) -> int:
+    """Return the decimals that show an interval's width in one digit, and more where an end would be shown as 0."""
+    width = (high - low) / 2 if isfinite(high - low) else abs(value)
+    if not (isfinite(width) and width > 0):
+        return least
+    places = min(max(-floor(log10(width)), least), 6)
+    ends = [abs(end) for end in (low, high) if isfinite(end) and end]
+    more = (extra for extra in range(3) if all(round(end, places + extra) for end in ends))
+    return places + next(more, 2)
+
+
+def _rounded(number: float, places: int) -> float:
+    return round(number, places) + 0.0  # no "-0.0"
