@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data import Dataset
-from overfocus.models.weights import load_weights
+from overfocus.models.checkpoints import load_weights
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
+from overfocus.training.recipe import autocast_for
 from overfocus.training.run import Run
 
 
@@ -60,13 +63,16 @@ def as_trained(dataset: Dataset, run: Run) -> Dataset:
 def evaluate_run(
     path: str | Path, splits: list[str], *, best: bool = False, root: str | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Evaluate a finished run on `splits` of its data, by default all but the training images; see `evaluate`."""
-    model = load_run(path, best=best)
-    experiment, dataset = load_data(Run(Path(path)), root)
+    """Evaluate a finished run on `splits` of its data, by default all but the training images, in the precision in
+    which it was trained; see `evaluate`.
+    """
+    model, run = load_run(path, best=best), Run(Path(path))
+    experiment, dataset = load_data(run, root)
+    autocast = partial(autocast_for, run.manifest().get("precision", ""), torch.device("cpu"))
     for name in splits:
         if name not in dataset.splits:
             raise UnknownName(f"split of {dataset.name}", name, dataset.splits)
     return {
-        name: evaluate(model, experiment.stream(dataset, name))
+        name: evaluate(model, experiment.stream(dataset, name), autocast)
         for name in splits or [n for n in dataset.splits if n != "train"]
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -48,6 +49,7 @@ class CheckpointFile(TorchCheckpointIO):
 
 def started(precision: str, machine: Machine) -> Fabric:
     """Start the processes; in each, the random state and the devices are its own."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it reports the precision, as the manifest does
     many = machine.devices not in (1, "1") or machine.nodes > 1
     strategy = "ddp" if machine.strategy == "auto" and many else machine.strategy
     try:

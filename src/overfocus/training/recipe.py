@@ -4,6 +4,7 @@ default.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from math import cos, pi
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from overfocus.models.transfer import parameter_groups
+from overfocus.models.surgery import parameter_groups
 from overfocus.training.settings import Settings
 
 DEFAULT_RATE = {"sgd": 0.1, "adamw": 1e-3}
@@ -106,3 +107,9 @@ def precision_for(asked: str, device: torch.device) -> str:
     native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     has_bf16 = device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in native)
     return "bf16-mixed" if has_bf16 else "32-true"
+
+
+def autocast_for(precision: str, device: torch.device) -> AbstractContextManager:
+    """Return the context in which a run of Fabric's `precision` computes on `device`."""
+    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    return torch.autocast(device.type, kinds[precision]) if precision in kinds else nullcontext()
