@@ -40,24 +40,24 @@ BINS = ((2.0, np.inf), (1.0, 2.0), (0.5, 1.0), (-np.inf, 0.5))
 """Rises of the log-odds in nats; 2 is odds of 7 to 1."""
 
 
-def examined(subject: Classifier, dataset: Dataset, split: str, limit: int, kept: Path) -> Diagnosis:
+def examined(classifier: Classifier, dataset: Dataset, split: str, limit: int, kept: Path) -> Diagnosis:
     """Return what `shortcut` and `transplant` find, from `kept` where that was seen before."""
     if not kept.is_file():
-        of.diagnose(subject, dataset.splits[split], only=["shortcut", "transplant"], limit=limit).evidence.save(kept)
+        of.diagnose(classifier, dataset.splits[split], only=["shortcut", "transplant"], limit=limit).evidence.save(kept)
     return Diagnosis(Evidence.load(kept))
 
 
 @torch.no_grad()
-def leanings(subject: Classifier, dataset: Dataset, limit: int) -> Tensor:
+def leanings(classifier: Classifier, dataset: Dataset, limit: int) -> Tensor:
     """Return how much the mark of each class raises its log-odds in clean images of the others: [K] nats."""
     clean = dataset.splits["test-clean"]
     rows = balanced(clean.labels, limit, 0)
     pixels = torch.stack([clean.images.read(row) for row in rows.tolist()])
-    before, classes = log_odds(subject(pixels.float() / 255)), len(dataset.classes)
+    before, classes = log_odds(classifier(pixels.float() / 255)), len(dataset.classes)
     found = []
     for mark in range(classes):
         painted = torch.stack([watermarked(classes, image, mark, 0) for image in pixels])
-        rises = log_odds(subject(painted.float() / 255)) - before
+        rises = log_odds(classifier(painted.float() / 255)) - before
         found.append(rises[clean.labels[rows] != mark, mark].mean())
     return torch.stack(found)
 
@@ -92,12 +92,12 @@ def main() -> None:
             if any(fnmatch(name, pattern) for pattern in asked.leave):
                 continue
             _, dataset = load_data(run, asked.root)
-            subject = Classifier(name, load_run(run.path), dataset.mean, dataset.std, dataset.classes)
+            classifier = Classifier(name, load_run(run.path), dataset.mean, dataset.std, dataset.classes)
             marked = "test-tied" in dataset.splits
             split = "test-tied" if marked else "test"
-            found = examined(subject, dataset, split, asked.limit, asked.out / f"{name}-{split}.npz")
+            found = examined(classifier, dataset, split, asked.limit, asked.out / f"{name}-{split}.npz")
             flags = {finding.name: finding.flagged or frozenset() for finding in found.findings}
-            leans = leanings(subject, dataset, asked.limit).tolist() if marked else None
+            leans = leanings(classifier, dataset, asked.limit).tolist() if marked else None
             if leans is not None:
                 carried.append(found["transplant"]["carried"].value)
                 leaning.append(float(np.mean(leans)))

@@ -22,7 +22,6 @@ from overfocus.study.study import Study
 from overfocus.training.experiment import read_toml, settle
 from overfocus.training.objective import _leaks
 
-sys.path.append(str(Path(__file__).parent / "training"))
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 SETTINGS = sorted(path.name for path in EXPERIMENTS.glob("*.toml"))
 SHELL = sorted(path.name for path in EXPERIMENTS.glob("*.sh"))

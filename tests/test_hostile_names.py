@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -13,8 +12,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from overfocus.cli.app import app
-
-sys.path.append(str(Path(__file__).parent / "report"))
 
 HARM = {
     "folder": [

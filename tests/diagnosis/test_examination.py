@@ -96,10 +96,10 @@ def test_it_is_given_back_after_an_error_too():
         def settings(self):
             return {}
 
-        def collect(self, subject, sample, evidence, tick):
+        def collect(self, classifier, sample, evidence, tick):
             raise ZeroDivisionError
 
-        def judge(self, evidence):
+        def evaluate(self, evidence):
             raise AssertionError
 
     model = net().train()

@@ -72,7 +72,7 @@ def diagnose_checkpoints(
         on_bad_image=experiment.data.on_bad_image,
     )  # fmt: skip
     sample = replace(sample, source=dataset.note)
-    subjects = _named(classifier_of(each, dataset, order.asked, device) for each in order.models)
+    classifiers = _named(classifier_of(each, dataset, order.asked, device) for each in order.models)
     own: list[Section] = [Robustness(auto=order.autoattack)]
     if order.ood:
         root, on_bad_image = order.data.get("data.root"), experiment.data.on_bad_image
@@ -80,10 +80,10 @@ def diagnose_checkpoints(
     with _bars(console or Console(stderr=True)) as watch_of:
         diagnoses = tuple(
             diagnose(
-                subject, sample, only=wanted, sections=own, limit=order.limit, seed=order.seed, map=order.map,
-                data_name=f"{dataset.name}, split {name}", watch=watch_of(subject.name),
+                classifier, sample, only=wanted, sections=own, limit=order.limit, seed=order.seed, map=order.map,
+                data_name=f"{dataset.name}, split {name}", watch=watch_of(classifier.name),
             )
-            for subject in subjects
+            for classifier in classifiers
         )  # fmt: skip
     comparison = SideBySide(diagnoses)
     with replacing_folder(out) as aside:
@@ -105,13 +105,13 @@ def _device(name: str) -> str:
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _named(subjects: Iterator[Classifier]) -> list[Classifier]:
-    """Give subjects of one name a number each."""
+def _named(classifiers: Iterator[Classifier]) -> list[Classifier]:
+    """Give classifiers of one name a number each."""
     found, seen = [], {}
-    for subject in subjects:
-        seen[subject.name] = seen.get(subject.name, 0) + 1
-        number = seen[subject.name]
-        found.append(subject if number == 1 else replace(subject, name=f"{subject.name} #{number}"))
+    for classifier in classifiers:
+        seen[classifier.name] = seen.get(classifier.name, 0) + 1
+        number = seen[classifier.name]
+        found.append(classifier if number == 1 else replace(classifier, name=f"{classifier.name} #{number}"))
     return found
 
 
@@ -199,5 +199,5 @@ def explain_checkpoint(  # noqa: PLR0913
     if size is None and run is not None:
         size = tuple(run.manifest()["size"])  # type: ignore[assignment]
     dataset = dataset_for((checkpoint,), dict(data))[0] if run is None and data else None
-    subject = classifier_of(checkpoint, dataset, asked, _device(device))
-    return explain(subject, images, methods, out, target=target, size=size)
+    classifier = classifier_of(checkpoint, dataset, asked, _device(device))
+    return explain(classifier, images, methods, out, target=target, size=size)

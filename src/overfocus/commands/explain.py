@@ -41,7 +41,7 @@ class _Answer:
 
 
 def explain(
-    subject: Classifier,
+    classifier: Classifier,
     images: Sequence[str | Path],
     methods: Sequence[str] = ("gradcam",),
     out: str | Path = "explained",
@@ -62,17 +62,17 @@ def explain(
         method_named(method)  # a wrong name must not come to light after an hour of maps
     if not images or not methods:
         raise OverfocusError("explain: give one picture and one method at least")
-    asked = _class(subject, target)
-    size = as_size(size if size is not None else _own_size(subject))
-    answers = [_answer(subject, each, asked) for each in _read(images, len(subject.mean), size)]
+    asked = _class(classifier, target)
+    size = as_size(size if size is not None else _own_size(classifier))
+    answers = [_answer(classifier, each, asked) for each in _read(images, len(classifier.mean), size)]
     stems, out = _stems(images), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     told, shown = [], []
     for path, stem, answer in zip(images, stems, answers, strict=True):
-        looks, spreads = _looks(subject, answer, methods, stem, out)
-        told.append(_told(subject, Path(path), answer, spreads))
+        looks, spreads = _looks(classifier, answer, methods, stem, out)
+        told.append(_told(classifier, Path(path), answer, spreads))
         shown.append(Shown(str(path), "", picture(answer.pixels[0]), looks))
-    _save(sheet(f"{subject.name} explained", _lines(subject, asked, size), shown), out / SHEET)
+    _save(sheet(f"{classifier.name} explained", _lines(classifier, asked, size), shown), out / SHEET)
     return told
 
 
@@ -86,40 +86,42 @@ def _read(images: Sequence[str | Path], channels: int, size: tuple[int, int]) ->
         yield fit(files.read(row), size)[None].float() / 255
 
 
-def _answer(subject: Classifier, pixels: Tensor, asked: int | None) -> _Answer:
-    pixels = pixels.to(subject.device)
-    with torch.no_grad(), subject.examined():
-        share = subject(pixels).softmax(dim=1)[0].cpu()
-    if len(share) != len(subject.classes):
-        raise OverfocusError(f"{subject.name} answers {len(share)} numbers and has {len(subject.classes)} classes")
+def _answer(classifier: Classifier, pixels: Tensor, asked: int | None) -> _Answer:
+    pixels = pixels.to(classifier.device)
+    with torch.no_grad(), classifier.examined():
+        share = classifier(pixels).softmax(dim=1)[0].cpu()
+    if len(share) != len(classifier.classes):
+        raise OverfocusError(
+            f"{classifier.name} answers {len(share)} numbers and has {len(classifier.classes)} classes"
+        )
     return _Answer(pixels, share, int(share.argmax()) if asked is None else asked)
 
 
 def _looks(
-    subject: Classifier, answer: _Answer, methods: Sequence[str], stem: str, out: Path
+    classifier: Classifier, answer: _Answer, methods: Sequence[str], stem: str, out: Path
 ) -> tuple[tuple[MapPanel, ...], dict[str, SpreadNumbers]]:
     """Map one picture by each method, and write the heat maps."""
     looks, spreads = [], {}
-    at = subject.at if subject.at == "features" else f"model.{subject.at}"
-    model: Any = subject.pixels  # type: ignore[attr-defined]
+    at = classifier.at if classifier.at == "features" else f"model.{classifier.at}"
+    model: Any = classifier.pixels  # type: ignore[attr-defined]
     for method in methods:
-        with subject.examined():
+        with classifier.examined():
             found = attribute(model, answer.pixels, method, target=answer.asked, at=at).detach()
         heat = overlay(answer.pixels[0], found[0])
         name = f"{stem}-{method}.png"
         _save(heat, out / name)
-        looks.append(MapPanel(method, heat, subject.classes[answer.asked], float(answer.share[answer.asked])))
+        looks.append(MapPanel(method, heat, classifier.classes[answer.asked], float(answer.share[answer.asked])))
         spreads[method] = SpreadNumbers(
             picture=name, effective_area=_known(effective_area(found)), gini=_known(gini(found))
         )
     return tuple(looks), spreads
 
 
-def _told(subject: Classifier, path: Path, answer: _Answer, spreads: dict[str, SpreadNumbers]) -> Explained:
+def _told(classifier: Classifier, path: Path, answer: _Answer, spreads: dict[str, SpreadNumbers]) -> Explained:
     confidence, predicted = answer.share.max(dim=0)
     return Explained(
-        file=str(path), predicted=subject.classes[int(predicted)], confidence=float(confidence),
-        asked=subject.classes[answer.asked], probability=float(answer.share[answer.asked]), methods=spreads,
+        file=str(path), predicted=classifier.classes[int(predicted)], confidence=float(confidence),
+        asked=classifier.classes[answer.asked], probability=float(answer.share[answer.asked]), methods=spreads,
     )  # fmt: skip
 
 
@@ -128,24 +130,24 @@ def _known(values: Tensor) -> float | None:
     return value if isfinite(value) else None
 
 
-def _class(subject: Classifier, target: str | int) -> int | None:
+def _class(classifier: Classifier, target: str | int) -> int | None:
     """Return the number of the class that is asked for, None for the predicted one; a name goes before a number."""
     text = str(target)
-    if text in subject.classes:
-        return subject.classes.index(text)
+    if text in classifier.classes:
+        return classifier.classes.index(text)
     if text == "predicted":
         return None
-    if text.isdecimal() and int(text) < len(subject.classes):
+    if text.isdecimal() and int(text) < len(classifier.classes):
         return int(text)
-    raise UnknownName("class", text, subject.classes)
+    raise UnknownName("class", text, classifier.classes)
 
 
-def _own_size(subject: Classifier) -> int | tuple[int, int]:
+def _own_size(classifier: Classifier) -> int | tuple[int, int]:
     """Return the size that the model was made for, as far as it says so: timm notes it, torchvision's ViT keeps it."""
-    noted = getattr(subject.model, "pretrained_cfg", None)
+    noted = getattr(classifier.model, "pretrained_cfg", None)
     if isinstance(noted, dict) and len(noted.get("input_size", ())) == 3:
         return tuple(noted["input_size"][1:])  # type: ignore[return-value]
-    side = getattr(subject.model, "image_size", None)
+    side = getattr(classifier.model, "image_size", None)
     return side if isinstance(side, int) else USUAL
 
 
@@ -161,9 +163,9 @@ def _stems(images: Sequence[str | Path]) -> list[str]:
     return stems
 
 
-def _lines(subject: Classifier, asked: int | None, size: tuple[int, int]) -> list[str]:
-    of = "the predicted class" if asked is None else f"the class {subject.classes[asked]}"
-    return [f"Evidence for {of}, with its probability. {size[0]} x {size[1]} pixels, layer {subject.at}. "
+def _lines(classifier: Classifier, asked: int | None, size: tuple[int, int]) -> list[str]:
+    of = "the predicted class" if asked is None else f"the class {classifier.classes[asked]}"
+    return [f"Evidence for {of}, with its probability. {size[0]} x {size[1]} pixels, layer {classifier.at}. "
             "Each map has its own scale, from 0 to its maximum."]  # fmt: skip
 
 

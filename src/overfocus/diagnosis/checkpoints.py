@@ -135,9 +135,9 @@ def classifier_of(
     run = run_of(what)
     if run is None and dataset is None:
         raise OverfocusError(f"{what} does not say what its classes are; give --data, whose classes it was trained on")
-    subject = _of_run(what, run, asked) if run else _of_stranger(what, dataset, asked)  # type: ignore[arg-type]
-    subject.pixels.to(device)  # type: ignore[attr-defined]
-    return subject
+    classifier = _of_run(what, run, asked) if run else _of_stranger(what, dataset, asked)  # type: ignore[arg-type]
+    classifier.pixels.to(device)  # type: ignore[attr-defined]
+    return classifier
 
 
 def _of_run(what: str, run: Run, asked: CheckpointOptions) -> Classifier:

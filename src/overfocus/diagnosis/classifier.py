@@ -69,7 +69,7 @@ class Classifier:
         return capture(self.model, self.pixels.normalised(pixels), self.at)  # type: ignore[attr-defined]
 
     def settled(self, pixels: Tensor) -> Classifier:
-        """Return the subject with the layer "features" replaced by its name, found on some `pixels`."""
+        """Return the classifier with the layer "features" replaced by its name, found on some `pixels`."""
         return replace(self, at=self.capture(pixels.to(self.device)).layer)
 
     @contextmanager

@@ -54,18 +54,18 @@ def diagnose(  # noqa: PLR0913
     limit: at most this many images, balanced over the classes where the data is a split; 0 takes all.
     Raises UnknownName for a layer or section that is not there, OverfocusError for data that does not fit the model.
     """
-    subject = model if isinstance(model, Classifier) else None
-    sample = _sampled(data, classes, mean, std, limit, seed, subject)
+    classifier = model if isinstance(model, Classifier) else None
+    sample = _sampled(data, classes, mean, std, limit, seed, classifier)
     if not isinstance(model, Classifier):
         channels = sample.channels
         mean, std = _for_channels(mean, channels), _for_channels(std, channels)
-        subject = Classifier(name, model, mean, std, sample.classes, at)
-    assert subject is not None
+        classifier = Classifier(name, model, mean, std, sample.classes, at)
+    assert classifier is not None
     chosen = _chosen(only, sections)
     lacking = {section.name: why for section in chosen if (why := section.lacking(sample))}
     asked = [section for section in chosen if section.name not in lacking]
-    with subject.examined():
-        evidence = _collected(subject, sample, MapCollector(map), asked, seed, watch)
+    with classifier.examined():
+        evidence = _collected(classifier, sample, MapCollector(map), asked, seed, watch)
     lost = int((~evidence.logits.isfinite().all(dim=1)).sum())
     said = f"; {lost} of them have logits that are not numbers and count as wrong" if lost else ""
     about = {"data": data_name, "sample": sample.note + said, "source": sample.source, "skipped": lacking}
@@ -73,41 +73,41 @@ def diagnose(  # noqa: PLR0913
 
 
 def _collected(
-    subject: Classifier, sample: Sample, looking: MapCollector, asked: Sequence[Section], seed: int, watch: Watch
+    classifier: Classifier, sample: Sample, looking: MapCollector, asked: Sequence[Section], seed: int, watch: Watch
 ) -> Evidence:
     """Run the model for every section in turn."""
     first = next(sample.batches(None)).pixels[:2]
-    _try(subject, first)
-    subject = subject.settled(first)
+    _try(classifier, first)
+    classifier = classifier.settled(first)
     evidence = Evidence(
-        looking.collect(subject, sample, lambda done, total: watch("MapCollector", done, total)),
+        looking.collect(classifier, sample, lambda done, total: watch("Maps", done, total)),
         {
-            "model": subject.name, "classes": list(subject.classes), "seed": seed, "map": looking.map,
-            "layer": subject.at, "size": list(sample.size), "mean": list(subject.mean),
-            "std": list(subject.std), "note": subject.note, "sections": [], "settings": {}, **provenance(),
+            "model": classifier.name, "classes": list(classifier.classes), "seed": seed, "map": looking.map,
+            "layer": classifier.at, "size": list(sample.size), "mean": list(classifier.mean),
+            "std": list(classifier.std), "note": classifier.note, "sections": [], "settings": {}, **provenance(),
         },
     )  # fmt: skip
     for section in asked:
-        arrays = section.collect(subject, sample, evidence, _tick(watch, section.title))
+        arrays = section.collect(classifier, sample, evidence, _tick(watch, section.title))
         names, settings = [*evidence.about["sections"], section.name], dict(evidence.about["settings"])
         settings[section.name] = section.settings()
         evidence = evidence.with_arrays(arrays, sections=names, settings=settings)
     return evidence
 
 
-def _try(subject: Classifier, pixels: Tensor) -> None:
+def _try(classifier: Classifier, pixels: Tensor) -> None:
     """Ask about two images, so that what the model cannot take is told in a line."""
     _, channels, height, width = pixels.shape
-    given = f"{subject.name}, given images of {channels} channels and {height} x {width} pixels,"
+    given = f"{classifier.name}, given images of {channels} channels and {height} x {width} pixels,"
     try:
         with torch.no_grad():
-            logits = subject(pixels.to(subject.device))
+            logits = classifier(pixels.to(classifier.device))
     except (RuntimeError, ValueError, AssertionError, IndexError) as error:
         reason = str(error).partition("\n")[0]
         raise OverfocusError(f"{given} fails: {reason}; give data or a --size that the model was made for") from error
-    if logits.ndim != 2 or logits.shape[1] != len(subject.classes):
+    if logits.ndim != 2 or logits.shape[1] != len(classifier.classes):
         raise OverfocusError(
-            f"{given} answers {list(logits.shape[1:])} numbers for each and the data has {len(subject.classes)} "
+            f"{given} answers {list(logits.shape[1:])} numbers for each and the data has {len(classifier.classes)} "
             "classes; give the model that was trained on these, or --model with its head"
         )
 
@@ -118,21 +118,21 @@ def _tick(watch: Watch, title: str) -> Callable[[int, int], None]:
 
 def _sampled(
     data: Any, classes: Sequence[str] | None, mean: Sequence[float], std: Sequence[float], limit: int, seed: int,
-    subject: Classifier | None,
+    classifier: Classifier | None,
 ) -> Sample:  # fmt: skip
     """Return the images to ask about, with the model's classes where those are known."""
     if isinstance(data, Split):
-        device = subject.device if subject else "cpu"
+        device = classifier.device if classifier else "cpu"
         data = from_split(data, limit=limit, seed=seed, device=device)
     if not isinstance(data, Sample):
-        names = classes or (subject.classes if subject else ())
+        names = classes or (classifier.classes if classifier else ())
         data = from_loader(data, tuple(names), mean, std, limit=limit)
         if not names:
             numbers = range(int(data.labels.max()) + 1)
             data = _named(data, tuple(str(number) for number in numbers))
-    if classes and not subject:
+    if classes and not classifier:
         data = _named(data, tuple(classes))
-    return fitting(data, subject.classes, subject.name) if subject else data
+    return fitting(data, classifier.classes, classifier.name) if classifier else data
 
 
 def _named(sample: Sample, classes: tuple[str, ...]) -> Sample:

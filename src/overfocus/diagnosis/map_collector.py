@@ -26,7 +26,7 @@ class MapCollector:
     linear layer, and does not smear over positions where it is another.
     """
 
-    def collect(self, subject: Classifier, sample: Sample, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, tick: Tick) -> dict[str, np.ndarray]:
         """Return labels [N], logits [N, K], maps/true and maps/predicted [N, h, w], used [N, C], boxes and masks."""
         method = method_named(self.map)
         if not isinstance(method, LayerMethod):
@@ -37,15 +37,15 @@ class MapCollector:
         parts: dict[str, list[Tensor]] = {}
         done = 0
         for portion in sample.batches(None):
-            for name, value in self._look(subject, method, portion).items():
+            for name, value in self._look(classifier, method, portion).items():
                 parts.setdefault(name, []).append(value.detach().float().cpu())
             done += len(portion.labels)
             tick(done, len(sample))
         arrays = {name: torch.cat(values).numpy() for name, values in parts.items()}
         return {"labels": sample.labels.numpy(), **arrays, **_known(sample)}
 
-    def _look(self, subject: Classifier, method: LayerMethod, portion: Portion) -> dict[str, Tensor]:
-        seen = subject.capture(portion.pixels.to(subject.device))
+    def _look(self, classifier: Classifier, method: LayerMethod, portion: Portion) -> dict[str, Tensor]:
+        seen = classifier.capture(portion.pixels.to(classifier.device))
         logits = seen.logits.detach().float()
         labels, predicted = portion.labels.to(logits.device), logits.argmax(dim=1)
         true = seen.gradient_of(_of_class(labels, logits))

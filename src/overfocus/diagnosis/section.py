@@ -123,11 +123,11 @@ class Section(ABC):
         return asdict(self)  # type: ignore[call-overload]
 
     @abstractmethod
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Run the model; return arrays by name, all below this section's own name. `evidence` holds logits and maps."""
 
     @abstractmethod
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute what the evidence says; no model is run."""
 
     def found(

@@ -17,14 +17,6 @@ def located(left: float, top: float, right: float, bottom: float) -> str:
     return f"x {left:.2f} to {right:.2f}, y {top:.2f} to {bottom:.2f}"
 
 
-def told(score: Score, digits: int = 3) -> str:
-    """Return a score with its interval and n."""
-    if not score.answered:
-        return f"no answer ({score.note})" if score.note else "no answer"
-    interval = f" [{score.low:.{digits}f}, {score.high:.{digits}f}]" if isfinite(score.low) else ""
-    return f"{score.value:.{digits}f}{interval}"
-
-
 def enough(score: Score, reference: float = 0.0) -> str:
     """Say whether `score` can be told from `reference` with the images at hand."""
     if not score.answered or not isfinite(score.low):

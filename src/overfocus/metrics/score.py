@@ -70,11 +70,15 @@ class Score:
             "note": self.note,
         }  # fmt: skip
 
-    def __str__(self) -> str:
+    def __format__(self, spec: str) -> str:
+        """Return value and interval, both in the format `spec`, by default three decimals."""
         if not self.answered:
             return f"no answer ({self.note})" if self.note else "no answer"
-        interval = f" [{self.low:.3f}, {self.high:.3f}]" if isfinite(self.low) else ""
-        return f"{self.value:.3f}{interval}"
+        value, low, high = (format(each, spec or ".3f") for each in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]" if isfinite(self.low) else value
+
+    def __str__(self) -> str:
+        return format(self)
 
 
 def mean_score(metric: Metric, values: Tensor, *, seed: int = 0, note: str = "") -> Score:

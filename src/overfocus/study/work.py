@@ -148,7 +148,7 @@ def _examine(
         on_bad_image=experiment.data.on_bad_image,
     )  # fmt: skip
     sample = replace(sample, source=dataset.note)
-    subject = replace(
+    classifier = replace(
         classifier_of(str(folder), dataset, CheckpointOptions(), device), name=f"{cell.method}, seed {cell.seed}"
     )
     own = []
@@ -156,7 +156,7 @@ def _examine(
         data = experiment.data
         own = [outsiders(examine.ood, sample, examine.seed, data.root, data.on_bad_image)]
     found = diagnose(
-        subject, sample, only=examine.sections, sections=own, limit=examine.limit, seed=examine.seed, map=examine.map,
-        data_name=f"{dataset.name}, split {name}",
+        classifier, sample, only=examine.sections, sections=own, limit=examine.limit, seed=examine.seed,
+        map=examine.map, data_name=f"{dataset.name}, split {name}",
     )  # fmt: skip
     Diagnosis(found.evidence.with_arrays({}, **{EXAMINATION: examine.record})).save(folder / DIAGNOSIS)

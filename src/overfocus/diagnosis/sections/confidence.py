@@ -14,7 +14,7 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Chart, Finding, Line, Section, Tick
-from overfocus.diagnosis.wording import enough, percent, told
+from overfocus.diagnosis.wording import enough, percent
 from overfocus.metrics.confidence import Predictions, scores
 from overfocus.metrics.reliability import diagram
 from overfocus.metrics.score import Metric, Score
@@ -34,12 +34,12 @@ class Confidence(Section):
     question: ClassVar[str] = "Is it right as often as it says?"
     bins: int = 15
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Need no more than the logits that are there."""
         tick(1, 1)
         return {}
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute all numbers of `metrics.confidence`, and those of one half at the temperature of the other."""
         logits, labels = evidence.logits, evidence.labels
         predictions = Predictions.of(logits, labels)
@@ -91,5 +91,5 @@ def _sentence(found: Mapping[str, Score]) -> str:
     )
     return (
         f"It says {percent(found['confidence'].value)} and is right in {percent(found['accuracy'].value)}: {side} "
-        f"(gap {told(gap)}); ECE {told(ece)}.{helped if after.answered else ''} {enough(gap)}"
+        f"(gap {gap}); ECE {ece}.{helped if after.answered else ''} {enough(gap)}"
     )

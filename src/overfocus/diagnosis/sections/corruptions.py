@@ -17,7 +17,7 @@ from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section, Table, Tick
 from overfocus.diagnosis.sections.hiding import scattered
-from overfocus.diagnosis.wording import percent, told
+from overfocus.diagnosis.wording import percent
 from overfocus.metrics.corruption import MCE, MEAN_ERROR, alexnet_errors, mce_score
 from overfocus.metrics.score import Metric, Score
 
@@ -40,24 +40,24 @@ class CommonCorruptions(Section):
             return f"corruptions need images of {LEAST} pixels or more with 1 or 3 channels"
         return ""
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return corruptions/predicted [15, 5, n] and corruptions/rows [n]."""
         rows, done = sample.some(self.images, evidence.seed), 0
         predicted = torch.zeros(len(CORRUPTIONS), len(SEVERITIES), len(rows), dtype=torch.int64)
         place = torch.searchsorted(rows, torch.arange(len(evidence.labels)))
         for portion in sample.batches(rows):
-            pixels = portion.pixels.to(subject.device)
-            key = Key.seeded(evidence.seed, device=subject.device).fold_in("corruption").at(portion.rows)
+            pixels = portion.pixels.to(classifier.device)
+            key = Key.seeded(evidence.seed, device=classifier.device).fold_in("corruption").at(portion.rows)
             for kind, name in enumerate(CORRUPTIONS):
                 for severity in SEVERITIES:
                     with torch.no_grad():
-                        logits = subject(corrupted(name, pixels, severity, key))
+                        logits = classifier(corrupted(name, pixels, severity, key))
                     predicted[kind, severity - 1, place[portion.rows]] = named(logits).cpu()
                 done += len(portion.labels)
                 tick(done, len(rows) * len(CORRUPTIONS))
         return {"corruptions/rows": rows.numpy(), "corruptions/predicted": predicted.numpy()}
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute the plain mean error, that of each corruption, and mCE where it means something."""
         rows, count = evidence.tensor("corruptions/rows").long(), len(evidence.labels)
         labels, clean = evidence.labels[rows], named(evidence.logits[rows])
@@ -91,7 +91,7 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     clean, mean = scores["clean_error"], scores["mean_error"]
     kinds = sorted((scores[name].value, name.replace("_", " ")) for name in CORRUPTIONS)
     return (
-        f"The mean error over 15 corruptions and 5 severities is {told(mean, 2)}, against {told(clean, 2)} without. "
+        f"The mean error over 15 corruptions and 5 severities is {mean:.2f}, against {clean:.2f} without. "
         f"Worst are {kinds[-1][1]} ({percent(kinds[-1][0])}) and {kinds[-2][1]} ({percent(kinds[-2][0])}), mildest is "
         f"{kinds[0][1]} ({percent(kinds[0][0])}); n = {mean.n:,} images."
     )

@@ -23,7 +23,7 @@ from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Portion, Sample
 from overfocus.diagnosis.section import Chart, Finding, Section, Tick
 from overfocus.diagnosis.sections.hiding import curve, hidden, orders_of, scattered
-from overfocus.diagnosis.wording import enough, told
+from overfocus.diagnosis.wording import enough
 from overfocus.metrics.hiding import DELETION, DELETION_GAP, INSERTION, INSERTION_GAP, area_under
 from overfocus.metrics.score import Metric, Score
 
@@ -42,26 +42,30 @@ class Deletion(Section):
     images: int = 250
     """At most this many: each needs 4 x (steps + 1) passes."""
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return deletion/WAY/ORDER [S, n]: the probability of the first prediction, and deletion/rows [n]."""
         rows = sample.some(self.images, evidence.seed)
         kept: dict[str, list[Tensor]] = {}
         done = 0
         for portion in sample.batches(rows):
-            for name, values in self._portion(subject, sample, evidence, portion).items():
+            for name, values in self._portion(classifier, sample, evidence, portion).items():
                 kept.setdefault(name, []).append(values.cpu())
             done += len(portion.labels)
             tick(done, len(rows))
         arrays = {f"deletion/{name}": torch.cat(values, dim=1).numpy() for name, values in kept.items()}
         return {"deletion/rows": rows.numpy(), **arrays}
 
-    def _portion(self, subject: Classifier, sample: Sample, evidence: Evidence, portion: Portion) -> dict[str, Tensor]:
-        pixels = portion.pixels.to(subject.device)
-        predicted = evidence.logits[portion.rows].argmax(dim=1).to(subject.device)[:, None]
-        maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(subject.device)
+    def _portion(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion
+    ) -> dict[str, Tensor]:
+        pixels = portion.pixels.to(classifier.device)
+        predicted = evidence.logits[portion.rows].argmax(dim=1).to(classifier.device)[:, None]
+        maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
         usable = (maps.flatten(1).sum(dim=1) > 0) & maps.flatten(1).isfinite().all(dim=1)
-        orders = dict(orders_of(maps, Key.seeded(evidence.seed, device=subject.device).fold_in("hiding"), portion.rows))
-        fill = torch.tensor(subject.mean, device=pixels.device).view(-1, 1, 1)
+        orders = dict(
+            orders_of(maps, Key.seeded(evidence.seed, device=classifier.device).fold_in("hiding"), portion.rows)
+        )
+        fill = torch.tensor(classifier.mean, device=pixels.device).view(-1, 1, 1)
         ends = {"deletion": (pixels, fill), "insertion": (_blurred(pixels), pixels)}
         values = {}
         with torch.no_grad():
@@ -69,14 +73,14 @@ class Deletion(Section):
                 for order in ORDERS:
                     probability = torch.stack(
                         [
-                            subject(hidden(start, orders[order], step / self.steps, end)).softmax(dim=1)
+                            classifier(hidden(start, orders[order], step / self.steps, end)).softmax(dim=1)
                             for step in range(self.steps + 1)
                         ]
                     ).gather(2, predicted.expand(self.steps + 1, -1, 1))[:, :, 0]
                     values[f"{way}/{order}"] = torch.where(usable, probability, torch.nan)
         return values
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute the areas and their distance to the control."""
         shares = torch.linspace(0, 1, len(evidence.arrays["deletion/deletion/salient"]))
         values = {(way, order): evidence.tensor(f"deletion/{way}/{order}") for way in WAYS for order in ORDERS}
@@ -109,8 +113,8 @@ class Deletion(Section):
 def _sentence(scores: Mapping[str, Score]) -> str:
     deletion, control, gap = (scores[name] for name in ("deletion", "deletion_control", "deletion_gap"))
     return (
-        f"Deleting in the order of the map leaves an area of {told(deletion)} under the probability of the first "
-        f"prediction, deleting the same shape elsewhere {told(control)}: a gap of {told(gap)}. {enough(gap)}"
+        f"Deleting in the order of the map leaves an area of {deletion} under the probability of the first "
+        f"prediction, deleting the same shape elsewhere {control}: a gap of {gap}. {enough(gap)}"
     )
 
 

@@ -16,7 +16,7 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence, unpacked
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section, Tick
-from overfocus.diagnosis.wording import percent, told
+from overfocus.diagnosis.wording import percent
 from overfocus.metrics.focus import ALL, PART, REST, part_shares
 from overfocus.metrics.score import Metric, Score
 
@@ -38,12 +38,12 @@ class Focus(Section):
             return ""
         return "the data does not say where the objects are; --boxes takes a CSV, COCO JSON, VOC XML or a mask folder"
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Need no more than the maps, boxes and masks that are there."""
         tick(1, 1)
         return {}
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute every number of `metrics.focus` on the maps of the true class."""
         parts = evidence.below("masks")
         values: dict[str, list[Tensor]] = {}
@@ -107,7 +107,7 @@ def _sentence(scores: Mapping[str, Score], parts: list[str], area: float) -> str
     energy = scores["energy_inside"]
     text = (
         f"{percent(energy.value)} of the attribution lies on the object, which is {percent(area)} of the picture "
-        f"({told(scores['energy_over_area'], 2)} times what an even map would have, n = {energy.n:,})."
+        f"({scores['energy_over_area']:.2f} times what an even map would have, n = {energy.n:,})."
     )
     if len(parts) > 1:
         shares = ", ".join(f"{percent(scores[f'part_{part}'].value)} on {part}" for part in parts)

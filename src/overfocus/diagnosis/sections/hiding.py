@@ -21,7 +21,7 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Portion, Sample
 from overfocus.diagnosis.section import Chart, Finding, Line, Section, Tick
-from overfocus.diagnosis.wording import enough, percent, told
+from overfocus.diagnosis.wording import enough, percent
 from overfocus.metrics.hiding import KEPT_AREA, OVERFOCUS, area_under, overfocus
 from overfocus.metrics.score import Score, mean_interval
 
@@ -49,16 +49,18 @@ class Hiding(Section):
     question: ClassVar[str] = "Does it still know the object when the part that it leans on is hidden?"
     shares: tuple[float, ...] = SHARES
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return hiding/KIND/right [S, N]: 1 where still right, 0 where not, NaN where the image has no map."""
         right = {kind: torch.full((len(self.shares), len(sample)), torch.nan) for kind in KINDS}
         work, done = len(KINDS) * len(sample), 0
         for portion in sample.batches(None):
-            maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(subject.device)
-            orders = orders_of(maps, Key.seeded(evidence.seed, device=subject.device).fold_in("hiding"), portion.rows)
-            whole = (named(evidence.logits[portion.rows]) == sample.labels[portion.rows]).to(subject.device)
+            maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+            orders = orders_of(
+                maps, Key.seeded(evidence.seed, device=classifier.device).fold_in("hiding"), portion.rows
+            )
+            whole = (named(evidence.logits[portion.rows]) == sample.labels[portion.rows]).to(classifier.device)
             for kind, order in orders:
-                right[kind][:, portion.rows] = self._hide(subject, portion, order, whole).cpu()
+                right[kind][:, portion.rows] = self._hide(classifier, portion, order, whole).cpu()
                 done += len(portion.labels)
                 tick(done, work)
             flat = ~_has_mass(maps).cpu()
@@ -67,18 +69,18 @@ class Hiding(Section):
         arrays = {f"hiding/{kind}/right": values.numpy() for kind, values in right.items()}
         return {"hiding/shares": np.array(self.shares, np.float32), **arrays}
 
-    def _hide(self, subject: Classifier, portion: Portion, order: Tensor, whole: Tensor) -> Tensor:
+    def _hide(self, classifier: Classifier, portion: Portion, order: Tensor, whole: Tensor) -> Tensor:
         """Return whether each image is still right with each share hidden: [S, B] float. `whole` [B] is that of 0."""
-        pixels, labels = portion.pixels.to(subject.device), portion.labels.to(subject.device)
-        fill = torch.tensor(subject.mean, device=pixels.device).view(-1, 1, 1)
+        pixels, labels = portion.pixels.to(classifier.device), portion.labels.to(classifier.device)
+        fill = torch.tensor(classifier.mean, device=pixels.device).view(-1, 1, 1)
         with torch.no_grad():
             rows = [
-                (named(subject(hidden(pixels, order, share, fill))) == labels) if share else whole
+                (named(classifier(hidden(pixels, order, share, fill))) == labels) if share else whole
                 for share in self.shares
             ]
         return torch.stack(rows).float()
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute the overfocus score, areas, and curves with intervals."""
         shares = evidence.tensor("hiding/shares")
         right = {kind: evidence.tensor(f"hiding/{kind}/right") for kind in KINDS}
@@ -106,7 +108,7 @@ def _sentence(scores: Mapping[str, Score], shares: Tensor, right: Mapping[str, T
     score = scores["overfocus"]
     return (
         f"Hiding the most salient {share} of the pixels costs {percent(cost['salient'])} of accuracy, hiding random "
-        f"blobs of the same shape {percent(cost['blobs'])}. Overfocus score {told(score)}. {enough(score)}"
+        f"blobs of the same shape {percent(cost['blobs'])}. Overfocus score {score}. {enough(score)}"
     )
 
 

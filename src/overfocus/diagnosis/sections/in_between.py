@@ -38,12 +38,12 @@ class InBetween(Section):
         """Need images of two classes."""
         return "" if len(sample.labels.unique()) > 1 else "the images are all of one class"
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return in_between/KIND [11, n], the predicted classes at lambda 0 to 1, and the rows of both images [n]."""
         rows = sample.some(self.images, evidence.seed)
         key = Key.seeded(evidence.seed).fold_in("in_between")
         partner = rows[partners(sample.labels[rows], key)]
-        pixels = torch.cat([portion.pixels.to(subject.device) for portion in sample.batches(rows)])
+        pixels = torch.cat([portion.pixels.to(classifier.device) for portion in sample.batches(rows)])
         place = torch.searchsorted(rows, partner)
         predicted = {kind: torch.zeros(len(LAMBDAS), len(rows), dtype=torch.int64) for kind in KINDS}
         batches = torch.arange(len(rows)).split(64)
@@ -51,13 +51,13 @@ class InBetween(Section):
             for kind in KINDS:
                 for step, share in enumerate(LAMBDAS):
                     with torch.no_grad():
-                        logits = subject(mixed(kind, pixels[some], pixels[place[some]], share))
+                        logits = classifier(mixed(kind, pixels[some], pixels[place[some]], share))
                     predicted[kind][step, some] = named(logits).cpu()
             tick(done + 1, len(batches))
         arrays = {f"in_between/{kind}": values.numpy() for kind, values in predicted.items()}
         return {"in_between/rows": rows.numpy(), "in_between/partners": partner.numpy(), **arrays}
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute the share of either class at every lambda, and its mean over those between 0 and 1."""
         rows, count = evidence.tensor("in_between/rows").long(), len(evidence.labels)
         first, second = evidence.labels[rows], evidence.labels[evidence.tensor("in_between/partners").long()]

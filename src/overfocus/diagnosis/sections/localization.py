@@ -18,7 +18,6 @@ from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section, Tick
 from overfocus.diagnosis.sections.focus import CHUNK, boxes_of
 from overfocus.diagnosis.sections.hiding import scattered
-from overfocus.diagnosis.wording import told
 from overfocus.metrics.iou_hits import with_area
 from overfocus.metrics.localization import METRICS, BoxAccuracy
 from overfocus.metrics.pixels import PxAP
@@ -41,12 +40,12 @@ class Localization(Section):
         boxed = sum(bool(len(each)) for each in sample.boxes or ())
         return "" if boxed >= FEWEST or sample.masks else "the data has no boxes or masks"
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Need no more than the maps, boxes and masks that are there."""
         tick(1, 1)
         return {}
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Judge the maps of the true class; each half of the images at the threshold that is best on the other."""
         boxes, pixels = BoxAccuracy(), PxAP()
         parts, right = evidence.below("masks"), named(evidence.logits) == evidence.labels
@@ -87,17 +86,17 @@ def _per_image(evidence: Evidence, boxes: BoxAccuracy, size: tuple[int, int]) ->
 def _sentence(scores: Mapping[str, Score]) -> str:
     if "max_box_acc_v2" not in scores:
         area, even = scores["pxap"], scores["pxap_even"]
-        return f"PxAP is {told(area)}, where an even map has {told(even)} (n = {area.n:,})."
+        return f"PxAP is {area}, where an even map has {even} (n = {area.n:,})."
     v2, half, small = scores["max_box_acc_v2"], scores["max_box_acc"], scores["max_box_acc_small"]
     centre, whole = scores["centre_box"], scores["whole_picture"]
     best = max(centre.value, whole.value)
     verdict = "better than" if half.low > best else "no better than" if half.high < best else "not to be told from"
     on_small = (
-        f" On pictures with a small object it is {told(small, 2)}, the centred box "
+        f" On pictures with a small object it is {small:.2f}, the centred box "
         f"{scores['centre_box_small'].value:.2f} (n = {small.n:,})."
     )
     return (
-        f"MaxBoxAccV2 is {told(v2)}. At IoU 0.5 a box around the map is right for {told(half, 2)} of the pictures, a "
+        f"MaxBoxAccV2 is {v2}. At IoU 0.5 a box around the map is right for {half:.2f} of the pictures, a "
         f"centred box for {centre.value:.2f} and the whole picture for {whole.value:.2f}: {verdict} what needs no "
         f"model (n = {half.n:,}).{on_small if small.answered else ' No picture has a small object.'}"
     )

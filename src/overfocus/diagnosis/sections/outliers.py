@@ -16,7 +16,6 @@ from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.noise import NOISES, noise
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section, Tick
-from overfocus.diagnosis.wording import told
 from overfocus.metrics.ood import ood_scores
 from overfocus.metrics.score import Metric, Score
 
@@ -44,26 +43,26 @@ class Outliers(Section):
         """Return what JSON can hold."""
         return {"images": self.images, "other_name": self.other_name if self.other is not None else ""}
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return outliers/KIND [n]: the largest softmax on each image."""
         rows = sample.some(self.images, evidence.seed)
         sure: dict[str, list[Tensor]] = {}
         if self.other is not None:
             some = self.other.some(self.images, evidence.seed)
             name = f"{self.other_name} (data)" if self.other_name in NOISES else self.other_name
-            sure[name] = [_largest(subject, each.pixels) for each in self.other.batches(some)]
+            sure[name] = [_largest(classifier, each.pixels) for each in self.other.batches(some)]
         sure |= {name: [] for name in NOISES}
         done = 0
         for portion in sample.batches(rows):
-            key = Key.seeded(evidence.seed, device=subject.device).fold_in("outliers").at(portion.rows)
-            pixels = portion.pixels.to(subject.device)
+            key = Key.seeded(evidence.seed, device=classifier.device).fold_in("outliers").at(portion.rows)
+            pixels = portion.pixels.to(classifier.device)
             for name in NOISES:
-                sure[name].append(_largest(subject, noise(name, pixels, key)))
+                sure[name].append(_largest(classifier, noise(name, pixels, key)))
             done += len(portion.labels)
             tick(done, len(rows))
         return {f"outliers/{name}": torch.cat(values).cpu().numpy() for name, values in sure.items()}
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute the numbers against each kind."""
         inside = evidence.logits.softmax(dim=1).amax(dim=1)
         kinds = evidence.below("outliers")
@@ -79,9 +78,9 @@ def _of_kind(score: Score, kind: str) -> Score:
     return replace(score, metric=Metric(f"{metric.title}, {kind}", metric.formula, metric.better))
 
 
-def _largest(subject: Classifier, pixels: Tensor) -> Tensor:
+def _largest(classifier: Classifier, pixels: Tensor) -> Tensor:
     with torch.no_grad():
-        return subject(pixels.to(subject.device)).softmax(dim=1).amax(dim=1)
+        return classifier(pixels.to(classifier.device)).softmax(dim=1).amax(dim=1)
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:
@@ -93,6 +92,6 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     fooled = [name for name, score in answered.items() if score.value < 0.5]
     more = f" On {', '.join(fooled)} it is surer than on real images." if fooled else ""
     return (
-        f"By its confidence it tells real images from images of no class with an AUROC of {told(answered[worst], 2)} "
+        f"By its confidence it tells real images from images of no class with an AUROC of {answered[worst]:.2f} "
         f"on the hardest kind ({worst}), where chance is 0.5.{more}"
     )

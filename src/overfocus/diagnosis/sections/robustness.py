@@ -24,7 +24,7 @@ from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Portion, Sample
 from overfocus.diagnosis.section import Finding, Section, Tick
 from overfocus.diagnosis.sections.hiding import ranks, scattered
-from overfocus.diagnosis.wording import percent, told
+from overfocus.diagnosis.wording import percent
 from overfocus.metrics.score import Metric, Score
 
 CLEAN = Metric("accuracy, no attack", "share still right", "higher")
@@ -57,38 +57,40 @@ class Robustness(Section):
         """Need pictures: grey or RGB."""
         return "" if sample.channels in (1, 3) else f"the images have {sample.channels} channels and not 1 or 3"
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return robustness/predicted/ATTACK [n], robustness/unsteady and blind [n], and robustness/rows [n]."""
         rows, done = sample.some(self.images, evidence.seed), 0
         parts: dict[str, list[Tensor]] = {}
         for portion in sample.batches(rows):
-            for name, values in self._portion(subject, sample, evidence, portion).items():
+            for name, values in self._portion(classifier, sample, evidence, portion).items():
                 parts.setdefault(name, []).append(values.cpu())
             done += len(portion.labels)
             tick(done, len(rows))
         arrays = {f"robustness/{name}": torch.cat(values).numpy() for name, values in parts.items()}
         return {"robustness/rows": rows.numpy(), **arrays}
 
-    def _portion(self, subject: Classifier, sample: Sample, evidence: Evidence, portion: Portion) -> dict[str, Tensor]:
-        pixels, labels = portion.pixels.to(subject.device), portion.labels.to(subject.device)
-        key = Key.seeded(evidence.seed, device=subject.device).fold_in("robustness").at(portion.rows)
-        found = assess(subject, pixels, labels, ATTACKS, key)
-        maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(subject.device)
+    def _portion(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion
+    ) -> dict[str, Tensor]:
+        pixels, labels = portion.pixels.to(classifier.device), portion.labels.to(classifier.device)
+        key = Key.seeded(evidence.seed, device=classifier.device).fold_in("robustness").at(portion.rows)
+        found = assess(classifier, pixels, labels, ATTACKS, key)
+        maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
         noise = key.fold_in("ties").uniform(len(maps), maps[0].numel())
         salient = ranks(-maps.nan_to_num().flatten(1), noise) < noise.shape[1] // 2
         for name, region in (("salient", salient), ("other", ~salient)):
             mask = region.view(-1, 1, *sample.size)
-            found |= assess(subject, pixels, labels, {name: REGIONAL}, key, mask)
+            found |= assess(classifier, pixels, labels, {name: REGIONAL}, key, mask)
         if self.auto:
-            found["auto"] = predicted(subject, auto_attack(subject, pixels, labels, evidence.seed))
-        seen = probe(subject, pixels, labels)
+            found["auto"] = predicted(classifier, auto_attack(classifier, pixels, labels, evidence.seed))
+        seen = probe(classifier, pixels, labels)
         probabilities = torch.full((len(labels),), seen.probabilities)
         return {
             **{f"predicted/{name}": values for name, values in found.items()},
             "unsteady": seen.unsteady, "blind": seen.blind, "probabilities": probabilities,
         }  # fmt: skip
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute accuracy under each attack, and the flags."""
         rows, count = evidence.tensor("robustness/rows").long(), len(evidence.labels)
         labels, clean = evidence.labels[rows], named(evidence.logits[rows])
@@ -125,5 +127,5 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     return (
         f"Of {percent(clean.value)} right without an attack, FGSM (8/255) leaves {percent(fgsm.value)}, PGD (8/255) "
         f"{percent(pgd.value)} and PGD (2/255) {percent(mild.value)}. Kept to the salient half of the pixels, PGD "
-        f"(2/255) leaves {told(salient, 2)}, kept to the other half {told(other, 2)}: {weak} (n = {clean.n:,})."
+        f"(2/255) leaves {salient:.2f}, kept to the other half {other:.2f}: {weak} (n = {clean.n:,})."
     )

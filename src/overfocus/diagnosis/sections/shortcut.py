@@ -41,24 +41,24 @@ class Shortcut(Section):
     share: float = 0.1
     """Share of the pixels, the most salient ones, that is hidden to see whether the confidence falls."""
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return shortcut/kept [N], the probability of the first prediction with the salient part hidden, and names."""
         predicted = evidence.logits.argmax(dim=1)
         kept, done = torch.full((len(sample),), torch.nan), 0
         for portion in sample.batches(None):
-            maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(subject.device)
-            noise = Key.seeded(evidence.seed, device=subject.device).fold_in("ties").at(portion.rows)
+            maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+            noise = Key.seeded(evidence.seed, device=classifier.device).fold_in("ties").at(portion.rows)
             order = ranks(-maps.nan_to_num().flatten(1), noise.uniform(len(maps), maps[0].numel()))
-            pixels = portion.pixels.to(subject.device)
-            fill = torch.tensor(subject.mean, device=pixels.device).view(-1, 1, 1)
+            pixels = portion.pixels.to(classifier.device)
+            fill = torch.tensor(classifier.mean, device=pixels.device).view(-1, 1, 1)
             with torch.no_grad():
-                probability = subject(hidden(pixels, order, self.share, fill)).softmax(dim=1).cpu()
+                probability = classifier(hidden(pixels, order, self.share, fill)).softmax(dim=1).cpu()
             kept[portion.rows] = probability.gather(1, predicted[portion.rows, None])[:, 0]
             done += len(portion.labels)
             tick(done, len(sample))
         return {"shortcut/kept": kept.numpy(), "shortcut/names": np.array([str(name) for name in sample.names])}
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Find the places of all classes, and rank the images."""
         predicted = evidence.logits.argmax(dim=1)
         places = shortcuts(evidence.tensor("maps/predicted"), predicted, seed=evidence.seed)

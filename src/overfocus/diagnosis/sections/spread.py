@@ -13,7 +13,7 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section, Table, Tick
-from overfocus.diagnosis.wording import percent, told
+from overfocus.diagnosis.wording import percent
 from overfocus.metrics.coverage import coverage, coverage_scores
 from overfocus.metrics.score import Score
 from overfocus.metrics.spread import ALL
@@ -29,12 +29,12 @@ class Spread(Section):
     title: ClassVar[str] = "Spread"
     question: ClassVar[str] = "How much of the image does it look at?"
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Need no more than the maps that are there."""
         tick(1, 1)
         return {}
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute every number of `metrics.spread` on both maps."""
         per_image = {}
         for which in ("true", "predicted"):
@@ -77,7 +77,7 @@ def _channels(used: Tensor, labels: Tensor, classes: list[str]) -> Table:
 def _sentence(scores: Mapping[str, Score]) -> str:
     area, half = scores["effective_area_predicted"], scores["mass_50_predicted"]
     return (
-        f"For what it predicts the model looks at {percent(area.value)} of the map (effective area {told(area)}, "
+        f"For what it predicts the model looks at {percent(area.value)} of the map (effective area {area}, "
         f"n = {area.n:,}); half of the attribution lies on {percent(half.value)} of it. An even map has 100 % and "
         "50 %. Compare only maps of one size."
     )

@@ -59,25 +59,25 @@ class Transplant(Section):
         """Need images of two classes."""
         return "" if len(sample.labels.unique()) > 1 else "the images are all of one class"
 
-    def collect(self, subject: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Return transplant/: places [P, 4], rows [n], donors [P, n] (the class of each image's donor), own [P, n]
         (the rise of that class) and taken [P, n] (whether it is named), both NaN where the image was named so before,
         and count, mean and variance of the rises of each class with other donors, others/NAME [P, K] each.
         """
         rows, places = _usable(evidence, sample.some(self.images, evidence.seed)), grid(sample.size, self)
         predicted, before = evidence.logits[rows].argmax(dim=1), log_odds(evidence.logits[rows])
-        pixels = [portion.pixels.to(subject.device) for portion in sample.batches(rows)] if len(rows) else []
-        whole = torch.cat([torch.zeros(0, sample.channels, *sample.size, device=subject.device), *pixels])
+        pixels = [portion.pixels.to(classifier.device) for portion in sample.batches(rows)] if len(rows) else []
+        whole = torch.cat([torch.zeros(0, sample.channels, *sample.size, device=classifier.device), *pixels])
         key, found = Key.seeded(evidence.seed).fold_in("transplant"), []
         for number, box in enumerate(places):
             donors = _others(len(rows), key.fold_in(str(number)))
-            after = _pasted(subject, whole, donors, box)
+            after = _pasted(classifier, whole, donors, box)
             found.append(_risen(log_odds(after) - before, named(after), predicted, predicted[donors]))
             tick(number + 1, len(places))
         arrays = {f"transplant/{name}": np.stack([each[name] for each in found]) for name in found[0]}
         return {"transplant/places": places.numpy(), "transplant/rows": rows.numpy(), **arrays}
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Compute what the pieces of each class carry, and how often a piece is named instead of the image."""
         each, rows = carriers(evidence), evidence.tensor("transplant/rows").long()
         taken = evidence.tensor("transplant/taken").double().nanmean(dim=0)
@@ -153,14 +153,14 @@ def _others(count: int, key: Key) -> Tensor:
     return (torch.arange(count) + 1 + ahead) % max(1, count)
 
 
-def _pasted(subject: Classifier, pixels: Tensor, donors: Tensor, box: Tensor) -> Tensor:
+def _pasted(classifier: Classifier, pixels: Tensor, donors: Tensor, box: Tensor) -> Tensor:
     """Return the logits [n, K] of `pixels` [n, C, H, W] with what `donors` [n] show in `box` [4]."""
-    answers = [torch.zeros(0, len(subject.classes))]
+    answers = [torch.zeros(0, len(classifier.classes))]
     for some in torch.arange(len(pixels)).split(64) if len(pixels) else ():
         box_of_each = box.to(pixels.device).expand(len(some), 4)
         pasted = boxes.paste(pixels[some], pixels, donors[some].to(pixels.device), box_of_each)
         with torch.no_grad():
-            answers.append(subject(pasted).cpu())
+            answers.append(classifier(pasted).cpu())
     return torch.cat(answers)
 
 

@@ -1,7 +1,6 @@
 """The commands about studies, from the outside: a study, its report, what goes wrong told in a line."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,6 @@ from typer.testing import CliRunner
 
 from overfocus.cli.app import app
 from overfocus.core.errors import OverfocusError
-
-sys.path.append(str(Path(__file__).parent / "training"))
 
 
 @pytest.fixture(scope="module")

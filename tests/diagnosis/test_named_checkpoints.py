@@ -36,10 +36,10 @@ def totem():
     return of.load("totem")
 
 
-def same(subject, other):
+def same(classifier, other):
     pixels = torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), subject.examined(), other.examined():
-        return torch.allclose(subject(pixels), other(pixels), atol=1e-6)
+    with torch.no_grad(), classifier.examined(), other.examined():
+        return torch.allclose(classifier(pixels), other(pixels), atol=1e-6)
 
 
 def test_a_run_its_weights_and_the_bare_file_are_one_model(run, totem, tmp_path):
@@ -72,10 +72,10 @@ def test_a_run_brings_its_data_and_size(run):
 
 
 def test_names_are_models(totem):
-    for name in ("torchvision:resnet18", "resnet18", "timm:resnet18", "test_checkpoint:trained"):
-        subject = classifier_of(name, totem, CheckpointOptions())
+    for name in ("torchvision:resnet18", "resnet18", "timm:resnet18", "test_named_checkpoints:trained"):
+        classifier = classifier_of(name, totem, CheckpointOptions())
         with torch.no_grad():
-            assert subject(torch.rand(2, 3, 40, 40)).shape == (2, 10)
+            assert classifier(torch.rand(2, 3, 40, 40)).shape == (2, 10)
     assert "random weights" in classifier_of("resnet18", totem, CheckpointOptions()).note
     assert classifier_of("timm:resnet18", totem, CheckpointOptions()).mean == pytest.approx((0.485, 0.456, 0.406))
 

@@ -20,7 +20,7 @@ from overfocus.study.engines.local import LocalEngine
 from overfocus.study.run_study import run_study
 from overfocus.training.processes import Machine
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def undisturbed(larger, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def workers_find_the_networks_of_the_tests(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def slurm(tmp_path, monkeypatch):
     (tmp_path / "jobs").mkdir()
     monkeypatch.setenv("JOBS", str(tmp_path / "jobs"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     monkeypatch.setattr(slurm_engine, "SETTLING", 1.0)
     submitit.SlurmJob.watcher.clear()  # it is one for the process, and every test has a job 100
     yield tmp_path / "jobs"
@@ -97,7 +97,7 @@ def outcome_of(engine: SlurmEngine, seconds: float = 60) -> Outcome:
 
 @pytest.mark.slow
 def test_jobs_give_the_numbers_of_one_process(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     study, out = grid(folder, seeds=1), tmp_path / "s"
     claimed(out, study)
     assert not finish(study, out, SlurmEngine(out, cluster="local")).failed

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-sys.path.append(str(Path(__file__).parents[1] / "training"))
 torch.set_num_threads(1)
 
 
