@@ -105,11 +105,21 @@ def table_numbers(folder: Path) -> dict[str, str]:
     return found
 
 
-def compared(what: str, old: dict, new: dict, *, lacking_is_fine: bool = False) -> bool:
+def printed(folder: Path) -> dict[str, int]:
+    """Count the numbers of three decimals and more that stand in the text of each page."""
+    found: dict[str, int] = {}
+    for path in (folder / "diagnosis" / "diagnosis.html", folder / "study" / "report.html"):
+        page = re.sub(r"<(svg|style|script|title)\b.*?</\1>|<[^>]*>", " ", path.read_text(encoding="utf-8"), flags=re.S)
+        for number in re.findall(r"(?<![\w.])\d+\.\d{3,}(?![\w.])", page):
+            found[f"{path.name}: {number}"] = found.get(f"{path.name}: {number}", 0) + 1
+    return found
+
+
+def compared(what: str, old: dict, new: dict) -> bool:
     """Print whether all that `old` holds stands in `new` alike."""
     missing = [name for name in old if name not in new]
     different = [name for name in old if name in new and not _same(old[name], new[name])]
-    good = bool(old) and not different and (lacking_is_fine or not missing)
+    good = bool(old) and not different and not missing
     print(
         f"{'same' if good else 'DIFFERENT'}: {what}, {len(old)} compared, {len(different)} differ, {len(missing)} gone"
     )
@@ -134,6 +144,7 @@ def main() -> None:
         for what, collect in (
             ("weights, byte for byte", digests), ("arrays of evidence", arrays), ("scores", scores),
             ("numbers in the tables of the study", table_numbers),
+            ("numbers on the pages", lambda folder: dict.fromkeys(printed(folder))),
         )
     ]  # fmt: skip
     raise SystemExit(0 if all(good) else 1)

@@ -1,6 +1,9 @@
-"""Imports go one way: core -> data, models, attribution, metrics, regularizers -> training, diagnosis -> ... -> cli."""
+"""Imports go one way: core -> data, models, attribution, metrics, regularizers -> training, statistics -> diagnosis ->
+study -> downstream, export, integrations -> report -> commands -> cli; and no two files import one another.
+"""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -57,6 +60,24 @@ def test_imports_go_one_way(path):
     assert part in LEVEL, f"{part} is not in the design's order; say in LEVELS where it belongs"
     wrong = {target for target in arrows(path) if not allowed(part, target)}
     assert not wrong, f"{path.relative_to(SOURCE)} imports {sorted(wrong)}, which comes after {part} or beside it"
+
+
+def files_imported() -> dict[str, set[str]]:
+    """Return module -> the modules of the package that it imports, wherever in it."""
+    names = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts): path for path in FILES}
+    found = {}
+    for name, path in names.items():
+        mentioned = imported(path)
+        found[name] = {other for each in mentioned for other in (each, each.rpartition(".")[0]) if other in names}
+        found[name].discard(name)
+    return found
+
+
+def test_no_files_import_one_another():
+    try:
+        TopologicalSorter(files_imported()).prepare()
+    except CycleError as error:
+        raise AssertionError(f"a circle of imports: {' -> '.join(error.args[1])}") from None
 
 
 def test_core_imports_only_torch_and_what_torch_brings():
