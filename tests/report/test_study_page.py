@@ -17,6 +17,7 @@ from PIL import Image
 from studies import METHODS, planted, small_study
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.interval import Interval
 from overfocus.report.label import label, visible
 from overfocus.report.study.answer import size_tables
 from overfocus.report.study.gallery import Gallery, Glance, Pictured, Wall, heat, study_gallery
@@ -24,7 +25,6 @@ from overfocus.report.study.number import p_value, percent, points
 from overfocus.report.study.origin import same_data
 from overfocus.report.study.page import page, rests, trouble, write_report
 from overfocus.report.study.view import class_tables
-from overfocus.statistics.estimate import Interval
 from overfocus.study.results import read_results
 from overfocus.study.run_key import RunKey
 

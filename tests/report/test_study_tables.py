@@ -13,6 +13,7 @@ from made_results import CUTOUT, PLAIN, SGDROP, cell_of, made, size_of
 from rich.console import Console
 from scipy import stats
 
+from overfocus.core.interval import Interval
 from overfocus.report.study.table_value import Column, StudyTable
 from overfocus.report.study.tables import (
     as_csv,
@@ -27,7 +28,6 @@ from overfocus.report.study.tables import (
 )
 from overfocus.report.terminal import study as study_terminal
 from overfocus.report.terminal.study import show_study
-from overfocus.statistics.estimate import Interval
 
 HEADS = (Column("name", "name"), Column("share", "share, %", 100, 1), Column("p", "p"))
 

@@ -19,7 +19,8 @@ from study_noise import (
 )
 
 from overfocus.core.errors import OverfocusError
-from overfocus.statistics.estimate import Interval, mean_interval
+from overfocus.core.interval import Interval
+from overfocus.statistics.estimate import mean_interval
 
 
 def test_one_two_three_by_hand():

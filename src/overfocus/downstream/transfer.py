@@ -14,10 +14,11 @@ import numpy as np
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import held, write
+from overfocus.core.interval import Interval, finite
 from overfocus.core.provenance import provenance
 from overfocus.downstream.start import SCRATCH, Start
 from overfocus.downstream.task import Task, Tell
-from overfocus.statistics.estimate import Interval, finite, mean_interval
+from overfocus.statistics.estimate import mean_interval
 from overfocus.statistics.paired import Paired, holm, paired
 
 RECORD = "transfer.json"

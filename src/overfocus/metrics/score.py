@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isfinite, isnan, nan, sqrt
+from math import isnan, nan, sqrt
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from overfocus.core.interval import Interval
 
 Better = Literal["higher", "lower", "neither"]
 DRAWS, LEVEL = 1000, 0.95
@@ -45,40 +47,20 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Score:
-    """A metric's value with its 95 % interval and the number of images behind it; NaN where it has no answer."""
-
+class _OfMetric:
     metric: Metric
-    value: float
-    low: float = nan
-    high: float = nan
-    n: int = 0
-    note: str = ""
-    """Why there is no answer, or what was left out."""
 
-    @property
-    def answered(self) -> bool:
-        """Whether there is a number at all."""
-        return isfinite(self.value)
+
+@dataclass(frozen=True)
+class Score(Interval, _OfMetric):  # the fields of the last base come first: Score(metric, value, ...)
+    """A metric's value with its 95 % interval and the number of images behind it; NaN where it has no answer."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; no answer is null."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        return {
-            **{name: number if isfinite(number) else None for name, number in numbers.items()},
-            "n": self.n, "title": self.metric.title, "unit": self.metric.unit, "better": self.metric.better,
-            "note": self.note,
-        }  # fmt: skip
-
-    def __format__(self, spec: str) -> str:
-        """Return value and interval, both in the format `spec`, by default three decimals."""
-        if not self.answered:
-            return f"no answer ({self.note})" if self.note else "no answer"
-        value, low, high = (format(each, spec or ".3f") for each in (self.value, self.low, self.high))
-        return f"{value} [{low}, {high}]" if isfinite(self.low) else value
-
-    def __str__(self) -> str:
-        return format(self)
+        numbers = super().as_dict()
+        note = numbers.pop("note")
+        metric = {name: getattr(self.metric, name) for name in ("title", "unit", "better")}
+        return {**numbers, **metric, "note": note}
 
 
 def mean_score(metric: Metric, values: Tensor, *, seed: int = 0, note: str = "") -> Score:

@@ -8,8 +8,9 @@ from math import atanh, nan, sqrt, tanh
 import numpy as np
 from scipy import stats
 
+from overfocus.core.interval import Interval
 from overfocus.metrics.score import NORMAL
-from overfocus.statistics.estimate import LEVEL, Interval
+from overfocus.statistics.estimate import LEVEL
 
 FLAT = 1e-10
 """Share of the longer axis below which a region is a line: one measure follows from the other, or never changes."""

@@ -5,50 +5,17 @@ The seeds are the sample: an interval says how far the number would move with ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isfinite, nan
-from typing import Any
+from math import nan
 
 import numpy as np
 from scipy import stats
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.interval import Interval
 
 LEVEL = 0.95
 SAME = 1e-12
 """Numbers that differ by less than this share of the largest of them are equal but for rounding."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number, the ends of its 95 % interval, and how many seeds it is of; NaN where there is no answer."""
-
-    value: float
-    low: float = nan
-    high: float = nan
-    n: int = 0
-    note: str = ""
-    """Why there is no answer, or what was left out."""
-
-    @property
-    def answered(self) -> bool:
-        """Whether there is a number at all."""
-        return isfinite(self.value)
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the interval has ends."""
-        return isfinite(self.low) and isfinite(self.high)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold; no answer is null."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: finite(number) for name, number in numbers.items()} | {"n": self.n, "note": self.note}
-
-    def __str__(self) -> str:
-        if not self.answered:
-            return f"no answer ({self.note})" if self.note else "no answer"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]" if self.bounded else f"{self.value:.3f}"
 
 
 def mean_interval(values: np.ndarray) -> Interval:
@@ -91,8 +58,3 @@ def line(values: np.ndarray) -> np.ndarray:
     if values.ndim != 1:
         raise OverfocusError(f"numbers over seeds have the shape [S], not {list(values.shape)}; give one for each seed")
     return values
-
-
-def finite(number: float) -> float | None:
-    """Return what JSON can hold."""
-    return float(number) if isfinite(number) else None

@@ -13,8 +13,9 @@ from scipy import stats
 from scipy.optimize import root_scalar
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.interval import Interval, finite
 from overfocus.metrics.score import NORMAL, Better
-from overfocus.statistics.estimate import LEVEL, Interval, constant, finite, line, unbounded
+from overfocus.statistics.estimate import LEVEL, constant, line, unbounded
 from overfocus.statistics.power import smallest_detectable
 
 DRAWS = 2000

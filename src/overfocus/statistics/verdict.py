@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.interval import Interval, finite
 from overfocus.metrics.score import Better
-from overfocus.statistics.estimate import Interval, finite, line, mean_interval
+from overfocus.statistics.estimate import line, mean_interval
 from overfocus.statistics.paired import Paired, holm, paired
 from overfocus.statistics.power import LEVEL, seeds_to_flip, seeds_to_settle
 from overfocus.statistics.wording import Terms, Verdict, caveats, claim

@@ -7,8 +7,8 @@ from math import floor, inf, isfinite, log10, nan
 from typing import Literal, get_args
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.interval import Interval
 from overfocus.metrics.score import Better
-from overfocus.statistics.estimate import Interval
 from overfocus.statistics.paired import Paired
 from overfocus.statistics.power import LEVEL, MOST, seeds_to_flip
 

@@ -8,10 +8,10 @@ from math import isfinite
 
 from markupsafe import Markup
 
+from overfocus.core.interval import Interval
 from overfocus.report.label import Label, label
 from overfocus.report.study.number import Number, p_value, percent, points, share
 from overfocus.report.study.sentence import given, images, sentences
-from overfocus.statistics.estimate import Interval
 from overfocus.statistics.verdict import Compared, Effect, compared
 from overfocus.study.results import ACCURACY, BEST, Results
 from overfocus.study.run_key import Size

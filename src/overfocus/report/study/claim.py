@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from overfocus.core.interval import Interval
 from overfocus.report.label import label
-from overfocus.statistics.estimate import Interval, mean_interval
+from overfocus.statistics.estimate import mean_interval
 from overfocus.statistics.verdict import Compared, compared
 from overfocus.study.results import ACCURACY, Measure, Results
 from overfocus.study.run_key import Size

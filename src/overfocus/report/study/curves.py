@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from overfocus.core.interval import Interval
 from overfocus.diagnosis.section import Line
 from overfocus.report.drawing.axes import (
     HEIGHT,
@@ -26,7 +27,7 @@ from overfocus.report.drawing.axes import (
 )
 from overfocus.report.drawing.drawn import Drawn, drawn
 from overfocus.report.study.claim import claim, directions, interval_note, judged, listed, means, named, short
-from overfocus.statistics.estimate import Interval, mean_interval
+from overfocus.statistics.estimate import mean_interval
 from overfocus.study.results import ACCURACY, Results
 from overfocus.study.run_key import Size
 

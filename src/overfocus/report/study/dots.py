@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from overfocus.core.interval import Interval
 from overfocus.diagnosis.section import Line
 from overfocus.report.drawing.axes import MethodStyle, frame, legend, method_styles, readably, rows, sheet
 from overfocus.report.drawing.drawn import QUIET, Drawn, drawn
 from overfocus.report.study.claim import claim, judged, listed, means, measured, seeds, short
-from overfocus.statistics.estimate import Interval
 from overfocus.study.results import Results
 from overfocus.study.run_key import Size
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite, nan
 
-from overfocus.statistics.estimate import Interval
+from overfocus.core.interval import Interval
 
 NONE, MINUS = "no answer", "\u2212"
 

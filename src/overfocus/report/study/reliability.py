@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from overfocus.core.interval import Interval
 from overfocus.diagnosis.section import Line
 from overfocus.metrics.reliability import diagram
 from overfocus.metrics.score import FEW
 from overfocus.report.drawing.axes import HEIGHT, MethodStyle, frame, legend, line, method_styles, ordered, rows, sheet
 from overfocus.report.drawing.drawn import QUIET, Drawn, drawn
 from overfocus.report.study.claim import listed, means, named, seeds
-from overfocus.statistics.estimate import Interval
 from overfocus.study.answers import Answers
 from overfocus.study.results import Results
 from overfocus.study.run_key import Size

@@ -12,9 +12,9 @@ import unicodedata
 from io import StringIO
 from math import isfinite
 
+from overfocus.core.interval import Interval
 from overfocus.report.label import label, visible
 from overfocus.report.study.table_value import Cell, Column, StudyTable
-from overfocus.statistics.estimate import Interval
 
 FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 """What a spreadsheet takes a cell for a formula by, also in letters of full width."""

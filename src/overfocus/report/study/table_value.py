@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from overfocus.statistics.estimate import Interval
+from overfocus.core.interval import Interval
 
 Cell = str | int | float | Interval | None
 """None, NaN and an interval without an answer are an empty cell."""

@@ -8,12 +8,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from overfocus.core.interval import Interval
 from overfocus.report.label import label
 from overfocus.report.study.claim import judged
 from overfocus.report.study.number import MINUS, NONE
 from overfocus.report.study.sentence import given, images, sentences
 from overfocus.report.terminal.tables import _console, _print
-from overfocus.statistics.estimate import Interval
 from overfocus.statistics.verdict import Compared
 from overfocus.study.results import ACCURACY, Results, read_results
 from overfocus.study.run_key import Size
