@@ -9,6 +9,8 @@ import pytest
 from studies import planted, small_study
 
 from overfocus.report.study.page import write_report
+from overfocus.study.comparison import Comparison
+from overfocus.study.results import read_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -23,7 +25,7 @@ def address(tmp_path_factory):
     """A page of three methods, three seeds and two data sizes, whose classes have every kind of name."""
     study = small_study(METHODS, 3, fraction=[0.1, 1.0])
     folder = planted(tmp_path_factory.mktemp("browser") / "study", study, METHODS, classes=HOSTILE, attacked=True)
-    return write_report(folder, images=12).absolute().as_uri()
+    return write_report(Comparison(read_results(folder)), images=12).absolute().as_uri()
 
 
 @pytest.fixture(scope="module")

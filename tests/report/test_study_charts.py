@@ -30,6 +30,7 @@ from overfocus.report.study.charts import (
 from overfocus.report.study.claim import named
 from overfocus.report.study.spread import _ends
 from overfocus.statistics.correlation import mean_region, rank_correlation
+from overfocus.study.comparison import Comparison
 
 ALL = [name for name in study_charts.__all__ if name not in ("Drawn", "save_png")]
 SPLITS = ("test", "<b>no-disc</b>")
@@ -57,7 +58,8 @@ def every(results):
 
 def draw(name, results):
     function = getattr(study_charts, name)
-    return function(results) if name == "accuracy_by_size" else function(results, size_of(results))
+    comparison, size = Comparison(results), size_of(results)
+    return function(comparison) if name == "accuracy_by_size" else function(comparison, size)
 
 
 class TestPage:
@@ -115,7 +117,7 @@ class TestPage:
     def test_hostile_names_are_only_read(self, tmp_path):
         splits = ("test", "</svg><script>alert(1)</script>", "x\udcffy\x00", "\u202eevil")
         of = made(tmp_path, seeds=2, splits=splits)
-        chart = split_accuracies(of, size_of(of))
+        chart = split_accuracies(Comparison(of), size_of(of))
         assert "<script" not in chart.svg
         for text in (chart.svg, chart.title, chart.text):
             text.encode()
@@ -139,7 +141,7 @@ class TestTitles:
 
     def test_wider_and_worse_is_said_as_well(self, tmp_path):
         of = made(tmp_path, right={CUTOUT: 0.7}, wide={CUTOUT: 0.6, SGDROP: 0.1})
-        title = spread_against_accuracy(of, size_of(of)).title
+        title = spread_against_accuracy(Comparison(of), size_of(of)).title
         assert title == "Against plain: cutout looks wider and is less accurate; sgdrop looks narrower"
 
     @pytest.mark.parametrize(
@@ -148,8 +150,8 @@ class TestTitles:
     )
     def test_nothing_is_said_that_is_not_shown(self, tmp_path, seeds, methods, said):
         of = made(tmp_path, methods, seeds)
-        assert said in spread_against_accuracy(of, size_of(of)).title
-        assert robustness(of, size_of(of)) is not None
+        assert said in spread_against_accuracy(Comparison(of), size_of(of)).title
+        assert robustness(Comparison(of), size_of(of)) is not None
 
     def test_names_in_a_row(self):
         assert named(["a"]) == "a"
@@ -163,7 +165,7 @@ class TestNumbers:
         gone = cell_of(whole, CUTOUT, 4)
         of = made(tmp_path, missing=[gone])
         values = [whole.results[cell_of(whole, CUTOUT, seed)].value("robustness.fgsm") for seed in range(4)]
-        chart = robustness(of, size_of(of))
+        chart = robustness(Comparison(of), size_of(of))
         line = next(each for each in chart.lines if each.name == "fgsm: cutout")
         assert line.y == [pytest.approx(np.mean(values))]
         half = stats.t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
@@ -187,23 +189,23 @@ class TestNumbers:
 
     def test_one_size_is_no_course(self, tmp_path, results):
         one = made(tmp_path, per_class=[10])
-        assert accuracy_by_size(one) is None
-        chart = accuracy_by_size(results)
+        assert accuracy_by_size(Comparison(one)) is None
+        chart = accuracy_by_size(Comparison(results))
         assert {tuple(each.x) for each in chart.lines} == {(10.0, 100.0)}
         of = results.values("accuracy", size_of(results))[PLAIN]
         assert chart.lines[0].y[0] == pytest.approx(of.mean())
 
     def test_references_need_no_model(self, results):
-        text = localization(results, size_of(results)).text
+        text = localization(Comparison(results), size_of(results)).text
         assert "Centre box 0.250." in text
         assert "Whole picture 0.260." in text
 
     def test_parts_and_splits(self, results):
-        assert "Digit: plain 0." in part_shares(results, size_of(results)).text
-        assert "Chance 0.500." in split_accuracies(results, size_of(results)).text
+        assert "Digit: plain 0." in part_shares(Comparison(results), size_of(results)).text
+        assert "Chance 0.500." in split_accuracies(Comparison(results), size_of(results)).text
 
     def test_training_bands_reach_from_the_lowest_to_the_highest_seed(self, results):
-        line = training_curves(results, size_of(results)).lines[0]
+        line = training_curves(Comparison(results), size_of(results)).lines[0]
         last = results.values("accuracy", size_of(results))[PLAIN]
         found = [run.epochs[-1].scores["test"]["accuracy"] for run in results.of(PLAIN, size_of(results))]
         assert line.x == [1, 2, 3]
@@ -230,18 +232,18 @@ class TestNumbers:
         of = made(tmp_path, seeds=2)
         for cell, run in of.results.items():
             of.results[cell] = replace(run, epochs=(*(replace(e, scores={}) for e in run.epochs[:-1]), run.epochs[-1]))
-        assert training_curves(of, size_of(of)) is None
+        assert training_curves(Comparison(of), size_of(of)) is None
 
     def test_epochs_that_were_not_evaluated_are_left_out(self, tmp_path):
         of = made(tmp_path, seeds=2)
         for cell, run in of.results.items():
             of.results[cell] = replace(run, epochs=(replace(run.epochs[0], scores={}), *run.epochs[1:]))
-        assert training_curves(of, size_of(of)).lines[0].x == [2, 3]
+        assert training_curves(Comparison(of), size_of(of)).lines[0].x == [2, 3]
 
 
 class TestHiding:
     def test_means_over_seeds_of_what_is_left(self, results):
-        chart = hiding(results, size_of(results))
+        chart = hiding(Comparison(results), size_of(results))
         lines = {each.name: each for each in chart.lines}
         assert lines[CUTOUT].y == pytest.approx([0.8, 0.35, 0.1])
         control = next(each for each in chart.lines if each.control and each.name.startswith(CUTOUT))
@@ -254,14 +256,14 @@ class TestHiding:
         other = {"hiding/shares": SHARES + 0.05, "hiding/salient/right": np.ones((3, 4), np.float32)}
         other["hiding/blobs/right"] = other["hiding/salient/right"]
         Evidence(other, {}).save(of.results[cell_of(of, PLAIN, 2)].path / "diagnosis" / "evidence.npz")
-        assert hiding(of, size_of(of)).lines[0].y == pytest.approx([0.8, 0.4, 0.1])
+        assert hiding(Comparison(of), size_of(of)).lines[0].y == pytest.approx([0.8, 0.4, 0.1])
 
     def test_images_without_a_map_do_not_count(self, tmp_path):
         of = with_evidence(made(tmp_path, (PLAIN,), 1), kept)
         right = np.array([[1, 0, np.nan], [1, np.nan, np.nan], [np.nan] * 3], np.float32)
         arrays = {"hiding/shares": SHARES, "hiding/salient/right": right, "hiding/blobs/right": right}
         Evidence(arrays, {}).save(of.results[cell_of(of, PLAIN, 0)].path / "diagnosis" / "evidence.npz")
-        chart = hiding(of, size_of(of))
+        chart = hiding(Comparison(of), size_of(of))
         assert chart.lines[0].y == pytest.approx([0.5, 1, np.nan], nan_ok=True)
 
 
@@ -272,7 +274,7 @@ class TestReliability:
             sure = np.full(1000, confidence, np.float32)
             cell = cell_of(of, PLAIN, seed)
             of.results[cell] = replace(of.results[cell], answers=answers_of(right, confidence=sure))
-        return reliability(of, size_of(of))
+        return reliability(Comparison(of), size_of(of))
 
     def test_one_bin_by_hand(self, tmp_path):
         line = self.planted(tmp_path, 0.75).lines[0]
@@ -291,7 +293,7 @@ class TestReliability:
         of.results[cell_of(of, PLAIN, 0)] = replace(
             of.results[cell_of(of, PLAIN, 0)], answers=answers_of(0.5, confidence=sure)
         )
-        line = reliability(of, size_of(of)).lines[0]
+        line = reliability(Comparison(of), size_of(of)).lines[0]
         assert line.x == pytest.approx([0.95])
         assert line.y == pytest.approx([1.0])
 

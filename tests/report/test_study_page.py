@@ -25,6 +25,7 @@ from overfocus.report.study.number import p_value, percent, points
 from overfocus.report.study.origin import same_data
 from overfocus.report.study.page import page, rests, trouble, write_report
 from overfocus.report.study.view import class_tables
+from overfocus.study.comparison import Comparison
 from overfocus.study.results import read_results
 from overfocus.study.run_key import RunKey
 
@@ -78,7 +79,7 @@ def gallery(results):
 
 @pytest.fixture(scope="module")
 def text(results, gallery):
-    return page(results, gallery)
+    return page(Comparison(results), gallery)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def hostile(tmp_path_factory):
     results = read_results(planted(tmp_path_factory.mktemp("evil") / "s'<b>", study, classes=EVIL))
     pictures = tuple(Pictured(name, k, "data:,", 8, 8, ((1, 1, 3, 3),)) for k, name in enumerate(EVIL))
     rows = tuple((Glance(k, 0.5, 0.5, "data:,"), Glance(0, 0.5, 0.5, "")) for k in range(len(EVIL)))
-    return page(results, Gallery(pictures, (Wall("all images", (0, 1), (0, 0), rows),)))
+    return page(Comparison(results), Gallery(pictures, (Wall("all images", (0, 1), (0, 0), rows),)))
 
 
 class TestPage:
@@ -132,12 +133,12 @@ class TestPage:
 
     @pytest.mark.slow
     def test_the_same_study_gives_the_same_bytes(self, results, gallery, text):
-        assert page(results, gallery) == text
+        assert page(Comparison(results), gallery) == text
 
 
 class TestAnswer:
     def test_the_planted_method_is_ahead_and_better(self, results, reader):
-        (table,) = size_tables(results)
+        (table,) = size_tables(Comparison(results))
         assert [row.verdict for row in table.rows] == ["", "better", table.rows[2].verdict]
         ahead = (
             r"cutout has the highest mean accuracy, 8\d\.\d\d\s% against \d\d\.\d\d\s% of plain, the baseline: better"
@@ -145,7 +146,7 @@ class TestAnswer:
         assert re.search(ahead, reader.said())
 
     def test_the_numbers_are_those_of_the_answers(self, results):
-        (table,) = size_tables(results)
+        (table,) = size_tables(Comparison(results))
         values = results.values("accuracy", results.study.sizes[0])
         for row, method in zip(table.rows, METHODS):
             assert row.mean.value == f"{100 * values[method].mean():.2f}"
@@ -154,14 +155,14 @@ class TestAnswer:
         assert float(table.rows[0].best.value) == pytest.approx(float(table.rows[0].mean.value) + 1, abs=0.011)
 
     def test_the_scale_of_differences_has_zero_where_it_belongs(self, results):
-        (table,) = size_tables(results)
+        (table,) = size_tables(Comparison(results))
         for row in table.rows[1:]:
             assert 0 <= row.span.low <= row.span.at <= row.span.high <= 100
             assert (row.span.at > row.span.zero) == (row.difference.key > 0)
 
     def test_one_seed_says_so(self, tmp_path):
         results = read_results(planted(tmp_path / "s", small_study(["plain", "cutout"], 1)))
-        (table,) = size_tables(results)
+        (table,) = size_tables(Comparison(results))
         assert table.rows[0].mean.interval == ""
         assert table.rows[1].verdict == "too few seeds"
         assert "may be luck" in " ".join(table.sentences)
@@ -169,7 +170,7 @@ class TestAnswer:
 
     def test_several_sizes_have_a_table_each_smallest_first(self, tmp_path):
         study = small_study(["plain", "cutout"], 2, fraction=[1.0, 0.1])
-        tables = size_tables(read_results(planted(tmp_path / "s", study)))
+        tables = size_tables(Comparison(read_results(planted(tmp_path / "s", study))))
         assert [each.size for each in tables] == ["10 %", "100 %"]
         assert tables[0].sentences[0].startswith("With 10 % of the training images, ")
 
@@ -184,7 +185,7 @@ class TestAnswer:
         assert "1 run failed and 1 run not finished yet" in found.sentence
         assert found.runs[0] == ("cutout, all images, seed 1", "the loss is no number")
         assert found.runs[1] == ("plain, all images, seed 2", "not finished")
-        (table,) = size_tables(results)
+        (table,) = size_tables(Comparison(results))
         assert [row.seeds for row in table.rows] == [2, 2]
         assert table.rows[1].difference.interval == ""  # one pair is left
         assert "2 of 3 seeds lack a run" in table.rows[1].caveat
@@ -204,7 +205,7 @@ class TestAnswer:
 
 class TestClasses:
     def test_the_effect_on_a_class_is_the_difference_of_its_accuracies(self, results):
-        (table,) = class_tables(results)
+        (table,) = class_tables(Comparison(results))
         found = results.per_class(results.study.sizes[0])
         label, base, cells = table.rows[3]
         assert label.short == "3"
@@ -302,7 +303,7 @@ def test_a_page_of_a_study_that_is_not_whole_says_so(tmp_path):
     content = json.loads(path.read_text())
     content["data"]["fingerprint"] = "other"
     path.write_text(json.dumps(content))
-    said = Reader(page(read_results(folder), Gallery(why_not="the data is gone"))).said()
+    said = Reader(page(Comparison(read_results(folder)), Gallery(why_not="the data is gone"))).said()
     assert "not to be trusted" in said
     assert "failed: the loss is no number" in said
     assert "No pictures here: the data is gone." in said
@@ -310,7 +311,7 @@ def test_a_page_of_a_study_that_is_not_whole_says_so(tmp_path):
 
 @pytest.mark.slow
 def test_the_report_is_written_beside_its_tables(folder, tmp_path):
-    path = write_report(folder, out=tmp_path / "deep" / "r.html", images=2)
+    path = write_report(Comparison(read_results(folder)), out=tmp_path / "deep" / "r.html", images=2)
     assert path == tmp_path / "deep" / "r.html"
     assert path.stat().st_size > 50_000
     assert {each.suffix for each in (tmp_path / "deep" / "tables").iterdir()} == {".csv", ".md", ".tex"}
@@ -319,12 +320,12 @@ def test_the_report_is_written_beside_its_tables(folder, tmp_path):
 def test_a_study_without_a_finished_run_is_refused(tmp_path):
     study = small_study(["plain"], 1)
     with pytest.raises(OverfocusError, match="no run"):
-        write_report(planted(tmp_path / "s", study, missing=[RunKey("plain", study.sizes[0], 0)]))
+        read_results(planted(tmp_path / "s", study, missing=[RunKey("plain", study.sizes[0], 0)]))
 
 
 @pytest.mark.slow
 def test_six_methods_five_seeds_two_sizes_stay_below_five_megabytes(tmp_path):
     methods = {"plain": 0.8, "cutout": 0.82, "cutmix": 0.84, "mixup": 0.79, "sgdrop": 0.83, "dropout": 0.8}
     study = small_study(methods, 5, fraction=[0.1, 1.0])
-    path = write_report(planted(tmp_path / "s", study, methods, attacked=True))
+    path = write_report(Comparison(read_results(planted(tmp_path / "s", study, methods, attacked=True))))
     assert path.stat().st_size < 5e6

@@ -14,20 +14,17 @@ from rich.console import Console
 from scipy import stats
 
 from overfocus.core.interval import Interval
-from overfocus.report.study.table_value import Column, StudyTable
+from overfocus.report.study.table_text import Column, StudyTable, as_csv, as_latex, as_markdown
 from overfocus.report.study.tables import (
-    as_csv,
     as_dict,
-    as_latex,
-    as_markdown,
-    classes,
-    comparison,
-    measures,
-    runs,
+    classes_table,
+    measures_table,
+    methods_table,
+    runs_table,
     write_tables,
 )
-from overfocus.report.terminal import study as study_terminal
 from overfocus.report.terminal.study import show_study
+from overfocus.study.comparison import Comparison
 
 HEADS = (Column("name", "name"), Column("share", "share, %", 100, 1), Column("p", "p"))
 
@@ -136,7 +133,7 @@ class TestForPeople:
         assert rows[rows.index(r"\midrule") + 1].startswith("{}")
 
     def test_latex_opens_and_closes(self, results):
-        for table in (comparison(results), classes(results)):
+        for table in (methods_table(Comparison(results)), classes_table(Comparison(results))):
             text = as_latex(table)
             assert re.findall(r"\\begin\{(\w+)\}", text) == ["table", "tabular"]
             assert re.findall(r"\\end\{(\w+)\}", text) == ["tabular", "table"]
@@ -160,7 +157,7 @@ class TestComparison:
     def test_the_numbers_by_hand(self, results):
         size = size_of(results)
         plain, cutout = (results.values("accuracy", size)[method] for method in (PLAIN, CUTOUT))
-        rows = {(row["size"], row["method"]): row for row in read(comparison(results))}
+        rows = {(row["size"], row["method"]): row for row in read(methods_table(Comparison(results)))}
         row = rows[str(size), CUTOUT]
         gain = cutout - plain
         half = stats.t.ppf(0.975, 4) * gain.std(ddof=1) / np.sqrt(5)
@@ -176,7 +173,7 @@ class TestComparison:
         assert [row["seeds"] for row in rows.values()] == ["5", "5", "3", "5", "5", "5"]
 
     def test_last_and_best_epoch_are_apart_and_the_note_says_how_it_was_chosen(self, results):
-        table = comparison(results)
+        table = methods_table(Comparison(results))
         assert [head.title for head in table.heads if "epoch" in head.title] == ["best epoch, %"]
         assert "last epoch" in table.note
         for row in read(table):
@@ -186,16 +183,16 @@ class TestComparison:
     def test_a_method_without_a_run_has_no_row(self, tmp_path):
         whole = made(tmp_path, seeds=1)
         found = made(tmp_path, seeds=1, missing=[cell_of(whole, CUTOUT, 0)])
-        assert [row["method"] for row in read(comparison(found))] == [PLAIN, SGDROP]
+        assert [row["method"] for row in read(methods_table(Comparison(found)))] == [PLAIN, SGDROP]
 
     def test_one_seed_has_no_interval_and_no_p(self, tmp_path):
-        row = read(comparison(made(tmp_path, seeds=1)))[1]
+        row = read(methods_table(Comparison(made(tmp_path, seeds=1))))[1]
         assert row["accuracy"]
         assert (row["p"], row["verdict"]) == ("", "too few seeds")
         assert "accuracy_low" not in row or not row["accuracy_low"]
 
     def test_every_class_has_its_effect(self, results):
-        rows = read(classes(results))
+        rows = read(classes_table(Comparison(results)))
         assert len(rows) == 2 * 3 * 2
         accuracy = results.per_class(size_of(results))
         row = next(each for each in rows if (each["method"], each["class"]) == (CUTOUT, "two"))
@@ -203,7 +200,7 @@ class TestComparison:
         assert float(row["difference"]) == pytest.approx(gain.mean())
 
     def test_measures_are_the_foremost_of_each_section(self, results):
-        rows = read(measures(results))
+        rows = read(measures_table(Comparison(results)))
         found = {row["measure"] for row in rows}
         assert {"accuracy", "best_accuracy", "spread.effective_area_predicted", "robustness.pgd_8"} <= found
         assert "localization.centre_box_v2" not in found
@@ -214,7 +211,7 @@ class TestComparison:
 
 class TestRuns:
     def test_one_row_a_run_whatever_became_of_it(self, results):
-        rows = read(runs(results))
+        rows = read(runs_table(results))
         assert len(rows) == 30
         states = [row["state"] for row in rows]
         assert states.count("finished") == 28
@@ -225,7 +222,7 @@ class TestRuns:
             assert row["folder"].startswith(f"runs/{row['per_class']}-per-class/")
 
     def test_the_raw_numbers(self, results):
-        rows = {(r["per_class"], r["method"], r["seed"]): r for r in read(runs(results))}
+        rows = {(r["per_class"], r["method"], r["seed"]): r for r in read(runs_table(results))}
         for cell, run in results.results.items():
             row = rows[str(cell.size.per_class), cell.method, str(cell.seed)]
             for key in ("accuracy", "spread.effective_area_predicted"):
@@ -235,14 +232,14 @@ class TestRuns:
 class TestFiles:
     def test_all_are_written_and_written_again(self, results, tmp_path):
         names = [f"{name}{kind}" for name in ("comparison", "classes") for kind in (".csv", ".md", ".tex")]
-        first = write_tables(results, tmp_path / "tables")
+        first = write_tables(Comparison(results), tmp_path / "tables")
         assert [each.name for each in first] == [*names, "runs.csv", "measures.csv"]
         assert sorted(first) == sorted((tmp_path / "tables").iterdir())
         before = [each.read_bytes() for each in first]
-        assert [each.read_bytes() for each in write_tables(results, tmp_path / "tables")] == before
+        assert [each.read_bytes() for each in write_tables(Comparison(results), tmp_path / "tables")] == before
 
     def test_json_holds_the_verdicts(self, results):
-        found = json.loads(json.dumps(as_dict(results), allow_nan=False))
+        found = json.loads(json.dumps(as_dict(Comparison(results)), allow_nan=False))
         assert list(found["sizes"]) == ["10 per class", "100 per class"]
         effect = found["sizes"]["10 per class"]["accuracy"]["effects"][CUTOUT]
         assert effect["verdict"] == "better"
@@ -252,23 +249,22 @@ class TestFiles:
 
 
 class TestTerminal:
-    def shown(self, monkeypatch, results, **console):
-        monkeypatch.setattr(study_terminal, "read_results", lambda _: results)
+    def shown(self, results, **console):
         text = StringIO()
         plain = {"markup": False, "emoji": False, "highlight": False}
-        show_study("folder", Console(file=text, **plain, **console))
+        show_study(Comparison(results), Console(file=text, **plain, **console))
         return text.getvalue()
 
-    def test_it_fits_80_columns(self, monkeypatch, tmp_path):
+    def test_it_fits_80_columns(self, tmp_path):
         long = "cutmix(prob=0.25) + cutout(size=9) + sgdrop(prob=0.75)"
         found = made(tmp_path, (PLAIN, long), 3)
-        text = self.shown(monkeypatch, found, width=80, force_terminal=True, no_color=True, color_system=None)
+        text = self.shown(found, width=80, force_terminal=True, no_color=True, color_system=None)
         assert max(map(len, text.splitlines())) <= 80
         assert "too few seeds" in text
         assert re.search(r"\[[+−]\d+\.\d\d, [+−]\d+\.\d\d\]", text)
 
-    def test_it_says_what_was_planted_and_what_is_missing(self, monkeypatch, results):
-        text = self.shown(monkeypatch, results, width=80)
+    def test_it_says_what_was_planted_and_what_is_missing(self, results):
+        text = self.shown(results, width=80)
         plain = results.values("accuracy", size_of(results))[PLAIN]
         half = stats.t.ppf(0.975, 4) * plain.std(ddof=1) / np.sqrt(5)
         assert f"{100 * plain.mean():.2f} ± {100 * half:.2f}" in text
@@ -280,14 +276,14 @@ class TestTerminal:
 
     def test_colour_is_left_out_where_it_is_not_wanted(self, monkeypatch, results):
         monkeypatch.setenv("NO_COLOR", "1")
-        text = self.shown(monkeypatch, results, width=80, force_terminal=True)
+        text = self.shown(results, width=80, force_terminal=True)
         assert not re.search(r"\x1b\[[0-9;]*3[0-7]", text)
         monkeypatch.delenv("NO_COLOR")
-        text = self.shown(monkeypatch, results, width=80, force_terminal=True, color_system="standard")
+        text = self.shown(results, width=80, force_terminal=True, color_system="standard")
         assert "\x1b[32mcutout" in text
 
-    def test_one_seed(self, monkeypatch, tmp_path):
-        text = self.shown(monkeypatch, made(tmp_path, seeds=1), width=80)
+    def test_one_seed(self, tmp_path):
+        text = self.shown(made(tmp_path, seeds=1), width=80)
         assert "±" not in text
         assert "[" not in text
         assert "too few seeds" in text

@@ -14,6 +14,7 @@ from overfocus.core.files import held
 from overfocus.report.study.page import write_report
 from overfocus.study import forecast as estimate
 from overfocus.study import work
+from overfocus.study.comparison import Comparison
 from overfocus.study.compute import Compute
 from overfocus.study.engines.engine import Engine, Job, Outcome
 from overfocus.study.results import ACCURACY, BEST, read_results
@@ -111,7 +112,7 @@ def test_accuracy_is_known_while_runs_await_their_examination(done, folder, tmp_
     assert {method: values.tolist() for method, values in accuracy.items()} == {
         method: values.tolist() for method, values in before.items()
     }
-    page = write_report(tmp_path / "s", images=2).read_text(encoding="utf-8")
+    page = write_report(Comparison(results), images=2).read_text(encoding="utf-8")
     assert "3 runs not examined yet" in page
 
 

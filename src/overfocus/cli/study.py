@@ -224,17 +224,19 @@ def _carry_out(settled: Any, out: Path, place: Any, log: tuple[str, ...], report
 
 def _report(folder: Path, out: Path | None, images: int, open_it: bool, as_json: bool) -> None:
     from overfocus.report.study.page import write_report
+    from overfocus.study.comparison import Comparison
+    from overfocus.study.results import read_results
 
-    page = write_report(folder, out=out, images=images)
+    comparison = Comparison(read_results(folder))
+    page = write_report(comparison, out=out, images=images)
     if as_json:
         from overfocus.report.study.tables import as_dict
-        from overfocus.study.results import read_results
 
-        print(json.dumps({"report": str(page), **as_dict(read_results(folder))}))
+        print(json.dumps({"report": str(page), **as_dict(comparison)}))
     else:
         from overfocus.report.terminal.study import show_study
 
-        show_study(folder)
+        show_study(comparison)
         print(f"report: {page}")
     if open_it:
         typer.launch(page.absolute().as_uri())

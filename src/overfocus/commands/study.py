@@ -37,7 +37,7 @@ def lesson(folder: Path) -> str:
     found = results.values("digit-only.accuracy", size)
     read = {method: float(np.nanmean(values)) for method, values in found.items() if np.isfinite(values).any()}
     best, plain = max(read, key=lambda method: read[method]), results.study.baseline
-    seeds = len(results.study.seeds)  # type: ignore[arg-type]
+    seeds = len(results.study.seeds)
     return (
         f"When only the digit is left, which none had to read, {best} names {100 * read[best]:.0f} % of the classes "
         f"and {plain} {100 * read.get(plain, np.nan):.0f} % (chance: 10 %); {seeds} seed{'s' * (seeds > 1)}, "

@@ -5,6 +5,7 @@ The seeds are the sample: an interval says how far the number would move with ot
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import nan
 
 import numpy as np
@@ -36,6 +37,12 @@ def mean_interval(values: np.ndarray) -> Interval:
         return Interval(mean, n=len(kept), note=note)
     low, high = stats.t.interval(LEVEL, len(kept) - 1, loc=mean, scale=stats.sem(kept))
     return Interval(mean, float(low), float(high), len(kept), note)
+
+
+def means(values: Mapping[str, np.ndarray]) -> dict[str, Interval]:
+    """Return the mean over seeds of each method's numbers [S], of those methods that have any."""
+    found = {method: mean_interval(each) for method, each in values.items()}
+    return {method: mean for method, mean in found.items() if mean.answered}
 
 
 def unbounded(values: np.ndarray, what: str) -> str:

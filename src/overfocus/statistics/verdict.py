@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, isnan, nan
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from overfocus.statistics.estimate import line, mean_interval
 from overfocus.statistics.paired import Paired, holm, paired
 from overfocus.statistics.power import LEVEL, seeds_to_flip, seeds_to_settle
 from overfocus.statistics.wording import Terms, Verdict, caveats, claim
+
+SHOWN: tuple[Verdict, ...] = ("better", "worse", "different")
+"""Verdicts that a difference is there."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,13 @@ class Effect:
     more_seeds: float
     """About how many more seeds would settle it, if what was seen is the truth; 0 where it is settled, inf for more
     than 1,000, NaN where the noise is not known."""
+
+    @property
+    def direction(self) -> Literal["higher", "lower", ""]:
+        """Which way the method is shown to move the number; empty where it is not shown to."""
+        if self.verdict not in SHOWN:
+            return ""
+        return "higher" if self.paired.difference.value > 0 else "lower"
 
     @property
     def sentence(self) -> str:
@@ -68,6 +78,15 @@ class Compared:
     means: Mapping[str, Interval] = field(repr=False)
     effects: Mapping[str, Effect] = field(repr=False)
     """All methods but the baseline, in the order that they were given."""
+
+    def shown(self, direction: Literal["higher", "lower"]) -> tuple[str, ...]:
+        """Return the methods whose number is shown to be higher, or lower, than that of the baseline."""
+        return tuple(method for method, effect in self.effects.items() if effect.direction == direction)
+
+    @property
+    def seeds(self) -> int:
+        """The fewest seeds that a method shares with the baseline; 0 where there is no other method."""
+        return min((effect.paired.n for effect in self.effects.values()), default=0)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; no answer is null."""

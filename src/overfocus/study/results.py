@@ -14,6 +14,7 @@ import numpy as np
 
 from overfocus.core.errors import OverfocusError
 from overfocus.metrics.score import Better
+from overfocus.statistics.verdict import Compared, compared
 from overfocus.study.answers import Answers
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, RunKey, Size, is_examined
 from overfocus.study.study import Study, read_study
@@ -31,6 +32,23 @@ class Measure:
     unit: str = ""
     margin: float = nan
     """The least difference that matters, in the measure's own unit; NaN where nobody said."""
+    section: str = ""
+    """That of the examination whose score it is; empty for accuracies."""
+
+    @property
+    def name(self) -> str:
+        """That of the score in its section."""
+        return self.key.removeprefix(f"{self.section}.")
+
+    @property
+    def difference_unit(self) -> str:
+        """What a difference is counted in: points for accuracies."""
+        return "points" if self.key == "accuracy" or self.key.endswith(".accuracy") else self.unit
+
+    def compared(self, values: Mapping[str, np.ndarray], baseline: str) -> Compared:
+        """Compare `values` of this measure, method -> [S], with those of `baseline`."""
+        unit = self.difference_unit
+        return compared(values, baseline, better=self.better, margin=self.margin, unit=unit)
 
 
 ACCURACY = Measure("accuracy", "test accuracy, last epoch", "higher", margin=0.01)
@@ -110,13 +128,18 @@ class Results:
         ]
         for section, content in examined.items():
             for name, score in content["scores"].items():
-                found.append(Measure(f"{section}.{name}", score["title"], score["better"], score["unit"]))
+                found.append(
+                    Measure(f"{section}.{name}", score["title"], score["better"], score["unit"], section=section)
+                )
         return found
+
+    def measure(self, key: str) -> Measure | None:
+        """Return the measure of that key; None where the study has no such number."""
+        return next((measure for measure in self.measures if measure.key == key), None)
 
     def values(self, measure: Measure | str, size: Size) -> dict[str, np.ndarray]:
         """Return method -> the numbers [S] of its runs in the order of the study's seeds; NaN where one is missing."""
         key = measure if isinstance(measure, str) else measure.key
-        assert isinstance(self.study.seeds, tuple)
         return {
             method: np.array([self._value(RunKey(method, size, seed), key) for seed in self.study.seeds])
             for method in self.study.methods
@@ -124,7 +147,6 @@ class Results:
 
     def per_class(self, size: Size, which: str = "last") -> dict[str, np.ndarray]:
         """Return method -> accuracy of every seed on every class: [S, K], NaN where a run is missing."""
-        assert isinstance(self.study.seeds, tuple)
         count = len(self.classes)
         rows = {
             method: [self.results.get(RunKey(method, size, seed)) for seed in self.study.seeds]
@@ -138,7 +160,6 @@ class Results:
 
     def of(self, method: str, size: Size) -> list[Result]:
         """Return the finished runs of a method, by seed."""
-        assert isinstance(self.study.seeds, tuple)
         cells = (RunKey(method, size, seed) for seed in self.study.seeds)
         return [self.results[cell] for cell in cells if cell in self.results]
 

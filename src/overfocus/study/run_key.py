@@ -36,6 +36,13 @@ class Size:
         return f"{100 * self.fraction:g} %" if self.fraction is not None else "all images"
 
     @property
+    def words(self) -> str:
+        """The size in a sentence."""
+        if self.per_class is not None:
+            return f"{self.per_class:,} images per class"
+        return f"{self} of the training images" if (self.fraction or 1) < 1 else "all training images"
+
+    @property
     def slug(self) -> str:
         """A name for a folder."""
         if self.per_class is not None:

@@ -86,8 +86,8 @@ class Study(Settings):
     """Specs, such as "cutmix(prob=0.5) + sgdrop"; `overfocus methods` lists the names."""
     baseline: str = ""
     """The method that the others are compared with; the first one unless given."""
-    seeds: int | tuple[int, ...] = Field(5, validate_default=True)
-    """How many (0, 1, 2, ...), or which."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Which, or how many: 0, 1, 2, ..."""
     per_class: tuple[int, ...] = ()
     """Training images of each class, one or several data sizes."""
     fraction: tuple[float, ...] = ()
@@ -112,13 +112,17 @@ class Study(Settings):
             raise ValueError("methods: none given; name one at least, for example plain")
         return spelled
 
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _listed(cls, seeds: Any) -> Any:
+        return tuple(range(seeds)) if isinstance(seeds, int) else seeds
+
     @field_validator("seeds")
     @classmethod
-    def _listed(cls, seeds: int | tuple[int, ...]) -> tuple[int, ...]:
-        listed = tuple(range(seeds)) if isinstance(seeds, int) else seeds
-        if not listed or min(listed) < 0 or len(set(listed)) < len(listed):
-            raise ValueError(f"seeds = {seeds}: give a number above 0, or a list of different seeds from 0 up")
-        return listed
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+            raise ValueError(f"seeds = {list(seeds)}: give a number above 0, or a list of different seeds from 0 up")
+        return seeds
 
     @field_validator("per_class", "fraction", "epochs")
     @classmethod
@@ -156,7 +160,6 @@ class Study(Settings):
 
     def cells(self) -> Iterator[RunKey]:
         """Go through all runs: seed by seed, so that a study that is stopped early is still a fair one."""
-        assert isinstance(self.seeds, tuple)
         for seed in self.seeds:
             for size in self.sizes:
                 for method in self.methods:

@@ -15,8 +15,7 @@ from overfocus.core.files import write
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.sample import Sample
 from overfocus.report.drawing.overlay import evidence_at, overlay, picture
-from overfocus.report.study.table_text import as_csv
-from overfocus.report.study.table_value import Cell, Column, StudyTable
+from overfocus.report.study.table_text import Cell, Column, StudyTable, as_csv
 
 TABLE = "images.csv"
 PICTURES, MAPS, OVERLAYS = "picture", "map", "overlay"

@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 from overfocus.core.interval import Interval
 from overfocus.report.label import Label, label
-from overfocus.report.study.number import Number, p_value, percent, points, share
-from overfocus.report.study.sentence import given, images, sentences
-from overfocus.statistics.verdict import Compared, Effect, compared
-from overfocus.study.results import ACCURACY, BEST, Results
+from overfocus.report.study.number import Number, p_value, percent, plain, points
+from overfocus.report.study.sentence import sentences
+from overfocus.statistics.verdict import Compared, Effect
+from overfocus.study.comparison import Comparison
+from overfocus.study.results import ACCURACY, BEST
 from overfocus.study.run_key import Size
 
 
@@ -61,23 +62,16 @@ class SizeTable:
     rows: tuple[MethodRow, ...]
 
 
-def size_tables(results: Results) -> list[SizeTable]:
+def size_tables(comparison: Comparison) -> list[SizeTable]:
     """Return one table for each data size at which a run is finished, smallest first."""
-    return [
-        _table(results, size) for size in results.study.sizes if any(results.of(m, size) for m in results.study.methods)
-    ]
+    return [_table(comparison, size) for size in comparison.sizes]
 
 
-def _table(results: Results, size: Size) -> SizeTable:
-    last, best = (
-        compared(
-            results.values(measure, size), results.study.baseline, better="higher", margin=measure.margin, unit="points"
-        )
-        for measure in (ACCURACY, BEST)
-    )
+def _table(comparison: Comparison, size: Size) -> SizeTable:
+    last, best = (comparison.of(measure, size) for measure in (ACCURACY, BEST))
     ends = _ends(last.effects.values())
-    rows = [_row(method, number, last, best, ends) for number, method in enumerate(results.study.methods)]
-    return SizeTable(str(size), images(size), tuple(sentences(last, given(results, size))), tuple(rows))
+    rows = [_row(method, number, last, best, ends) for number, method in enumerate(comparison.study.methods)]
+    return SizeTable(str(size), size.words, tuple(sentences(comparison, size)), tuple(rows))
 
 
 def _row(method: str, number: int, last: Compared, best: Compared, ends: tuple[float, float]) -> MethodRow:
@@ -89,7 +83,7 @@ def _row(method: str, number: int, last: Compared, best: Compared, ends: tuple[f
     effect = last.effects[method]
     return MethodRow(
         name, mean, best_mean, n, points(effect.paired.difference), _span(effect.paired.difference, ends),
-        p_value(effect.p), p_value(effect.p_sign_flip), share(effect.paired.improvement), effect.verdict,
+        p_value(effect.p), p_value(effect.p_sign_flip), plain(effect.paired.improvement, 2), effect.verdict,
         effect.caveat,
     )  # fmt: skip
 

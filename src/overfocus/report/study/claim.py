@@ -3,63 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from overfocus.core.interval import Interval
 from overfocus.report.label import label
-from overfocus.statistics.estimate import mean_interval
-from overfocus.statistics.verdict import Compared, compared
-from overfocus.study.results import ACCURACY, Measure, Results
-from overfocus.study.run_key import Size
+from overfocus.statistics.verdict import Compared
 
 MOST = 30
 """Letters of a method that a title shows."""
 
 
-@dataclass(frozen=True)
-class Told:
-    """Methods by what is known of them, against the baseline."""
-
-    up: tuple[str, ...]
-    """Those whose number is higher."""
-    down: tuple[str, ...]
-    seeds: int
-    """The fewest seeds that a method shares with the baseline; 0 where there is no other method."""
-
-
-def measured(results: Results, key: str) -> Measure | None:
-    """Return the measure of that key; None where the study has no such number."""
-    return next((measure for measure in results.measures if measure.key == key), None)
-
-
-def judged(results: Results, measure: Measure, size: Size) -> Compared:
-    """Return the verdicts on a measure at one data size, as the tables of the report have them."""
-    unit = "points" if measure.key == ACCURACY.key or measure.key.endswith(".accuracy") else measure.unit
-    return compared(
-        results.values(measure, size), results.study.baseline, better=measure.better, margin=measure.margin, unit=unit
-    )
-
-
-def directions(of: Compared) -> Told:
-    """Return which methods are shown to have a higher or a lower number than the baseline."""
-    shown = {m: e for m, e in of.effects.items() if e.verdict in ("better", "worse", "different")}
-    up = tuple(m for m, e in shown.items() if e.paired.difference.value > 0)
-    down = tuple(m for m, e in shown.items() if e.paired.difference.value < 0)
-    return Told(up, down, min((e.paired.n for e in of.effects.values()), default=0))
-
-
 def claim(head: str, of: Compared) -> str:
     """Return a title such as "Overfocus score: lower with cutmix than with plain"."""
-    found = directions(of)
-    parts = [f"higher with {named(found.up)}"] if found.up else []
-    parts += [f"lower with {named(found.down)}"] if found.down else []
+    parts = [f"{way} with {named(of.shown(way))}" for way in ("higher", "lower") if of.shown(way)]
     if parts:
         return f"{head}: {', '.join(parts)} than with {short(of.baseline)}"
     if not of.effects:
         return f"{head} of {short(of.baseline)}"
-    if found.seeds < 2:
+    if of.seeds < 2:
         return f"{head}: from one seed, which cannot tell a difference from luck"
     return f"{head}: no method is shown to differ from {short(of.baseline)}"
 
@@ -75,12 +35,6 @@ def named(methods: Sequence[str]) -> str:
 def short(method: str) -> str:
     """Return a method as a title shows it."""
     return label(method, most=MOST).short
-
-
-def means(values: Mapping[str, np.ndarray]) -> dict[str, Interval]:
-    """Return method -> mean over seeds of its numbers [S], of the methods that have any."""
-    found = {method: mean_interval(each) for method, each in values.items()}
-    return {method: mean for method, mean in found.items() if mean.answered}
 
 
 def listed(of: Mapping[str, Interval], digits: int = 3) -> str:

@@ -26,8 +26,9 @@ from overfocus.report.drawing.axes import (
     span,
 )
 from overfocus.report.drawing.drawn import Drawn, drawn
-from overfocus.report.study.claim import claim, directions, interval_note, judged, listed, means, named, short
-from overfocus.statistics.estimate import mean_interval
+from overfocus.report.study.claim import claim, interval_note, listed, named, short
+from overfocus.statistics.estimate import means
+from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY, Results
 from overfocus.study.run_key import Size
 
@@ -35,20 +36,20 @@ DODGE = 0.035
 """How far methods stand apart where their intervals would cover each other, as a share of the axis."""
 
 
-def accuracy_by_size(results: Results) -> Drawn | None:
+def accuracy_by_size(comparison: Comparison) -> Drawn | None:
     """Return accuracy over training images, on a log scale; None for a study with one data size."""
-    sizes = [size for size in results.study.sizes if any(results.of(m, size) for m in results.study.methods)]
+    sizes = comparison.sizes
     if len(sizes) < 2:
         return None
-    found = [{m: mean_interval(v) for m, v in results.values(ACCURACY, size).items()} for size in sizes]
+    found = [comparison.of(ACCURACY, size).means for size in sizes]
     drawn_lines = {
         key: _line(key.name, [_amount(size) for size in sizes], [of[method] for of in found])
-        for method, key in method_styles(results.study.methods).items()
+        for method, key in method_styles(comparison.study.methods).items()
     }
     parts = [f"{size}: {listed({m: i for m, i in of.items() if i.answered})}." for size, of in zip(sizes, found)]  # noqa: B905
     text = f"{' '.join(parts)} {interval_note({f'{n} {m}': i for n, of in enumerate(found) for m, i in of.items()})}"
     figure = partial(_by_size, drawn_lines, sizes)
-    return drawn(_sizes_title(results, sizes), text, list(drawn_lines.values()), figure)
+    return drawn(_sizes_title(comparison), text, list(drawn_lines.values()), figure)
 
 
 def _line(name: str, x: Sequence[float], of: Sequence[Interval]) -> Line:
@@ -59,17 +60,17 @@ def _amount(size: Size) -> float:
     return float(size.per_class or size.fraction or 1.0)
 
 
-def _sizes_title(results: Results, sizes: Sequence[Size]) -> str:
+def _sizes_title(comparison: Comparison) -> str:
     parts = []
-    for size in sizes:
-        found = directions(judged(results, ACCURACY, size))
-        said = [f"{named(found.up)} above"] if found.up else []
-        said += [f"{named(found.down)} below"] if found.down else []
+    for size in comparison.sizes:
+        of = comparison.of(ACCURACY, size)
+        shown = {"above": of.shown("higher"), "below": of.shown("lower")}
+        said = [f"{named(methods)} {where}" for where, methods in shown.items() if methods]
         if said:
-            parts.append(f"{size}: {' and '.join(said)} {short(results.study.baseline)}")
+            parts.append(f"{size}: {' and '.join(said)} {short(comparison.study.baseline)}")
     if not parts:
         return "Accuracy by data size: no method is shown to differ from the baseline"
-    rest = "" if len(parts) == len(sizes) else "; otherwise no difference is shown"
+    rest = "" if len(parts) == len(comparison.sizes) else "; otherwise no difference is shown"
     return f"Accuracy by data size. {'; '.join(parts)}{rest}"
 
 
@@ -117,11 +118,11 @@ def _clipped(values: Sequence[float], lines) -> tuple[float, float]:
     return low - 0.06 * extent, min(high + 0.06 * extent, max(1.02, float(known.max())))
 
 
-def training_curves(results: Results, size: Size) -> Drawn | None:
+def training_curves(comparison: Comparison, size: Size) -> Drawn | None:
     """Return accuracy and loss over epochs, with the lowest and highest seed as a band; None where all runs were
     evaluated once: points are no curve, and the tables have them.
     """
-    found = {name: _trained(results, size, name) for name in ("accuracy", "loss")}
+    found = {name: _trained(comparison.results, size, name) for name in ("accuracy", "loss")}
     if all(len(epochs) < 2 for epochs, _ in found["accuracy"].values()):
         return None
     last = means({key.name: np.array(each[:, -1]) for key, (_, each) in found["accuracy"].items()})
@@ -130,7 +131,7 @@ def training_curves(results: Results, size: Size) -> Drawn | None:
         "lowest to the highest seed."
     )
     lines = [banded(key, x, y) for of in found.values() for key, (x, y) in of.items()]
-    title = claim("Accuracy after the last epoch", judged(results, ACCURACY, size))
+    title = claim("Accuracy after the last epoch", comparison.of(ACCURACY, size))
     return drawn(title, text, lines, partial(_training, found))
 
 

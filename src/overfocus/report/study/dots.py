@@ -15,7 +15,9 @@ from overfocus.core.interval import Interval
 from overfocus.diagnosis.section import Line
 from overfocus.report.drawing.axes import MethodStyle, frame, legend, method_styles, readably, rows, sheet
 from overfocus.report.drawing.drawn import QUIET, Drawn, drawn
-from overfocus.report.study.claim import claim, judged, listed, means, measured, seeds, short
+from overfocus.report.study.claim import claim, listed, seeds, short
+from overfocus.statistics.estimate import means
+from overfocus.study.comparison import Comparison
 from overfocus.study.results import Results
 from overfocus.study.run_key import Size
 
@@ -41,45 +43,49 @@ class Reference:
     value: float
 
 
-def robustness(results: Results, size: Size) -> Drawn | None:
+def robustness(comparison: Comparison, size: Size) -> Drawn | None:
     """Return the accuracy that attacks leave; None where they were not tried."""
+    results = comparison.results
     named = [(f"robustness.{name}", "") for name in ("clean", "fgsm", "pgd_2", "pgd_8")]
-    worst = measured(results, "robustness.pgd_8")
+    worst = results.measure("robustness.pgd_8")
     groups = _groups(results, size, named, ACCURACY_OF)
     if not groups or worst is None:
         return None
-    title = claim(f"Accuracy under {worst.title.removeprefix(ACCURACY_OF)}", judged(results, worst, size))
+    title = claim(f"Accuracy under {worst.title.removeprefix(ACCURACY_OF)}", comparison.of(worst, size))
     return _dots(title, groups, "accuracy left")
 
 
-def localization(results: Results, size: Size) -> Drawn | None:
+def localization(comparison: Comparison, size: Size) -> Drawn | None:
     """Return how well maps tell where the object is, beside what needs no model; None where that was not examined."""
+    results = comparison.results
     trivial = {"centre_box_v2": "centre box", "whole_picture_v2": "whole picture"}
     key, unit = "localization.max_box_acc_v2", "MaxBoxAccV2, of images"
-    if measured(results, key) is None:
+    if results.measure(key) is None:
         key, unit, trivial = "localization.pxap", "PxAP", {"pxap_even": "even map"}
-    measure, groups = measured(results, key), _groups(results, size, [(key, " ")], "")
+    measure, groups = results.measure(key), _groups(results, size, [(key, " ")], "")
     if measure is None or not groups:
         return None
     found = [Reference(title, _overall(results, f"localization.{name}", size)) for name, title in trivial.items()]
     found = [each for each in found if np.isfinite(each.value)]
-    return _dots(claim(measure.title, judged(results, measure, size)), groups, unit, found)
+    return _dots(claim(measure.title, comparison.of(measure, size)), groups, unit, found)
 
 
-def part_shares(results: Results, size: Size) -> Drawn | None:
+def part_shares(comparison: Comparison, size: Size) -> Drawn | None:
     """Return how much of the attribution lies on each part of the object, and beside it; None where the data has no
     masks of parts.
     """
+    results = comparison.results
     parts = [each.key for each in results.measures if each.key.startswith("focus.part_")]
-    inside = measured(results, "focus.energy_inside")
+    inside = results.measure("focus.energy_inside")
     groups = _groups(results, size, [(key, "") for key in parts], PARTS)
     if not groups or inside is None:
         return None
-    return _dots(claim("Attribution on the object", judged(results, inside, size)), groups, "share of the attribution")
+    return _dots(claim("Attribution on the object", comparison.of(inside, size)), groups, "share of the attribution")
 
 
-def split_accuracies(results: Results, size: Size) -> Drawn | None:
+def split_accuracies(comparison: Comparison, size: Size) -> Drawn | None:
     """Return the accuracy on every test split, such as those of `totem` that lack a part; None where there is one."""
+    results = comparison.results
     others = (m.key for m in results.measures if m.title.startswith("accuracy on ") and m.key.endswith(".accuracy"))
     splits = [results.split, *(key.removesuffix(".accuracy") for key in others)]
     groups = _groups(results, size, [(f"{split}.accuracy", split) for split in splits], "")
@@ -87,9 +93,9 @@ def split_accuracies(results: Results, size: Size) -> Drawn | None:
         return None
     ends = {name: [i.value for i in each.means.values()] for name, each in zip(splits, groups, strict=False)}
     hardest = min(ends, key=lambda name: float(np.mean(ends[name])))
-    measure = measured(results, f"{hardest}.accuracy") or measured(results, "accuracy")
+    measure = results.measure(f"{hardest}.accuracy") or results.measure("accuracy")
     assert measure is not None
-    title = claim(f"Accuracy on {hardest}, the hardest split", judged(results, measure, size))
+    title = claim(f"Accuracy on {hardest}, the hardest split", comparison.of(measure, size))
     return _dots(title, groups, "accuracy", [Reference("chance", 1 / len(results.classes))])
 
 
@@ -98,7 +104,7 @@ def _groups(results: Results, size: Size, named: Sequence[tuple[str, str]], pref
     found, by_method = [], method_styles(results.study.methods)
     for key, title in named:
         of = {by_method[m]: mean for m, mean in means(results.values(key, size)).items()}
-        measure = measured(results, key)
+        measure = results.measure(key)
         if of:
             found.append(DotGroup(title or (measure.title.removeprefix(prefix) if measure else key), of))
     return found

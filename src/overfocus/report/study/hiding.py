@@ -28,7 +28,8 @@ from overfocus.report.drawing.axes import (
     sheet,
 )
 from overfocus.report.drawing.drawn import Drawn, drawn
-from overfocus.report.study.claim import claim, judged, measured, short
+from overfocus.report.study.claim import claim, short
+from overfocus.study.comparison import Comparison
 from overfocus.study.results import Result, Results
 from overfocus.study.run_key import DIAGNOSIS, Size
 
@@ -37,9 +38,10 @@ Curves = Mapping[MethodStyle, tuple[Line, Line]]
 """Method -> accuracy with the most salient part hidden, and with random blobs of the same shape hidden."""
 
 
-def hiding(results: Results, size: Size) -> Drawn | None:
+def hiding(comparison: Comparison, size: Size) -> Drawn | None:
     """Return accuracy against the share that is hidden, beside its control; None where hiding was not examined."""
-    score = measured(results, "hiding.overfocus")
+    results = comparison.results
+    score = results.measure("hiding.overfocus")
     curves = {
         key: found
         for m, key in method_styles(results.study.methods).items()
@@ -47,7 +49,7 @@ def hiding(results: Results, size: Size) -> Drawn | None:
     }
     if score is None or not curves:
         return None
-    title = claim("Overfocus score, the area between the lines", judged(results, score, size))
+    title = claim("Overfocus score, the area between the lines", comparison.of(score, size))
     lines = [each for both in curves.values() for each in both]
     return drawn(title, _told(curves), lines, partial(_figure, curves))
 

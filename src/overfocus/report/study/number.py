@@ -36,9 +36,9 @@ def points(difference: Interval, digits: int = 2) -> Number:
     return _scaled(difference, 100, digits, "+")
 
 
-def share(value: Interval) -> Number:
-    """Return a probability."""
-    return _scaled(value, 1, 2)
+def plain(value: Interval, digits: int = 3) -> Number:
+    """Return a number in its own unit."""
+    return _scaled(value, 1, digits)
 
 
 def p_value(p: float) -> Number:

@@ -21,7 +21,8 @@ from overfocus.report.study.gallery import Gallery, study_gallery
 from overfocus.report.study.origin import costs, origin
 from overfocus.report.study.tables import write_tables
 from overfocus.report.study.view import chapters, class_tables
-from overfocus.study.results import Results, read_results
+from overfocus.study.comparison import Comparison
+from overfocus.study.results import Results
 
 PAGE, TABLES, IMAGES = "report.html", "tables", 24
 NAMED = 8
@@ -33,30 +34,29 @@ POLICY = (
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 
 
-def write_report(folder: Path, *, out: Path | None = None, images: int = IMAGES) -> Path:
-    """Write the report of the study in `folder` and return the path of the page, which is `out` or FOLDER/report.html.
+def write_report(comparison: Comparison, *, out: Path | None = None, images: int = IMAGES) -> Path:
+    """Write the report of a study and return the path of the page: `out`, or report.html in the folder of the study.
 
     Beside it `tables/` gets every table as CSV, Markdown and LaTeX. The page asks for nothing outside itself. images:
     how many the gallery shows, balanced over classes; they are read anew from the data, and left out where those are
-    gone. Raises OverfocusError where no run is finished.
+    gone.
     """
-    results = read_results(folder)
-    path = Path(out) if out is not None else Path(folder) / PAGE
-    tables = write_tables(results, path.parent / TABLES)
-    write(path, page(results, study_gallery(results, images), [each.name for each in tables]))
+    path = Path(out) if out is not None else comparison.results.folder / PAGE
+    tables = write_tables(comparison, path.parent / TABLES)
+    write(path, page(comparison, study_gallery(comparison.results, images), [each.name for each in tables]))
     return path
 
 
-def page(results: Results, gallery: Gallery, tables: Sequence[str] = ()) -> str:
+def page(comparison: Comparison, gallery: Gallery, tables: Sequence[str] = ()) -> str:
     """Return the HTML text. tables: names of the files that lie in `tables/` beside the page."""
     css, script = (_template(name) for name in ("study.css", "study.js"))
-    study = results.study
+    results, study = comparison.results, comparison.study
     text = _environment().get_template("study.html.j2").render(
         css=Markup(css), script=Markup(script), policy=POLICY.format(style=_hash(css), script=_hash(script)),
         data=label(str(study.data.name).rstrip("/").rpartition("/")[2]), extent=_extent(results),
-        several=len(study.sizes) > 1, split=results.split, answers=size_tables(results), trouble=trouble(results),
-        rests=rests(results), chapters=chapters(results), baseline=study.methods.index(study.baseline), arrows=ARROWS,
-        classes=class_tables(results), costs=costs(results), gallery=gallery, bar=uri(bar()),
+        several=len(study.sizes) > 1, split=results.split, answers=size_tables(comparison), trouble=trouble(results),
+        rests=rests(results), chapters=chapters(comparison), baseline=study.methods.index(study.baseline),
+        arrows=ARROWS, classes=class_tables(comparison), costs=costs(results), gallery=gallery, bar=uri(bar()),
         boxed=any(each.boxes for each in gallery.pictures), names=[label(each, most=40) for each in results.classes],
         methods=[label(each, number) for number, each in enumerate(study.methods)], origin=origin(results),
         tables=tables,
@@ -91,7 +91,6 @@ def _file(name: str) -> Label:
 
 def _extent(results: Results) -> str:
     study = results.study
-    assert isinstance(study.seeds, tuple)
     parts = [
         _count(len(study.methods), "method"),
         _count(len(study.seeds), "seed"),
@@ -134,7 +133,6 @@ def trouble(results: Results) -> Trouble | None:
 
 def rests(results: Results) -> list[str]:
     """Say what the numbers of the answer rest on, and what they do not."""
-    assert isinstance(results.study.seeds, tuple)
     seeds, others = len(results.study.seeds), len(results.study.others)
     if seeds < 2:
         said = ["One seed: no interval can be given, and a difference may be luck. Run more seeds, five at least."]

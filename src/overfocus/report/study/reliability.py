@@ -15,17 +15,20 @@ from overfocus.metrics.reliability import diagram
 from overfocus.metrics.score import FEW
 from overfocus.report.drawing.axes import HEIGHT, MethodStyle, frame, legend, line, method_styles, ordered, rows, sheet
 from overfocus.report.drawing.drawn import QUIET, Drawn, drawn
-from overfocus.report.study.claim import listed, means, named, seeds
+from overfocus.report.study.claim import listed, named, seeds
+from overfocus.statistics.estimate import means
 from overfocus.study.answers import Answers
+from overfocus.study.comparison import Comparison
 from overfocus.study.results import Results
 from overfocus.study.run_key import Size
 
 BINS = 10
 
 
-def reliability(results: Results, size: Size) -> Drawn | None:
+def reliability(comparison: Comparison, size: Size) -> Drawn | None:
     """Return accuracy against confidence, of the weights of the last epoch; None where no run is finished."""
-    runs = {key: _answered(results, method, size) for method, key in method_styles(results.study.methods).items()}
+    styles = method_styles(comparison.study.methods).items()
+    runs = {key: _answered(comparison.results, method, size) for method, key in styles}
     runs = {key: each for key, each in runs.items() if each}
     if not runs:
         return None

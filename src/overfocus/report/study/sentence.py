@@ -9,21 +9,23 @@ from markupsafe import Markup
 
 from overfocus.report.label import label
 from overfocus.report.study.number import NONE, percent, points
-from overfocus.statistics.verdict import Compared, Effect
-from overfocus.study.results import Results
+from overfocus.statistics.verdict import Compared, Effect, Verdict
+from overfocus.study.comparison import Comparison
+from overfocus.study.results import ACCURACY
 from overfocus.study.run_key import Size
 
 
-def sentences(last: Compared, sized: str) -> list[Markup]:
-    """Say which method is ahead, by how much, whether that may be luck, and what is known of the others.
-
-    sized: a phrase that says of which data size, as `given` returns it.
+def sentences(comparison: Comparison, size: Size) -> list[Markup]:
+    """Say which method is ahead at a data size, by how much, whether that may be luck, and what is known of the
+    others.
     """
+    last = comparison.of(ACCURACY, size)
     known = {method: mean.value for method, mean in last.means.items() if mean.answered}
     if not known:
         return [Markup("No run is finished.")]
     ahead = max(known, key=lambda method: known[method])
     others = {method: effect for method, effect in last.effects.items() if method != ahead}
+    sized = f"with {size.words}, " if len(comparison.study.sizes) > 1 else ""
     return [_ahead(ahead, last, sized), *_grouped(others), *_luck(last.effects)]
 
 
@@ -47,7 +49,7 @@ def _mean(last: Compared, method: str) -> str:
     return f"{mean.value}\u00a0%" if isfinite(mean.key) else NONE
 
 
-GROUPS = {
+GROUPS: dict[Verdict, str] = {
     "better": "Better than the baseline", "worse": "Worse", "different": "Different",
     "no difference": "No difference that matters", "too few seeds": "Too few seeds to say",
 }  # fmt: skip
@@ -65,23 +67,10 @@ def _grouped(effects: Mapping[str, Effect]) -> list[Markup]:
 
 
 def _luck(effects: Mapping[str, Effect]) -> list[Markup]:
-    told = [effect for effect in effects.values() if effect.verdict in ("better", "worse")]
-    if told or not effects:
+    if not effects or any(effect.verdict in ("better", "worse") for effect in effects.values()):
         return []
     return [Markup("No method is shown to be better or worse than the baseline: the differences may be luck.")]
 
 
 def _name(method: str) -> Markup:
     return Markup("<b><bdi>{}</bdi></b>").format(label(method).short)
-
-
-def given(results: Results, size: Size) -> str:
-    """Say of how many training images, where there are several such numbers."""
-    return f"with {images(size)}, " if len(results.study.sizes) > 1 else ""
-
-
-def images(size: Size) -> str:
-    """Return a data size in words."""
-    if size.per_class is not None:
-        return f"{size.per_class:,} images per class"
-    return f"{size} of the training images" if (size.fraction or 1) < 1 else "all training images"

@@ -16,8 +16,9 @@ from overfocus.report.drawing.axes import HEIGHT, MethodStyle, frame, legend, me
 from overfocus.report.drawing.callout import called_out
 from overfocus.report.drawing.drawn import PAPER, Drawn, drawn
 from overfocus.report.headline import headline
-from overfocus.report.study.claim import directions, judged, measured, named, numbered, short
+from overfocus.report.study.claim import named, numbered, short
 from overfocus.statistics.correlation import Region, mean_region, rank_correlation
+from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY, Measure, Results
 from overfocus.study.run_key import Size
 
@@ -40,8 +41,9 @@ class Cloud:
         return self.points.mean(axis=0)
 
 
-def spread_against_accuracy(results: Results, size: Size) -> Drawn | None:
+def spread_against_accuracy(comparison: Comparison, size: Size) -> Drawn | None:
     """Return how wide every run looks against how often it is right; None where spread was not examined."""
+    results = comparison.results
     measure = _spread(results)
     if measure is None:
         return None
@@ -51,12 +53,12 @@ def spread_against_accuracy(results: Results, size: Size) -> Drawn | None:
     lines = [Line(each.key.name, each.points[:, 0].tolist(), each.points[:, 1].tolist()) for each in clouds]
     text = f"{_means(clouds)} {_together(results, measure, size)}"
     label = ", ".join(filter(None, (measure.title, measure.unit)))
-    return drawn(_title(results, measure, size), text, lines, partial(_figure, clouds, label))
+    return drawn(_title(comparison, measure, size), text, lines, partial(_figure, clouds, label))
 
 
 def _spread(results: Results) -> Measure | None:
     known = [each.key.partition(".")[2] for each in results.measures if each.key.startswith("spread.")]
-    return measured(results, f"spread.{headline('spread', known)[0]}") if known else None
+    return results.measure(f"spread.{headline('spread', known)[0]}") if known else None
 
 
 def _clouds(results: Results, measure: Measure, size: Size) -> list[Cloud]:
@@ -70,14 +72,14 @@ def _clouds(results: Results, measure: Measure, size: Size) -> list[Cloud]:
     return found
 
 
-def _title(results: Results, measure: Measure, size: Size) -> str:
+def _title(comparison: Comparison, measure: Measure, size: Size) -> str:
     """Say which methods are shown to look wider or narrower, and to be more or less accurate, than the baseline."""
-    wide, right = (directions(judged(results, each, size)) for each in (measure, ACCURACY))
-    base = short(results.study.baseline)
+    wide, right = (comparison.of(each, size) for each in (measure, ACCURACY))
+    base = short(comparison.study.baseline)
     groups: dict[tuple[str, str], list[str]] = {}
-    for method in results.study.others:
-        looks = "wider" if method in wide.up else "narrower" if method in wide.down else ""
-        does = "more" if method in right.up else "less" if method in right.down else ""
+    for method in comparison.study.others:
+        looks = {"higher": "wider", "lower": "narrower", "": ""}[wide.effects[method].direction]
+        does = {"higher": "more", "lower": "less", "": ""}[right.effects[method].direction]
         groups.setdefault((looks, does), []).append(method)
     rest = groups.pop(("", ""), [])
     said = [f"{named(methods)} {_does(*what, many=len(methods) > 1)}" for what, methods in groups.items()]

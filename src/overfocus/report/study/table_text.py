@@ -1,4 +1,4 @@
-"""Tables written down: CSV with the numbers as they are, Markdown and LaTeX for people.
+"""Tables as values, and written down: CSV with the numbers as they are, Markdown and LaTeX for people.
 
 Names in them are anybody's. In CSV a text that a spreadsheet would run as a formula gets an apostrophe before it; in
 Markdown and LaTeX no letter of a name is a command, and what LaTeX's plain fonts lack is named by its code point.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
+from dataclasses import dataclass
 from io import StringIO
 from math import isfinite
 
 from overfocus.core.interval import Interval
 from overfocus.report.label import label, visible
-from overfocus.report.study.table_value import Cell, Column, StudyTable
 
 FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 """What a spreadsheet takes a cell for a formula by, also in letters of full width."""
@@ -28,6 +28,44 @@ LATEX = {
 """A hyphen is kept from its neighbour, since two of them are a dash."""
 LATIN = frozenset(map(chr, range(0xC0, 0x100))) - set("\u00d0\u00f0\u00de\u00fe\u00d7\u00f7")
 """Letters beyond ASCII that every LaTeX sets without a package."""
+
+Cell = str | int | float | Interval | None
+"""None, NaN and an interval without an answer are an empty cell."""
+Row = tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column."""
+
+    key: str
+    """Its name in CSV, where numbers are as they are; an interval has two more, `KEY_low` and `KEY_high`."""
+    title: str
+    """Its name for people, with the unit."""
+    factor: float = 1.0
+    """What a number is multiplied by for people: 100 for a share in per cent."""
+    digits: int = 3
+    """Decimals for people."""
+    signed: bool = False
+    """Whether a number above 0 has a plus."""
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """Rows of cells below heads."""
+
+    name: str
+    """Of its file."""
+    title: str
+    heads: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str = ""
+    """What a reader must know of the numbers."""
+
+    def intervals(self) -> tuple[bool, ...]:
+        """Return for each column whether it holds intervals."""
+        columns = zip(*self.rows, strict=True) if self.rows else ((),) * len(self.heads)
+        return tuple(any(isinstance(cell, Interval) for cell in column) for column in columns)
 
 
 def as_csv(table: StudyTable) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from math import isfinite
 
-import numpy as np
 from markupsafe import Markup
 
-from overfocus.report.headline import headline
 from overfocus.report.label import Label, label
 from overfocus.report.study import charts as study_charts
-from overfocus.report.study.claim import judged
-from overfocus.report.study.number import NONE, Number, percent, points
-from overfocus.statistics.estimate import mean_interval
-from overfocus.statistics.verdict import Compared, Effect, per_class_effects
-from overfocus.study.results import Measure, Results
+from overfocus.report.study.number import Number, percent, plain, points
+from overfocus.report.study.tables import headline_measures
+from overfocus.statistics.verdict import Compared, Effect
+from overfocus.study.comparison import Comparison
+from overfocus.study.results import Measure
 from overfocus.study.run_key import Size
 
 SHOWN = 2
@@ -91,76 +89,58 @@ PLANS = (
 )  # fmt: skip
 
 
-def chapters(results: Results) -> list[Chapter]:
+def chapters(comparison: Comparison) -> list[Chapter]:
     """Return the chapters for which the study has anything to show."""
-    found = [_chapter(results, plan) for plan in PLANS]
+    found = [_chapter(comparison, plan) for plan in PLANS]
     return [each for each in found if each.figures or each.tables]
 
 
-def _chapter(results: Results, plan: Plan) -> Chapter:
-    drawn = [list(_figures(results, name)) for name in plan.charts]
-    first = {"", *(str(size) for size in results.study.sizes[-SHOWN:])}
-    tables = [table for name in plan.sections for size in results.study.sizes for table in _tables(results, name, size)]
+def _chapter(comparison: Comparison, plan: Plan) -> Chapter:
+    figures = [list(_figures(comparison, name)) for name in plan.charts]
+    first = {"", *(str(size) for size in comparison.study.sizes[-SHOWN:])}
+    at_once = [tuple(each for each in group if each.size in first) for group in figures]
+    more = [tuple(each for each in group if each.size not in first) for group in figures]
+    tables = [each for name in plan.sections for size in comparison.study.sizes
+              if (each := _measure_table(comparison, name, size))]  # fmt: skip
     return Chapter(
-        plan.key,
-        plan.title,
-        plan.question,
-        _kept([[each for each in group if each.size in first] for group in drawn]),
-        _kept([[each for each in group if each.size not in first] for group in drawn]),
-        tuple(tables),
+        plan.key, plan.title, plan.question, tuple(filter(None, at_once)), tuple(filter(None, more)), tuple(tables),
         plan.note,
-    )
+    )  # fmt: skip
 
 
-def _kept(groups: Sequence[Sequence[Figure]]) -> tuple[tuple[Figure, ...], ...]:
-    return tuple(tuple(group) for group in groups if group)
-
-
-def _figures(results: Results, name: str) -> Iterator[Figure]:
+def _figures(comparison: Comparison, name: str) -> Iterator[Figure]:
     draw = getattr(study_charts, name)
-    if name == "accuracy_by_size":
-        drawn = draw(results)
+    of_sizes = [("", draw(comparison))] if name == "accuracy_by_size" else [
+        (str(size), draw(comparison, size)) for size in comparison.study.sizes
+    ]  # fmt: skip
+    for size, drawn in of_sizes:
         if drawn is not None:
-            yield Figure(drawn.title, "", drawn.text, Markup(drawn.svg))  # the charts escape their text
-        return
-    for size in results.study.sizes:
-        drawn = draw(results, size)
-        if drawn is not None:
-            yield Figure(drawn.title, str(size), drawn.text, Markup(drawn.svg))
+            yield Figure(drawn.title, size, drawn.text, Markup(drawn.svg))  # the charts escape their text
 
 
-def _tables(results: Results, section: str, size: Size) -> Iterator[MeasureTable]:
-    """Yield the foremost numbers of a section; the verdict on each stands below it."""
-    measures = {m.key.partition(".")[2]: m for m in results.measures if m.key.startswith(f"{section}.")}
-    heads = [measures[name] for name in headline(section, measures)] if measures else []
-    heads = [each for each in heads if any(np.isfinite(v).any() for v in results.values(each, size).values())]
+def _measure_table(comparison: Comparison, section: str, size: Size) -> MeasureTable | None:
+    """Return the headline scores of a section, the verdict below each number; None where no run has one."""
+    results = comparison.results
+    heads = headline_measures(results, section)
+    heads = [each for each in heads if any(mean.answered for mean in comparison.of(each, size).means.values())]
     if not heads:
-        return
-    columns = [_column(results, each, size) for each in heads]
-    rows = [(label(m, n), tuple(column[n] for column in columns)) for n, m in enumerate(results.study.methods)]
+        return None
+    rows = [
+        (label(method, number), tuple(_number(comparison.of(head, size), method) for head in heads))
+        for number, method in enumerate(results.study.methods)
+    ]
     title = next(each.sections[section]["title"] for each in results.results.values() if section in each.sections)
-    yield MeasureTable(title, str(size), tuple(heads), tuple(rows))
-
-
-def _column(results: Results, measure: Measure, size: Size) -> list[Number]:
-    of = judged(results, measure, size)
-    return [_number(of, method) for method in results.study.methods]
+    return MeasureTable(title, str(size), tuple(heads), tuple(rows))
 
 
 def _number(of: Compared, method: str) -> Number:
-    mean = of.means[method]
-    if not mean.answered:
-        return Number(NONE, note=mean.note)
-    value, low, high = (f"{each:.3f}".replace("-", "\u2212") for each in (mean.value, mean.low, mean.high))
-    effect = of.effects.get(method)
-    return Number(value, f"[{low}, {high}]" if mean.bounded else "", mean.value, _told(effect) if effect else "")
+    found, effect = plain(of.means[method]), of.effects.get(method)
+    return replace(found, note=found.note or (_verdict(effect) if effect else ""))
 
 
-def _told(effect: Effect) -> str:
-    """Return the verdict where there is one; that seeds are too few is the rule and is not said in every cell."""
-    if effect.verdict == "different":
-        return "higher" if effect.paired.difference.value > 0 else "lower"
-    return effect.verdict if effect.verdict in ("better", "worse") else ""
+def _verdict(effect: Effect) -> str:
+    """Return a verdict that there is a difference; that seeds are too few is the rule and is not said everywhere."""
+    return effect.direction if effect.verdict == "different" else effect.verdict if effect.direction else ""
 
 
 @dataclass(frozen=True)
@@ -175,26 +155,24 @@ class ClassTable:
     """Classes on which less changes."""
 
 
-def class_tables(results: Results) -> list[ClassTable]:
+def class_tables(comparison: Comparison) -> list[ClassTable]:
     """Return for each data size the effects of all methods on every class, in points."""
-    sizes = [size for size in results.study.sizes if results.of(results.study.baseline, size)]
-    return [_class_table(results, size) for size in sizes if len(results.study.methods) > 1]
+    baseline = comparison.study.baseline
+    sizes = [size for size in comparison.study.sizes if comparison.results.of(baseline, size)]
+    return [_class_table(comparison, size) for size in sizes if comparison.study.others]
 
 
-def _class_table(results: Results, size: Size) -> ClassTable:
-    accuracy = results.per_class(size)
-    base = accuracy[results.study.baseline]
-    effects = {method: per_class_effects(accuracy[method], base) for method in results.study.others}
-    rows = []
-    for number, name in enumerate(results.classes):
-        cells = tuple(_class_effect(of[number]) for of in effects.values())
-        rows.append((label(name, number), percent(mean_interval(base[:, number]), 1), cells))
+def _class_table(comparison: Comparison, size: Size) -> ClassTable:
+    study, classes = comparison.study, comparison.results.classes
+    rows = [
+        (label(name, number), percent(of.means[study.baseline], 1), tuple(map(_class_effect, of.effects.values())))
+        for number, (name, of) in enumerate(zip(classes, comparison.by_class(size), strict=True))
+    ]
     kept = sorted(rows, key=lambda row: -max((abs(c.key) for c in row[2] if isfinite(c.key)), default=0.0))[:CLASSES]
     kept = sorted(kept, key=lambda row: row[0].number)
-    hues = tuple(label(method, results.study.methods.index(method)) for method in effects)
-    return ClassTable(str(size), hues, tuple(kept), len(rows) - len(kept))
+    methods = tuple(label(method, study.methods.index(method)) for method in study.others)
+    return ClassTable(str(size), methods, tuple(kept), len(rows) - len(kept))
 
 
 def _class_effect(effect: Effect) -> Number:
-    number = points(effect.paired.difference, 1)
-    return Number(number.value, number.interval, number.key, _told(effect))
+    return replace(points(effect.paired.difference, 1), note=_verdict(effect))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from overfocus.core.interval import Interval
 from overfocus.report.label import label
-from overfocus.report.study.claim import judged
 from overfocus.report.study.number import MINUS, NONE
-from overfocus.report.study.sentence import given, images, sentences
+from overfocus.report.study.sentence import sentences
 from overfocus.report.terminal.tables import _console, _print
 from overfocus.statistics.verdict import Compared
-from overfocus.study.results import ACCURACY, Results, read_results
+from overfocus.study.comparison import Comparison
+from overfocus.study.results import ACCURACY
 from overfocus.study.run_key import Size
 
 NAME = 60
@@ -23,15 +21,14 @@ NAME = 60
 STYLES = {"better": "green", "worse": "red", "different": "bold"}
 
 
-def show_study(folder: str | Path, console: Console | None = None) -> None:
-    """Print the comparison of the study in `folder`: a table and a sentence for each data size, and what is missing.
+def show_study(comparison: Comparison, console: Console | None = None) -> None:
+    """Print a table and a sentence for each data size, and which runs are missing.
 
-    It fits 80 columns; in a file or a pipe every row is one line. Raises OverfocusError where no run is finished.
+    It fits 80 columns; in a file or a pipe every row is one line.
     """
-    results, console = read_results(folder), console or _console()
-    for size in results.study.sizes:
-        if any(results.of(method, size) for method in results.study.methods):
-            _show(results, size, console)
+    results, console = comparison.results, console or _console()
+    for size in comparison.sizes:
+        _show(comparison, size, console)
     counts = [f"{len(of)} {what}" for of, what in ((results.failed, "failed"), (results.missing, "not finished")) if of]
     if counts:
         _say(console, f"\nRuns that are not there: {', '.join(counts)}. The same command goes on with them.", "yellow")
@@ -40,22 +37,19 @@ def show_study(folder: str | Path, console: Console | None = None) -> None:
         _say(console, f"\nRuns that await their examination: {of}. The same command examines them.", "yellow")
 
 
-def _show(results: Results, size: Size, console: Console) -> None:
-    of = judged(results, ACCURACY, size)
-    title = f"{images(size)[:1].upper()}{images(size)[1:]}: accuracy on {label(results.split).short}, last epoch"
-    _say(console, f"\n{title}", "bold")
-    _print(_table(results, of), console)
-    note = "± and [ ]: 95 % over seeds; in points against " if _bounded(of) else "in points against "
+def _show(comparison: Comparison, size: Size, console: Console) -> None:
+    of, words = comparison.of(ACCURACY, size), size.words
+    split = label(comparison.results.split).short
+    _say(console, f"\n{words[:1].upper()}{words[1:]}: accuracy on {split}, last epoch", "bold")
+    _print(_table(of), console)
+    bounded = any(mean.bounded for mean in of.means.values())
+    note = "± and [ ]: 95 % over seeds; in points against " if bounded else "in points against "
     _say(console, f"{note}{label(of.baseline, most=30).short}", "dim")
-    said = " ".join(each.striptags() for each in sentences(of, given(results, size)))
-    _say(console, f"\n{said}")
+    answer = " ".join(sentence.striptags() for sentence in sentences(comparison, size))
+    _say(console, f"\n{answer}")
 
 
-def _bounded(of: Compared) -> bool:
-    return any(mean.bounded for mean in of.means.values())
-
-
-def _table(results: Results, of: Compared) -> Table:
+def _table(of: Compared) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("method", overflow="fold", min_width=10)
     table.add_column("n", justify="right", no_wrap=True)
