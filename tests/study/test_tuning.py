@@ -92,7 +92,9 @@ def test_train_says_what_a_question_mark_is_for():
 def test_every_method_gets_the_same_trials_and_they_are_not_repeated(experiment, tmp_path):
     seen = []
     specs, budget = ["cutout(size=?)", "mixup(alpha=?)"], Budget(3, pruner="none")
-    found = tune(experiment, specs, tmp_path / "t", budget, watch=lambda spec, trial: seen.append((spec, trial.number)))
+    found = tune(
+        experiment, specs, tmp_path / "t", budget, on_trial=lambda spec, trial: seen.append((spec, trial.number))
+    )
     assert seen == [(spec, number) for spec in specs for number in range(3)]
     assert [len(each.trials) for each in found] == [3, 3]
     assert all(trial.epochs == 2 for each in found for trial in each.trials)
@@ -100,7 +102,7 @@ def test_every_method_gets_the_same_trials_and_they_are_not_repeated(experiment,
         assert each.value == max(trial.value for trial in each.trials)
         assert str(parse(each.method)) == each.method
     seen.clear()
-    assert tune(experiment, specs, tmp_path / "t", budget, watch=lambda *trial: seen.append(trial)) == found
+    assert tune(experiment, specs, tmp_path / "t", budget, on_trial=lambda *trial: seen.append(trial)) == found
     assert seen == []
     assert [each["method"] for each in json.loads((tmp_path / "t" / "tuned.json").read_text())] == [
         each.method for each in found

@@ -182,7 +182,7 @@ def tune(  # noqa: PLR0913
     settled = settle(experiment, {key: value for key, value in given.items() if value is not None}, changes or [])
     budget = Budget(trials, seeds, pruner, tuple(search or ()))
     with TuneProgress(method, trials) as progress:
-        found = tune(settled, method, out, budget, Machine(accelerator), progress.watch)
+        found = tune(settled, method, out, budget, Machine(accelerator), progress.on_trial)
     print(json.dumps([each.as_dict() for each in found])) if as_json else tuned_table(found, out)
 
 

@@ -1,8 +1,8 @@
 """Tuning: the settings of methods found by trials on held-out training images, the same budget for every method.
 
 The test images are not even loaded. A trial is a run in a folder, its number and outcome stand in an SQLite file: a
-stopped command goes on, a trial whose process died goes on behind its last whole epoch, and several commands on one
-folder share the budget. The search is Optuna's (Akiba et al. 2019, 1907.10902).
+stopped command is resumed, a trial whose process died resumes after its last completed epoch, and several commands on
+one folder share the budget. The search is Optuna's (Akiba et al. 2019, 1907.10902).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -51,10 +51,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was found for one method."""
+    """The best settings of one method."""
 
     spec: str
-    """As it was asked, with open settings."""
+    """As it was written, with open settings."""
     method: str
     """The best one, as `train` takes it."""
     changes: dict[str, Any]
@@ -67,7 +67,7 @@ class Tuned:
         return asdict(self)
 
 
-Watch = Callable[[str, Trial], None]
+OnTrial = Callable[[str, Trial], None]
 """Called with the spec and each trial that ended."""
 
 
@@ -90,7 +90,7 @@ class Budget:
 
 def tune(
     experiment: Experiment, specs: Sequence[str], out: Path, budget: Budget | None = None,
-    machine: Machine | None = None, watch: Watch = lambda spec, trial: None,
+    machine: Machine | None = None, on_trial: OnTrial = lambda spec, trial: None,
 ) -> list[Tuned]:  # fmt: skip
     """Tune every method of `specs` with the same budget and return what was found, in their order.
 
@@ -103,7 +103,7 @@ def tune(
     spaces = [Space.read(spec, budget.search) for spec in specs]
     experiment = _without_test(experiment)
     _claim(out, experiment, budget)
-    searches = [Search(optuna, space, experiment, out, budget, machine or Machine(), watch) for space in spaces]
+    searches = [Search(optuna, space, experiment, out, budget, machine or Machine(), on_trial) for space in spaces]
     found = [search.run() for search in searches]
     write(out / TUNED, json.dumps([each.as_dict() for each in found], indent=2) + "\n")
     write(out / "tuned.toml", _toml(found))
@@ -130,9 +130,9 @@ def _claim(out: Path, experiment: Experiment, budget: Budget) -> None:
 def _toml(found: Sequence[Tuned]) -> str:
     import tomli_w
 
-    told = [f"# {each.spec}: {each.value:.4f} on held-out images, {len(each.trials)} trials" for each in found]
+    values = [f"# {each.spec}: {each.value:.4f} on held-out images, {len(each.trials)} trials" for each in found]
     changed = [f"#   with {name} = {value}" for each in found for name, value in each.changes.items()]
-    return "\n".join([*told, *changed]) + "\n" + tomli_w.dumps({"methods": [each.method for each in found]})
+    return "\n".join([*values, *changed]) + "\n" + tomli_w.dumps({"methods": [each.method for each in found]})
 
 
 @dataclass
@@ -145,104 +145,106 @@ class Search:
     out: Path
     budget: Budget
     machine: Machine
-    watch: Watch
+    on_trial: OnTrial
 
     def __post_init__(self) -> None:
         self.key = f"{self.space.spec} | {' | '.join(self.budget.search)}"
         self.folder = self.out / "trials" / slug(self.key)
         # With nothing open there is one choice, and trying it again would give the same number.
         self.trials = self.budget.trials if self.space.dimensions else 1
-        with self._alone():
+        with self._database():
             self.study = self.optuna.create_study(
                 storage=f"sqlite:///{(self.out / DATABASE).absolute()}", study_name=self.key, direction="maximize",
                 load_if_exists=True, pruner=_pruner(self.optuna, self.budget),
             )  # fmt: skip
 
     def run(self) -> Tuned:
-        """Spend what is left of the budget and return what was found."""
-        while True:
+        """Spend what is left of the budget and return the best trial."""
+        while not self._over():
             with ExitStack() as stack:
-                trial, over = self._next(stack)
-                if over:
-                    break
-                if trial is None:  # others are at the last ones
+                if trial := self._next(stack):
+                    self._try(trial)
+                else:  # other processes are at the last trials
                     time.sleep(PAUSE)
-                    continue
-                self._try(trial)
-        return self._found()
+        return self._best()
 
-    def _next(self, stack: ExitStack) -> tuple[Any, bool]:
-        """Return a trial that this process now holds, one that lost its process before a new one, and whether all are
-        done.
+    def _over(self) -> bool:
+        known = self.study.get_trials(deepcopy=False)
+        return len(known) >= self.trials and all(each.state.is_finished() for each in known)
+
+    def _next(self, stack: ExitStack) -> Any:
+        """Return a trial that this process holds until `stack` is closed: first one whose process died, then a new one;
+        None where other processes hold all that are left.
         """
-        with self._alone():
+        with self._database():
             known = self.study.get_trials(deepcopy=False)
             for old in known:
-                if not old.state.is_finished() and self._taken(old.number, stack):
-                    return self.optuna.trial.Trial(self.study, old._trial_id), False
+                if not old.state.is_finished() and _entered(stack, self._lock(old.number)):
+                    return self.optuna.trial.Trial(self.study, old._trial_id)
             if len(known) >= self.trials:
-                return None, all(each.state.is_finished() for each in known)
+                return None
             # The same choices whoever makes them, and however often the command was stopped.
             seed = crc32(f"{self.key} {self.experiment.seed} {len(known)}".encode())
             self.study.sampler = self.optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, self.trials // 2))
             trial = self.study.ask()
-            self._taken(trial.number, stack)
-            return trial, False
+            _entered(stack, self._lock(trial.number))
+            return trial
 
-    def _taken(self, number: int, stack: ExitStack) -> bool:
-        try:
-            stack.enter_context(held(self.folder / f"{number:04}" / ".trial", "held"))
-        except Taken:
-            return False
-        return True
+    def _lock(self, number: int) -> Path:
+        return self.folder / f"{number:04}" / ".trial"
 
-    def _alone(self) -> Any:
-        """Hold the database for as long as it takes to look and ask, waiting for others."""
-        return _waiting(self.out / ".asking")
+    @contextmanager
+    def _database(self) -> Iterator[None]:
+        """Have the database for this process alone, waiting for others."""
+        with ExitStack() as stack:
+            while not _entered(stack, self.out / ".asking"):
+                time.sleep(PAUSE / 10)
+            yield
 
     def _try(self, trial: Any) -> None:
         states = self.optuna.trial.TrialState
         method, changes = self.space.ask(trial)
         folder = self.folder / f"{trial.number:04}"
         epochs: list[int] = []
+        state, value = states.COMPLETE, None
         try:
-            values = [self._trained(trial, method, changes, folder, seed, epochs) for seed in range(self.budget.seeds)]
+            values = [self._train(trial, method, changes, folder, seed, epochs) for seed in range(self.budget.seeds)]
+            value = sum(values) / len(values)
         except self.optuna.TrialPruned:
-            state, value = states.PRUNED, None
+            state = states.PRUNED
         except DiskFull:
             raise
         except OverfocusError as error:
             write(folder / "failure.json", json.dumps({"error": str(error)}) + "\n")
-            state, value = states.FAIL, None
-        else:
-            state, value = states.COMPLETE, sum(values) / len(values)
-        trial.set_user_attr("epochs", sum(epochs))
-        trial.set_user_attr("method", method)
-        trial.set_user_attr("changes", changes)
+            state = states.FAIL
+        for name, content in {"epochs": sum(epochs), "method": method, "changes": changes}.items():
+            trial.set_user_attr(name, content)
         self.study.tell(trial, value, state=state)
-        self.watch(self.space.spec, _trial(self.study.trials[trial.number]))
+        self.on_trial(self.space.spec, _trial(self.study.trials[trial.number]))
 
-    def _trained(
+    def _train(
         self, trial: Any, method: str, changes: dict[str, Any], folder: Path, seed: int, epochs: list[int]
     ) -> float:
-        """Train one seed and return its accuracy on the held-out images; the first seed may be pruned on the way."""
+        """Train one seed and return its accuracy on the held-out images; only the first seed may be pruned."""
         values = put_together(self.experiment.model_dump(exclude_none=True), {"method": method, **changes}, [])
         experiment = Experiment.read({**values, "seed": self.experiment.seed + seed}, "tune")
+        run = Run(folder / f"seed{experiment.seed}")
         known = trial.storage.get_trial(trial._trial_id).intermediate_values
         accuracy = float("nan")
         epochs.append(0)
-        for epoch in train(experiment, folder / f"seed{experiment.seed}", self.machine):
+        for epoch in train(experiment, run.path, self.machine):
             epochs[-1] = epoch.number
             accuracy = epoch.scores.get("val", {}).get("accuracy", accuracy)
-            if seed == 0 and epoch.scores and epoch.number not in known:
+            if seed > 0 or not epoch.scores:
+                continue
+            if epoch.number not in known:
                 trial.report(accuracy, epoch.number)
-            last = epoch.number == experiment.recipe.epochs
-            if seed == 0 and epoch.scores and not last and trial.should_prune():
+            if epoch.number < experiment.recipe.epochs and trial.should_prune():
                 raise self.optuna.TrialPruned
-        Run(folder / f"seed{experiment.seed}").checkpoint.unlink(missing_ok=True)  # a finished run needs none
+        run.checkpoint.unlink(missing_ok=True)  # a finished run needs none
         return accuracy
 
-    def _found(self) -> Tuned:
+    def _best(self) -> Tuned:
         trials = tuple(_trial(each) for each in self.study.get_trials(deepcopy=False))
         whole = [each for each in trials if each.state == "complete"]
         if not whole:
@@ -253,39 +255,28 @@ class Search:
         return Tuned(self.space.spec, best.method, best.changes, best.value, trials)
 
 
+def _entered(stack: ExitStack, lock: Path) -> bool:
+    """Hold a lock file until `stack` is closed; return whether no other process holds it."""
+    try:
+        stack.enter_context(held(lock, "held by another process"))
+    except Taken:
+        return False
+    return True
+
+
 def _trial(frozen: Any) -> Trial:
-    told = frozen.user_attrs
-    value = float("nan") if frozen.value is None or frozen.state.name != "COMPLETE" else float(frozen.value)
+    about = frozen.user_attrs
+    value = frozen.value if frozen.value is not None and frozen.state.name == "COMPLETE" else float("nan")
     return Trial(
-        frozen.number, told.get("method", ""), told.get("changes", {}), value, told.get("epochs", 0),
+        frozen.number, about.get("method", ""), about.get("changes", {}), float(value), about.get("epochs", 0),
         frozen.state.name.lower(),
     )  # fmt: skip
 
 
 def _pruner(optuna: Any, budget: Budget) -> Any:
-    pruners = {
-        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
-        "hyperband": optuna.pruners.HyperbandPruner,
-        "none": optuna.pruners.NopPruner,
-    }
-    return pruners[budget.pruner]()
-
-
-def _waiting(path: Path) -> Any:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def waiting() -> Iterator[None]:
-        with ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(held(path, "asking"))
-                    break
-                except Taken:
-                    time.sleep(PAUSE / 10)
-            yield
-
-    return waiting()
+    if budget.pruner == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+    return optuna.pruners.HyperbandPruner() if budget.pruner == "hyperband" else optuna.pruners.NopPruner()
 
 
 def _imported() -> Any:

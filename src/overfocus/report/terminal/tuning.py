@@ -34,7 +34,7 @@ class TuneProgress:
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
-    def watch(self, spec: str, trial: Trial) -> None:
+    def on_trial(self, spec: str, trial: Trial) -> None:
         """Print a trial that ended, and move the bar."""
         if isfinite(trial.value):
             self.best[spec] = max(self.best[spec], trial.value)
