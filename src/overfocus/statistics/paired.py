@@ -90,8 +90,8 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     # statsmodels' multipletests gives the same numbers, but collects the garbage of the whole process on every call:
     # 0.1 to 0.2 s where torch is loaded, hundreds of times in a report.
     p = np.asarray(p, dtype=np.float64)
-    asked = np.flatnonzero(np.isfinite(p))
-    order = asked[np.argsort(p[asked], kind="stable")]
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
     adjusted = np.full(len(p), nan)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
     return adjusted

@@ -73,7 +73,7 @@ class Compared:
     baseline: str
     better: Better
     margin: float
-    """The least difference that matters; NaN where nobody said, and then no method is said to make no difference."""
+    """The least difference that matters; NaN for unknown, and then no method is found to make no difference."""
     unit: str
     means: Mapping[str, Interval] = field(repr=False)
     effects: Mapping[str, Effect] = field(repr=False)
@@ -104,7 +104,7 @@ def compared(
     """Compare every method of `values` (method -> [S], one number for each seed, NaN for a missing run) with
     `baseline`. The methods but the baseline are one family for Holm: call once for each measure and data size.
 
-    unit: said after a difference; "points" says hundredths, for accuracies. seed: that of the resampling.
+    unit: written after a difference; "points" are hundredths, for accuracies. seed: that of the resampling.
     Raises UnknownName for a baseline that is not there.
     """
     if baseline not in values:
@@ -126,7 +126,7 @@ def per_class_effects(
     method, baseline = np.asarray(method, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if method.ndim != 2 or method.shape != baseline.shape:
         raise OverfocusError(
-            f"accuracies [S, K] of the same seeds and classes are asked for, not {list(method.shape)} and "
+            f"accuracies must be [S, K] of the same seeds and classes, not {list(method.shape)} and "
             f"{list(baseline.shape)}; give one row for each seed"
         )
     pairs = list(zip(method.T, baseline.T, strict=True))
@@ -145,9 +145,8 @@ def _effects(pairs: Sequence[tuple[np.ndarray, np.ndarray]], terms: Terms) -> li
 def _effect(found: Paired, p: float, p_sign_flip: float, family: int, terms: Terms) -> Effect:
     verdict = _verdict(found, p, terms)
     more = _more_seeds(found, family, terms) if verdict == "too few seeds" else 0.0
-    said = claim(verdict, found, terms)
     caveat = caveats(verdict, found, terms, p=p, p_sign_flip=p_sign_flip, family=family, more=more)
-    return Effect(found, p, p_sign_flip, verdict, said, caveat, more)
+    return Effect(found, p, p_sign_flip, verdict, claim(verdict, found, terms), caveat, more)
 
 
 def _verdict(found: Paired, p: float, terms: Terms) -> Verdict:

@@ -23,9 +23,9 @@ class Terms:
 
     better: Better = "higher"
     margin: float = nan
-    """The least difference that matters, in the measure's own unit; NaN where nobody said."""
+    """The least difference that matters, in the measure's own unit; NaN for unknown."""
     unit: str = ""
-    """Said after a difference; "points" are hundredths, for accuracies and other shares."""
+    """Written after a difference; "points" are hundredths, for accuracies and other shares."""
     family: str = "methods"
     seed: int = 0
     """That of the resampling."""
@@ -36,13 +36,13 @@ class Terms:
         if self.margin <= 0:
             raise OverfocusError(f"margin = {self.margin}: give a difference above 0, or NaN where none is too small")
 
-    def said(self, number: float) -> str:
+    def amount(self, number: float) -> str:
         """Return a size such as the margin, with its unit."""
         shown = 100 * number if self.unit == POINTS else number
         unit = "point" if self.unit == POINTS and f"{shown:.3g}" == "1" else self.unit
         return f"{shown:.3g} {unit}".strip()
 
-    def told(self, difference: Interval, *, signed: bool) -> str:
+    def change(self, difference: Interval, *, signed: bool) -> str:
         """Return a difference with its interval, such as `+0.4 points [-0.6, 1.4]`.
 
         Not signed: as a size, which the words around it give a direction; the ends turn with it.
@@ -60,7 +60,7 @@ class Terms:
 
 def claim(verdict: Verdict, found: Paired, terms: Terms) -> str:
     """Return the verdict with its numbers, short enough for a table."""
-    size = terms.told(found.difference, signed=False)
+    size = terms.change(found.difference, signed=False)
     higher = "higher" if found.difference.value > 0 else "lower"
     if verdict == "different":
         return f"{higher} by {size}"
@@ -69,10 +69,10 @@ def claim(verdict: Verdict, found: Paired, terms: Terms) -> str:
     if verdict == "no difference":
         if found.constant:
             return f"no difference: the same number on all {found.n} seeds"
-        return f"no difference larger than {terms.said(terms.margin)}: {terms.told(found.difference, signed=True)}"
+        return f"no difference larger than {terms.amount(terms.margin)}: {terms.change(found.difference, signed=True)}"
     if not found.n:
         return "too few seeds to say: no seed has both runs"
-    return f"too few seeds to say: {terms.told(found.difference, signed=True)}"
+    return f"too few seeds to say: {terms.change(found.difference, signed=True)}"
 
 
 def caveats(
@@ -82,14 +82,14 @@ def caveats(
 
     p, p_sign_flip: after Holm over a `family` of so many. more: seeds that would settle it.
     """
-    said = [found.difference.note]
+    parts = [found.difference.note]
     if verdict == "no difference":
-        said = ["perhaps the method did not act"] if found.constant else said
+        parts = ["perhaps the method did not act"] if found.constant else parts
     elif verdict == "too few seeds":
-        said += [_lost_to_holm(found, terms, p, family), _what_it_takes(found, terms, more)]
+        parts += [_lost_to_holm(found, terms, p, family), _what_it_takes(found, terms, more)]
     else:
-        said += [_too_small(found, terms), _unconfirmed(found, p_sign_flip, family)]
-    return "; ".join(filter(None, said))
+        parts += [_too_small(found, terms), _unconfirmed(found, p_sign_flip, family)]
+    return "; ".join(filter(None, parts))
 
 
 def _lost_to_holm(found: Paired, terms: Terms, p: float, family: int) -> str:
@@ -100,7 +100,7 @@ def _lost_to_holm(found: Paired, terms: Terms, p: float, family: int) -> str:
 
 def _what_it_takes(found: Paired, terms: Terms, more: float) -> str:
     if more == inf:
-        seen = terms.said(float(f"{found.detectable:.2g}"))
+        seen = terms.amount(float(f"{found.detectable:.2g}"))
         return f"{MOST:,} seeds would not settle it, and {seen} would have shown in 4 of 5 such studies"
     if not isfinite(more):
         return ""
@@ -110,7 +110,7 @@ def _what_it_takes(found: Paired, terms: Terms, more: float) -> str:
 
 def _too_small(found: Paired, terms: Terms) -> str:
     if max(-found.difference.low, found.difference.high) < terms.margin:
-        return f"that is less than the {terms.said(terms.margin)} that matters"
+        return f"that is less than the {terms.amount(terms.margin)} that matters"
     return ""
 
 

@@ -32,16 +32,16 @@ def sentences(comparison: Comparison, size: Size) -> list[Markup]:
 def _ahead(ahead: str, last: Compared, sized: str) -> Markup:
     base = last.baseline
     if ahead == base:
-        said = Markup("{}no method is ahead of {}, the baseline, with a mean accuracy of {}.")
-        return _begun(said.format(sized, _name(base), _mean(last, base)))
-    said = Markup("{}{} has the highest mean accuracy, {} against {} of {}, the baseline: {}.")
+        text = Markup("{}no method is ahead of {}, the baseline, with a mean accuracy of {}.")
+        return _begun(text.format(sized, _name(base), _mean(last, base)))
+    text = Markup("{}{} has the highest mean accuracy, {} against {} of {}, the baseline: {}.")
     means = _mean(last, ahead), _mean(last, base)
-    return _begun(said.format(sized, _name(ahead), *means, _name(base), last.effects[ahead].sentence))
+    return _begun(text.format(sized, _name(ahead), *means, _name(base), last.effects[ahead].sentence))
 
 
-def _begun(said: Markup) -> Markup:
+def _begun(text: Markup) -> Markup:
     """Begin a sentence with a capital, unless it begins with a name."""
-    return said if said.startswith("<") else said[:1].upper() + said[1:]
+    return text if text.startswith("<") else text[:1].upper() + text[1:]
 
 
 def _mean(last: Compared, method: str) -> str:
@@ -57,13 +57,13 @@ GROUPS: dict[Verdict, str] = {
 
 def _grouped(effects: Mapping[str, Effect]) -> list[Markup]:
     """Name the other methods by verdict, with their differences in points."""
-    said = []
+    parts = []
     for verdict, title in GROUPS.items():
         found = [(m, points(e.paired.difference)) for m, e in effects.items() if e.verdict == verdict]
         named = [Markup("{} ({})").format(_name(m), d.value) for m, d in found]
         if named:
-            said.append(Markup("{}: {}.").format(title, Markup(", ").join(named)))
-    return said
+            parts.append(Markup("{}: {}.").format(title, Markup(", ").join(named)))
+    return parts
 
 
 def _luck(effects: Mapping[str, Effect]) -> list[Markup]:

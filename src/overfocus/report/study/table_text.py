@@ -108,7 +108,7 @@ def as_markdown(table: StudyTable) -> str:
     """Return the table in the Markdown of GitHub, with its title and note."""
     lines = [_row([_marked(head.title) for head in table.heads])]
     lines.append(_row(["---:" if number else "---" for number in _numeric(table)]))
-    lines += [_row([_marked(_said(cell, head)) for cell, head in _cells(table, row)]) for row in table.rows]
+    lines += [_row([_marked(_shown(cell, head)) for cell, head in _cells(table, row)]) for row in table.rows]
     note = f"\n{_marked(table.note)}\n" if table.note else ""
     return f"**{_marked(table.title)}**\n\n" + "\n".join(lines) + f"\n{note}"
 
@@ -131,7 +131,7 @@ def as_latex(table: StudyTable) -> str:
         f"\\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row([_latex(head.title) for head in table.heads]),
         r"\midrule",
     ]  # fmt: skip
-    lines += [_latex_row([_latex(_said(cell, head)) for cell, head in _cells(table, row)]) for row in table.rows]
+    lines += [_latex_row([_latex(_shown(cell, head)) for cell, head in _cells(table, row)]) for row in table.rows]
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.note:
         lines += ["", r"\smallskip", f"{{\\footnotesize {_latex(table.note)}\\par}}"]
@@ -169,7 +169,7 @@ def _numeric(table: StudyTable) -> list[bool]:
     return [any(cell is not None for cell in c) and not any(isinstance(cell, str) for cell in c) for c in columns]
 
 
-def _said(cell: Cell, head: Column) -> str:
+def _shown(cell: Cell, head: Column) -> str:
     """Return a cell for people: rounded, in its unit, an interval with its half width."""
     if isinstance(cell, str):
         return label(cell).short

@@ -18,7 +18,7 @@ from overfocus.study.run_key import Size
 
 NAME = 60
 """Letters of a method's name; on a narrow terminal they are broken over lines."""
-STYLES = {"better": "green", "worse": "red", "different": "bold"}
+STYLES: dict[str, str] = {"better": "green", "worse": "red", "different": "bold"}
 
 
 def show_study(comparison: Comparison, console: Console | None = None) -> None:
@@ -58,9 +58,9 @@ def _table(of: Compared) -> Table:
     table.add_column("verdict", no_wrap=True)
     for method, mean in of.means.items():
         effect = of.effects.get(method)
-        told = ("", "baseline") if effect is None else (_difference(effect.paired.difference), effect.verdict)
+        cells = ("", "baseline") if effect is None else (_difference(effect.paired.difference), effect.verdict)
         style = STYLES.get(effect.verdict if effect else "", "")
-        table.add_row(label(method, most=NAME).short, str(mean.n), _mean(mean), *told, style=style)
+        table.add_row(label(method, most=NAME).short, str(mean.n), _mean(mean), *cells, style=style)
     return table
 
 
