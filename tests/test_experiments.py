@@ -63,7 +63,7 @@ def test_settings_are_understood_and_the_head_says_how_to_start_them(name):
     assert started, "the head gives no command"
     values = read_toml(path)
     if "methods" in values:
-        assert len(list(Study.read(values, name).cells())) >= 3
+        assert len(list(Study.read(values, name).run_keys())) >= 3
         assert f"overfocus study experiments/{name}" in started[0]
     else:
         assert settle(path, {}, []).recipe.epochs > 0

@@ -67,7 +67,7 @@ def made(folder, methods=METHODS, seeds=5, *, right=None, wide=None, noise=0.005
     """
     study = settle_study(None, {"methods": list(methods), "seeds": seeds, "data.name": "totem", **sizes}, [])
     results, absent = {}, []
-    for cell in study.cells():
+    for cell in study.run_keys():
         if cell in missing or cell in (failed or {}):
             absent += [cell] * (cell in missing)
             continue

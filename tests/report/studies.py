@@ -44,7 +44,7 @@ def trained(attacked: bool) -> Path:
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     sections = [*QUICK, *["robustness"] * attacked]
     study = claimed(place, small_study(["plain"], 1, fraction=[0.02], examine__sections=sections))
-    cell = next(study.cells())
+    cell = next(study.run_keys())
     outcome = do(Job(place, cell))
     assert outcome.state == "finished", outcome.error
     return cell.folder(place)
@@ -66,7 +66,7 @@ def planted(
     """
     claimed(folder, study)
     accuracy = {str(parse(method)): share for method, share in accuracy.items()}
-    for cell in study.cells():
+    for cell in study.run_keys():
         if cell in (failed or {}):
             cell.fail(folder, failed[cell])
         elif cell not in missing:

@@ -176,7 +176,7 @@ class TestAnswer:
 
     def test_what_failed_and_what_is_missing_is_named(self, tmp_path):
         study = small_study(["plain", "cutout"], 3)
-        cells = {(cell.method, cell.seed): cell for cell in study.cells()}
+        cells = {(cell.method, cell.seed): cell for cell in study.run_keys()}
         path = planted(
             tmp_path / "s", study, failed={cells["cutout", 1]: "the loss is no number"}, missing=[cells["plain", 2]]
         )
@@ -280,7 +280,7 @@ class TestNames:
 class TestOrigin:
     def test_every_run_has_its_command(self, results, folder, reader):
         said = reader.said()
-        for cell in results.study.cells():
+        for cell in results.study.run_keys():
             assert str(cell.folder(folder) / "experiment.toml") in said
         assert said.count("overfocus train ") == 9
 
@@ -297,7 +297,7 @@ class TestOrigin:
 @pytest.mark.slow
 def test_a_page_of_a_study_that_is_not_whole_says_so(tmp_path):
     study = small_study(["plain", "cutout"], 3)
-    first, *_, last = study.cells()
+    first, *_, last = study.run_keys()
     folder = planted(tmp_path / "s", study, failed={first: "the loss is no number"})
     path = last.folder(folder) / "manifest.json"
     content = json.loads(path.read_text())

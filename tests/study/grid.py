@@ -42,7 +42,7 @@ class Inline(Engine):
         if not self.jobs:
             return []
         job = self.jobs.popleft()
-        self.done.append(str(job.cell))
+        self.done.append(str(job.key))
         return [do(job)]
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ def done(folder, tmp_path_factory):
 
 
 def test_every_run_is_whole(done):
-    for cell in grid("x").cells():
+    for cell in grid("x").run_keys():
         assert cell.state(done, grid("x").examine.record) == "finished"
         assert cell.state(done, {}) == "finished"
     assert len(numbers(done)) == 4
@@ -194,7 +194,7 @@ def test_nothing_finished_is_an_error_that_says_why(folder, tmp_path):
 
 def test_a_run_that_another_process_holds_is_left_to_it(folder, tmp_path):
     study, out = grid(folder), tmp_path / "s"
-    first = next(study.cells())
+    first = next(study.run_keys())
     steps = run_study(study, out, Inline())
     next(steps)
     with held(first.folder(out) / work.LOCK, "held by a test"):
@@ -218,8 +218,8 @@ class Losing(Inline):
 
     def wait(self, seconds: float) -> list[Outcome]:
         job = self.jobs[0] if self.jobs else None
-        if job and self.left.setdefault(str(job.cell), self.times) > 0:
-            self.left[str(job.cell)] -= 1
+        if job and self.left.setdefault(str(job.key), self.times) > 0:
+            self.left[str(job.key)] -= 1
             return [Outcome(self.jobs.popleft(), "lost", "its process ended (killed by SIGKILL)")]
         return super().wait(seconds)
 

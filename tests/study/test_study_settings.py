@@ -52,7 +52,7 @@ def test_epochs_belong_to_the_size_they_stand_beside(folder):
 
 
 def test_runs_come_seed_by_seed(folder):
-    cells = list(grid(folder, seeds=[4, 2], per_class=[2, 3]).cells())
+    cells = list(grid(folder, seeds=[4, 2], per_class=[2, 3]).run_keys())
     assert [cell.seed for cell in cells] == [4, 4, 4, 4, 2, 2, 2, 2]
     assert cells[0] == RunKey("plain", Size(per_class=2), 4)
 
@@ -130,7 +130,7 @@ def test_folders_are_unlike_and_stay_inside():
 def test_a_hostile_layer_is_a_folder_inside_the_study(tmp_path):
     folder = photos(tmp_path / "photos")
     study = grid(folder, methods=["sgdrop(at='../../x')", "plain"])
-    for cell in study.cells():
+    for cell in study.run_keys():
         assert cell.folder(tmp_path / "s").resolve().is_relative_to((tmp_path / "s" / "runs").resolve())
 
 

@@ -1,4 +1,4 @@
-"""What a study will take: tried on a few steps, before anything is trained."""
+"""What a study will take, from a few steps that are tried before anything is trained."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Forecast:
     runs: int
     """Of the whole grid."""
     finished: int
-    """Those that stand there already."""
+    """Those that are finished already."""
     steps: dict[str, dict[str, int]]
     """Data size -> epochs, updates and training images of one run: the same for every method."""
     compute: tuple[Compute, ...]
@@ -46,31 +46,29 @@ class Forecast:
 
 
 def forecast(study: Study, folder: Path, workers: int, device: torch.device | str = "cpu") -> Forecast:
-    """Try every method for a few steps on this machine and reckon the rest. Raises what a run would: unknown data, a
+    """Try every method for a few steps on this machine and estimate the rest. Raises what a run would: unknown data, a
     network that does not fit, more images of a class than there are.
     """
     torch.set_num_threads(study.threads)
-    cells = list(study.cells())
     check_outsiders(study.examine.ood, study.data.root)
-    left = [cell for cell in cells if cell.state(folder, study.examine.record) != "finished"]
-    trained = {cell for cell in left if Run(cell.folder(folder)).finished}
-    seed = cells[0].seed
+    keys = list(study.run_keys())
+    left = [key for key in keys if key.state(folder, study.examine.record) != "finished"]
+    trained = {key for key in left if Run(key.folder(folder)).finished}
+    seed, largest = keys[0].seed, study.sizes[-1]
     datasets = {size: study.experiment(RunKey(study.baseline, size, seed)).dataset() for size in study.sizes}
-    largest = study.sizes[-1]
-    compute = tuple(
-        compute_of(study.experiment(RunKey(method, largest, seed)), datasets[largest], device)
-        for method in study.methods
-    )
-    of_method = {each.method: each for each in compute}
-    passes = _evaluation(study.experiment(RunKey(study.baseline, largest, seed)), datasets[largest], device)
+    experiments = {method: study.experiment(RunKey(method, largest, seed)) for method in study.methods}
+    compute = {method: compute_of(each, datasets[largest], device) for method, each in experiments.items()}
+    baseline = experiments[study.baseline]
+    evaluation = _evaluation(baseline, datasets[largest], device)
     seconds = sum(
-        _seconds(study, cell, datasets[cell.size], of_method[cell.method], passes, cell in trained) for cell in left
-    ) / max(1, min(workers, len(left) or 1))
-    parameters = _parameters(study.experiment(RunKey(study.baseline, largest, seed)), datasets[largest])
+        _seconds(study, key, datasets[key.size], None if key in trained else compute[key.method], evaluation)
+        for key in left
+    )
+    parameters = _parameters(baseline, datasets[largest])
     return Forecast(
-        len(cells), len(cells) - len(left), {str(s): _budget(study, s, datasets[s]) for s in study.sizes}, compute,
-        study.baseline, seconds, sum(_bytes(study, parameters, datasets[largest], cell in trained) for cell in left),
-        workers,
+        len(keys), len(keys) - len(left), {str(size): _budget(study, size, data) for size, data in datasets.items()},
+        tuple(compute.values()), study.baseline, seconds / max(1, min(workers, len(left) or 1)),
+        sum(_bytes(study, parameters, datasets[largest], key in trained) for key in left), workers,
     )  # fmt: skip
 
 
@@ -92,17 +90,17 @@ def _evaluation(experiment: Experiment, dataset: Dataset, device: torch.device |
     return (perf_counter() - start) / len(images)
 
 
-def _seconds(study: Study, cell: RunKey, dataset: Dataset, compute: Compute, evaluation: float, trained: bool) -> float:
-    """Return what one run takes: steps, evaluations, the answers of two sets of weights, the examination; or that only,
-    where it is trained.
+def _seconds(study: Study, key: RunKey, dataset: Dataset, compute: Compute | None, evaluation: float) -> float:
+    """Return what one run takes: steps, evaluations, the answers of two sets of weights, and the examination; that
+    alone where `compute` is None, for a run that is trained.
     """
-    _, split = split_of(dataset)
-    if trained:
-        return STARTUP + _examination(study, evaluation, len(split))
-    recipe = study.experiment(cell).recipe
-    train = recipe.epochs * len(dataset.splits["train"]) * compute.seconds / compute.batch
-    evaluations = recipe.epochs / recipe.evaluate_every + 2
-    return STARTUP + train + evaluations * len(split) * evaluation + _examination(study, evaluation, len(split))
+    images = len(split_of(dataset)[1])
+    seconds = STARTUP + _examination(study, evaluation, images)
+    if compute is None:
+        return seconds
+    recipe = study.experiment(key).recipe
+    steps = recipe.epochs * len(dataset.splits["train"]) / compute.batch
+    return seconds + steps * compute.seconds + (recipe.epochs / recipe.evaluate_every + 2) * images * evaluation
 
 
 def _examination(study: Study, evaluation: float, images: int) -> float:

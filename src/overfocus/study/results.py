@@ -59,7 +59,7 @@ BEST = Measure("best_accuracy", "test accuracy, best epoch", "higher", margin=0.
 class Result:
     """What one finished run found."""
 
-    cell: RunKey
+    key: RunKey
     path: Path
     manifest: Mapping[str, Any] = field(repr=False)
     epochs: tuple[Epoch, ...] = field(repr=False)
@@ -99,7 +99,7 @@ class Results:
     def unexamined(self) -> tuple[RunKey, ...]:
         """Runs that await the examination which the study asks."""
         asked = bool(self.study.examine.sections)
-        return tuple(cell for cell, result in self.results.items() if asked and not result.sections)
+        return tuple(key for key, result in self.results.items() if asked and not result.sections)
 
     @property
     def split(self) -> str:
@@ -160,11 +160,11 @@ class Results:
 
     def of(self, method: str, size: Size) -> list[Result]:
         """Return the finished runs of a method, by seed."""
-        cells = (RunKey(method, size, seed) for seed in self.study.seeds)
-        return [self.results[cell] for cell in cells if cell in self.results]
+        keys = (RunKey(method, size, seed) for seed in self.study.seeds)
+        return [self.results[key] for key in keys if key in self.results]
 
-    def _value(self, cell: RunKey, key: str) -> float:
-        return self.results[cell].value(key) if cell in self.results else nan
+    def _value(self, key: RunKey, measure: str) -> float:
+        return self.results[key].value(measure) if key in self.results else nan
 
 
 def read_results(folder: str | Path) -> Results:
@@ -172,14 +172,14 @@ def read_results(folder: str | Path) -> Results:
     folder = Path(folder)
     study = read_study(folder)
     results, failed, missing = {}, {}, []
-    for cell in study.cells():
-        state = cell.state(folder, study.examine.record)
-        if state == "finished" or (state == "trained" and (cell.folder(folder) / ANSWERS).is_file()):
-            results[cell] = _result(cell, folder, study.examine.record)
+    for key in study.run_keys():
+        state = key.state(folder, study.examine.record)
+        if state == "finished" or (state == "trained" and (key.folder(folder) / ANSWERS).is_file()):
+            results[key] = _result(key, folder, study.examine.record)
         elif state == "failed":
-            failed[cell] = cell.failure(folder).get("error", "unknown")
+            failed[key] = key.failure(folder).get("error", "unknown")
         else:
-            missing.append(cell)
+            missing.append(key)
     if not results:
         raise OverfocusError(
             f"no run of {folder} is finished ({len(failed)} failed, {len(missing)} to do): "
@@ -188,13 +188,13 @@ def read_results(folder: str | Path) -> Results:
     return Results(study, folder, results, failed, tuple(missing))
 
 
-def _result(cell: RunKey, study: Path, examination: Mapping[str, Any]) -> Result:
-    run, sections = Run(cell.folder(study)), {}
+def _result(key: RunKey, study: Path, examination: Mapping[str, Any]) -> Result:
+    run, sections = Run(key.folder(study)), {}
     if examination and is_examined(run.path, examination):
         sections = json.loads((run.path / DIAGNOSIS / "scores.json").read_text(encoding="utf-8"))["sections"]
     compute = run.path / COMPUTE
     flops = json.loads(compute.read_text(encoding="utf-8"))["flops_per_image"] if compute.is_file() else None
     answers = Answers.load(run.path / ANSWERS)
     return Result(
-        cell, run.path, run.manifest(), tuple(run.epochs()), answers, sections, nan if flops is None else flops
+        key, run.path, run.manifest(), tuple(run.epochs()), answers, sections, nan if flops is None else flops
     )

@@ -158,22 +158,22 @@ class Study(Settings):
         """The methods but the baseline."""
         return tuple(each for each in self.methods if each != self.baseline)
 
-    def cells(self) -> Iterator[RunKey]:
+    def run_keys(self) -> Iterator[RunKey]:
         """Go through all runs: seed by seed, so that a study that is stopped early is still a fair one."""
         for seed in self.seeds:
             for size in self.sizes:
                 for method in self.methods:
                     yield RunKey(method, size, seed)
 
-    def experiment(self, cell: RunKey) -> Experiment:
+    def experiment(self, key: RunKey) -> Experiment:
         """Return the experiment of a run: what all share, with the method, data size and seed of its own."""
-        data = self.data.model_copy(update={"per_class": cell.size.per_class, "fraction": cell.size.fraction})
+        data = self.data.model_copy(update={"per_class": key.size.per_class, "fraction": key.size.fraction})
         recipe = self.recipe
         if self.epochs:
             given = self.per_class or self.fraction or (None,)
             of_size = dict(zip(given, self.epochs, strict=True))
-            recipe = recipe.model_copy(update={"epochs": of_size[cell.size.per_class or cell.size.fraction]})
-        return Experiment(data=data, model=self.model, method=cell.method, recipe=recipe, seed=cell.seed)
+            recipe = recipe.model_copy(update={"epochs": of_size[key.size.per_class or key.size.fraction]})
+        return Experiment(data=data, model=self.model, method=key.method, recipe=recipe, seed=key.seed)
 
     def toml(self) -> str:
         """Return the study as TOML, every default written out."""

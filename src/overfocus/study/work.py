@@ -39,7 +39,7 @@ LOCK = ".cell"
 def do(job: Job) -> Outcome:
     """Do a run to its end, from where it stands. What goes wrong with it is written down and told, never raised."""
     torch.set_num_threads(job.threads)
-    folder = job.cell.folder(job.study)
+    folder = job.key.folder(job.study)
     try:
         with held(folder / LOCK, f"{folder} is being done by another process"):
             (folder / FAILURE).unlink(missing_ok=True)
@@ -56,14 +56,14 @@ def do(job: Job) -> Outcome:
 
 def _failed(job: Job, error: str, trace: str) -> Outcome:
     try:
-        job.cell.fail(job.study, error, trace)
+        job.key.fail(job.study, error, trace)
     except (OSError, OverfocusError) as second:
         return Outcome(job, "stopped", f"{error}; and that could not be written down: {second}")
     return Outcome(job, "failed", error)
 
 
 def _done(job: Job, study: Study, folder: Path) -> Outcome:
-    experiment = study.experiment(job.cell)
+    experiment = study.experiment(job.key)
     loaded = _data(experiment)
     if not Run(folder).finished:
         _train(experiment, folder, job, loaded)
@@ -75,7 +75,7 @@ def _done(job: Job, study: Study, folder: Path) -> Outcome:
     if not (folder / ANSWERS).is_file():
         collect(experiment, folder, dataset, device).save(folder / ANSWERS)
     if not is_examined(folder, study.examine.record):
-        _examine(study.examine, job.cell, folder, dataset, experiment, device)
+        _examine(study.examine, job.key, folder, dataset, experiment, device)
     return Outcome(job, "finished")
 
 
@@ -139,7 +139,7 @@ def collect(experiment: Experiment, folder: Path, dataset: Dataset, device: torc
 
 
 def _examine(
-    examine: Examination, cell: RunKey, folder: Path, dataset: Dataset, experiment: Experiment, device: torch.device
+    examine: Examination, key: RunKey, folder: Path, dataset: Dataset, experiment: Experiment, device: torch.device
 ) -> None:  # fmt: skip
     """Diagnose the weights of the last epoch on the images that every run of the study is asked about."""
     name, split = split_of(dataset)
@@ -149,7 +149,7 @@ def _examine(
     )  # fmt: skip
     sample = replace(sample, source=dataset.note)
     classifier = replace(
-        classifier_of(str(folder), dataset, CheckpointOptions(), device), name=f"{cell.method}, seed {cell.seed}"
+        classifier_of(str(folder), dataset, CheckpointOptions(), device), name=f"{key.method}, seed {key.seed}"
     )
     own = []
     if examine.ood:

@@ -132,7 +132,7 @@ def test_a_node_tells_what_keeps_it_from_a_study(tmp_path):
 
 
 def test_a_node_that_came_later_and_sees_nothing_stops_the_study(tmp_path):
-    job = Job(tmp_path / "s", next(grid("shapes").cells()))
+    job = Job(tmp_path / "s", next(grid("shapes").run_keys()))
     outcome = _do(job, __version__)
     assert outcome.state == "stopped"
     assert "does not see" in outcome.error
@@ -153,7 +153,7 @@ def test_what_the_cluster_cannot_do_is_refused(folder, tmp_path, cluster, no_ray
         RayEngine(cluster.address) as engine,
         pytest.raises(OverfocusError, match=f"does not see {tmp_path}/s; give an --out"),
     ):
-        engine.submit(Job(tmp_path / "s", next(study.cells())))
+        engine.submit(Job(tmp_path / "s", next(study.run_keys())))
     assert not ray.is_initialized()
 
 
@@ -206,10 +206,10 @@ def test_without_an_address_a_cluster_of_its_own_begins_and_ends(folder, tmp_pat
 
     study, out = grid(folder, seeds=1, recipe__epochs=5000), tmp_path / "s"
     claimed(out, study)
-    runs = [cell.folder(out) for cell in study.cells()]
+    runs = [cell.folder(out) for cell in study.run_keys()]
     with RayEngine(options={"num_cpus": 2, **SMALL}) as engine:
         assert [node["Resources"]["CPU"] for node in engine._nodes()] == [2], "not the cluster that runs here"
-        for cell in study.cells():
+        for cell in study.run_keys():
             engine.submit(Job(out, cell))
         while not all(map(epochs_done, runs)):
             assert engine.wait(0.2) == []

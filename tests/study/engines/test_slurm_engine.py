@@ -78,12 +78,12 @@ def slurm(tmp_path, monkeypatch):
 
 
 def job_of(study, out: Path, which: int = 0) -> Job:
-    return Job(out, list(study.cells())[which])
+    return Job(out, list(study.run_keys())[which])
 
 
 def until_epoch(job: Job, count: int, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
-    while epochs_done(job.cell.folder(job.study)) < count:
+    while epochs_done(job.key.folder(job.study)) < count:
         assert time.monotonic() < end, "it never trained"
         time.sleep(0.02)
 
@@ -120,8 +120,8 @@ def test_a_job_that_is_ended_is_lost_and_goes_on_where_it_stood(folder, tmp_path
         os.kill(int(task), number)
         lost = outcome_of(engine)
         assert lost.state == "lost", lost
-        assert not job.cell.failure(out)
-        stood = epochs_done(job.cell.folder(out))
+        assert not job.key.failure(out)
+        stood = epochs_done(job.key.folder(out))
         assert 2 <= stood < 60
         assert not finish(study, out, engine).failed
     finish(study, tmp_path / "undisturbed")

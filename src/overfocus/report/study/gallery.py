@@ -126,7 +126,7 @@ def _examined(results: Results, size: Size) -> list[Result]:
 
 def _sample(results: Results, run: Result) -> Sample:
     """Return the images that all runs were examined on."""
-    experiment, examine = results.study.experiment(run.cell), results.study.examine
+    experiment, examine = results.study.experiment(run.key), results.study.examine
     _, split = split_of(experiment.dataset())
     return from_split(
         split, limit=examine.limit, seed=examine.seed, size=experiment.data.size,
@@ -148,15 +148,15 @@ def _pictured(sample: Sample, row: int, pixels: Tensor) -> Pictured:
 def _wall(results: Results, size: Size, runs: Sequence[Result], sample: Sample, rows: Tensor) -> Wall:
     columns = [_glances(run, sample, rows) for run in runs]
     return Wall(
-        str(size), tuple(results.study.methods.index(run.cell.method) for run in runs),
-        tuple(run.cell.seed for run in runs), tuple(zip(*columns, strict=True)),
+        str(size), tuple(results.study.methods.index(run.key.method) for run in runs),
+        tuple(run.key.seed for run in runs), tuple(zip(*columns, strict=True)),
     )  # fmt: skip
 
 
 def _glances(run: Result, sample: Sample, rows: Tensor) -> list[Glance]:
     evidence = Evidence.load(run.path / DIAGNOSIS / "evidence.npz")
     if not torch.equal(evidence.labels, sample.labels):
-        raise OverfocusError(f"the data has changed since {run.cell} was examined; run the study anew to see its maps")
+        raise OverfocusError(f"the data has changed since {run.key} was examined; run the study anew to see its maps")
     maps, areas = evidence.tensor("maps/predicted")[rows], effective_area(evidence.tensor("maps/predicted")[rows])
     confidence, predicted = evidence.logits[rows].softmax(dim=1).max(dim=1)
     return [

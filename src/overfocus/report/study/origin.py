@@ -73,7 +73,7 @@ def origin(results: Results) -> Origin:
         ("precision", _either(str(m.get("precision", "not said")) for m in manifests)),
         ("time in all", _duration(sum(float(m["seconds"]) for m in manifests))),
     )  # fmt: skip
-    runs = tuple(_made(results, cell) for cell in results.study.cells())
+    runs = tuple(_made(results, key) for key in results.study.run_keys())
     return Origin(
         visible(results.study.toml(), keep=JOINERS + "\n"), tuple(f for f in facts if f[1]), runs, same_data(results)
     )
@@ -82,8 +82,8 @@ def origin(results: Results) -> Origin:
 def same_data(results: Results) -> bool:
     """Whether all finished runs of a seed and data size saw the same data, by its hash."""
     found: dict[tuple[Size, int], set[str]] = {}
-    for cell, result in results.results.items():
-        found.setdefault((cell.size, cell.seed), set()).add(_hash(result))
+    for key, result in results.results.items():
+        found.setdefault((key.size, key.seed), set()).add(_hash(result))
     return all(len(hashes) == 1 for hashes in found.values())
 
 
@@ -113,20 +113,18 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
-def _made(results: Results, cell: RunKey) -> Made:
-    name, size = label(cell.method, results.study.methods.index(cell.method)), str(cell.size)
-    file = cell.folder(results.folder) / "experiment.toml"
-    again = cell.folder(results.folder).with_name(f"seed{cell.seed}-again")
+def _made(results: Results, key: RunKey) -> Made:
+    name, size = label(key.method, results.study.methods.index(key.method)), str(key.size)
+    file = key.folder(results.folder) / "experiment.toml"
+    again = key.folder(results.folder).with_name(f"seed{key.seed}-again")
     command = f"overfocus train {shlex.quote(str(file))} --out {shlex.quote(str(again))}"
-    result = results.results.get(cell)
+    result = results.results.get(key)
     if result is None:
-        why = label(results.failed[cell], most=200).short if cell in results.failed else ""
-        return Made(
-            name, size, cell.seed, f"failed: {why}" if why else "not finished", Number(""), "", visible(command)
-        )
+        why = label(results.failed[key], most=200).short if key in results.failed else ""
+        return Made(name, size, key.seed, f"failed: {why}" if why else "not finished", Number(""), "", visible(command))
     seconds = float(result.manifest["seconds"])
     return Made(
-        name, size, cell.seed, "finished", Number(f"{seconds:,.1f}", key=seconds), _hash(result), visible(command)
+        name, size, key.seed, "finished", Number(f"{seconds:,.1f}", key=seconds), _hash(result), visible(command)
     )
 
 

@@ -99,7 +99,7 @@ def runs_table(results: Results) -> StudyTable:
         Column("seed", "seed"), Column("state", "state"), Column("seconds", "seconds"),
         *(Column(each.key, each.title) for each in results.measures), Column("folder", "folder"),
     )  # fmt: skip
-    rows = tuple(_run_row(results, key) for key in results.study.cells())
+    rows = tuple(_run_row(results, key) for key in results.study.run_keys())
     return StudyTable("runs", "Runs", heads, rows)
 
 

@@ -19,7 +19,7 @@ WIDEST = 60
 
 
 class StudyProgress:
-    """Shows how a study stands; on standard error, so that standard output is the result alone."""
+    """Shows the progress of a study; on standard error, so that standard output is the result alone."""
 
     def __init__(self, folder: Path, console: Console | None = None) -> None:
         self.folder = folder.absolute()
@@ -42,42 +42,42 @@ class StudyProgress:
     def begin(self, study: Study) -> None:
         """Say what is only examined, as it is trained already, and how."""
         record = study.examine.record
-        states = [cell.state(self.folder, record) for cell in study.cells() if Run(cell.folder(self.folder)).finished]
+        states = [key.state(self.folder, record) for key in study.run_keys() if Run(key.folder(self.folder)).finished]
         left = sum(state != "finished" for state in states)
         if record and left:
-            asked = ", ".join(study.examine.sections)
-            text = f"{left} run{'s' * (left > 1)} trained already, to be examined anew: {asked}"
+            sections = ", ".join(study.examine.sections)
+            text = f"{left} run{'s' * (left > 1)} trained already, to be examined anew: {sections}"
             self.console.print(text, markup=False)
 
-    def show(self, standing: Status) -> None:
+    def show(self, status: Status) -> None:
         """Print what ended, and move the bars."""
-        for outcome in standing.news:
-            self._tell(outcome, standing)
-        failed = f", {len(standing.failed)} failed" if standing.failed else ""
-        left = f", about {duration(standing.seconds_left)} left" if standing.seconds_left is not None else ""
-        text = f"{len(standing.finished)} of {standing.total} runs{failed}{left}"
-        self.bar.update(self.whole, completed=standing.done, text=text)
-        for cell in [each for each in self.tasks if each not in standing.running]:
-            self.bar.remove_task(self.tasks.pop(cell))
-        for cell, (done, epochs) in standing.running.items():
-            if cell not in self.tasks:
-                self.tasks[cell] = self.bar.add_task(f"  {_name(cell)}", total=epochs, text="")
+        for outcome in status.news:
+            self._print(outcome, status)
+        failed = f", {len(status.failed)} failed" if status.failed else ""
+        left = f", about {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
+        text = f"{len(status.finished)} of {status.total} runs{failed}{left}"
+        self.bar.update(self.whole, completed=status.done, text=text)
+        for key in [each for each in self.tasks if each not in status.running]:
+            self.bar.remove_task(self.tasks.pop(key))
+        for key, (done, epochs) in status.running.items():
+            if key not in self.tasks:
+                self.tasks[key] = self.bar.add_task(f"  {_name(key)}", total=epochs, text="")
             text = f"epoch {done}/{epochs}" if done < epochs else "examining"
-            self.bar.update(self.tasks[cell], completed=done, text=text)
+            self.bar.update(self.tasks[key], completed=done, text=text)
 
-    def _tell(self, outcome: Outcome, standing: Status) -> None:
-        done = f"{len(standing.finished) + len(standing.failed)}/{standing.total}"
-        cell = outcome.job.cell
+    def _print(self, outcome: Outcome, status: Status) -> None:
+        done = f"{len(status.finished) + len(status.failed)}/{status.total}"
+        key = outcome.job.key
         if outcome.state == "finished":
-            accuracy = Answers.load(cell.folder(self.folder) / ANSWERS).accuracy()
-            self.console.print(f"{done}  {_name(cell)}: accuracy {accuracy:.4f}", markup=False)
+            accuracy = Answers.load(key.folder(self.folder) / ANSWERS).accuracy()
+            self.console.print(f"{done}  {_name(key)}: accuracy {accuracy:.4f}", markup=False)
         else:
-            first = outcome.error.partition("\n")[0]
-            self.console.print(f"{done}  {_name(cell)}: failed: {first}", markup=False, style="yellow")
+            error = outcome.error.partition("\n")[0]
+            self.console.print(f"{done}  {_name(key)}: failed: {error}", markup=False, style="yellow")
 
 
-def _name(cell: RunKey) -> str:
-    name = str(cell)
+def _name(key: RunKey) -> str:
+    name = str(key)
     return name if len(name) <= WIDEST else name[: WIDEST - 1] + "…"
 
 
@@ -87,6 +87,6 @@ def duration(seconds: float) -> str:
     if not minutes:
         return f"{rest} s"
     hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes < 10 else f"{minutes} min"
-    )
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes < 10 else f"{minutes} min"

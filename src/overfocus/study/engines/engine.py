@@ -17,7 +17,7 @@ class Job:
 
     study: Path
     """The folder of the study, absolute."""
-    cell: RunKey
+    key: RunKey
     machine: Machine = field(default_factory=Machine)
     """Device, and how many of them the run itself takes."""
     threads: int = 1

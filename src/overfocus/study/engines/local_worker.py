@@ -19,10 +19,10 @@ from overfocus.study.engines.engine import Job, Outcome
 
 def job_as_text(job: Job) -> str:
     """Return a job as a line."""
-    size, machine = job.cell.size, job.machine
+    size, machine = job.key.size, job.machine
     return json.dumps({
-        "study": str(job.study), "method": job.cell.method, "per_class": size.per_class, "fraction": size.fraction,
-        "seed": job.cell.seed, "accelerator": machine.accelerator, "devices": machine.devices, "threads": job.threads,
+        "study": str(job.study), "method": job.key.method, "per_class": size.per_class, "fraction": size.fraction,
+        "seed": job.key.seed, "accelerator": machine.accelerator, "devices": machine.devices, "threads": job.threads,
         "log": job.log,
     })  # fmt: skip
 
@@ -33,9 +33,9 @@ def job_of(text: str) -> Job:
     from overfocus.training.processes import Machine
 
     told: dict[str, Any] = json.loads(text)
-    cell = RunKey(told["method"], Size(told["per_class"], told["fraction"]), told["seed"])
+    key = RunKey(told["method"], Size(told["per_class"], told["fraction"]), told["seed"])
     machine = Machine(told["accelerator"], told["devices"])
-    return Job(Path(told["study"]), cell, machine, told["threads"], tuple(told["log"]))
+    return Job(Path(told["study"]), key, machine, told["threads"], tuple(told["log"]))
 
 
 def _read(lines: IO[str], jobs: SimpleQueue) -> None:
