@@ -1,4 +1,4 @@
-"""What a run says of each test image: enough for every accuracy, also of a class alone, without running it again."""
+"""The predictions of a run on each test image: enough for any accuracy, also of one class, without the model."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from overfocus.data import Stream
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The answers of a run's two sets of weights to N images, in the order of the split."""
+    """The predictions of a run's two sets of weights for N images, in the order of the split."""
 
     labels: np.ndarray
     """[N] int64: what the images are."""
     last: np.ndarray
-    """[N] int64: the class that the weights of the last epoch say."""
+    """[N] int64: the class that the weights of the last epoch predict."""
     last_confidence: np.ndarray
     """[N] float32 in [0, 1]: the probability of that class."""
     best: np.ndarray
@@ -30,7 +30,7 @@ class Answers:
     best_confidence: np.ndarray
 
     def accuracy(self, which: str = "last") -> float:
-        """Return the share of images named rightly, in [0, 1], by the weights of the "last" or the "best" epoch."""
+        """Return the accuracy of the weights of the "last" or the "best" epoch, in [0, 1]."""
         return float((getattr(self, which) == self.labels).mean())
 
     def per_class(self, classes: int, which: str = "last") -> np.ndarray:
@@ -55,7 +55,7 @@ class Answers:
 
 
 @torch.no_grad()
-def said(model: nn.Module, stream: Stream) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predict(model: nn.Module, stream: Stream) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the labels [N], the predicted classes [N] and their probabilities [N] on a split.
 
     The model is expected in evaluation mode.

@@ -1,4 +1,4 @@
-"""What the finished runs of a study found, as values that can be compared seed by seed."""
+"""The results of the finished runs of a study, as values that can be compared seed by seed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Measure:
     better: Better
     unit: str = ""
     margin: float = nan
-    """The least difference that matters, in the measure's own unit; NaN where nobody said."""
+    """The least difference that matters, in the measure's own unit; NaN for unknown."""
     section: str = ""
     """That of the examination whose score it is; empty for accuracies."""
 
@@ -57,7 +57,7 @@ BEST = Measure("best_accuracy", "test accuracy, best epoch", "higher", margin=0.
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What one finished run found."""
+    """The result of one finished run."""
 
     key: RunKey
     path: Path
@@ -66,7 +66,7 @@ class Result:
     answers: Answers = field(repr=False)
     sections: Mapping[str, Any] = field(repr=False)
     """Of the examination: section -> {"title", "sentence", "scores": {name -> value, low, high, n, title, ...}};
-    empty where none was asked, or the one that was asked has not been made yet."""
+    empty without one, and until it is made."""
     flops: float = nan
     """Operations of a training step, of an image: see `overfocus.study.compute`."""
 
@@ -97,18 +97,14 @@ class Results:
 
     @property
     def unexamined(self) -> tuple[RunKey, ...]:
-        """Runs that await the examination which the study asks."""
-        asked = bool(self.study.examine.sections)
-        return tuple(key for key, result in self.results.items() if asked and not result.sections)
+        """Runs that are finished but for the examination."""
+        return tuple(key for key, run in self.results.items() if self.study.examine.sections and not run.sections)
 
     @property
     def split(self) -> str:
         """The split that `accuracy` is of."""
-        return (
-            "test"
-            if any("test" in each.epochs[-1].scores for each in self.results.values())
-            else next(iter(next(iter(self.results.values())).epochs[-1].scores))
-        )
+        splits = [list(each.epochs[-1].scores) for each in self.results.values()]
+        return "test" if any("test" in each for each in splits) else splits[0][0]
 
     @property
     def classes(self) -> list[str]:

@@ -45,7 +45,7 @@ class Examination(Settings):
     """Which parts of the diagnosis every finished run goes through; see `overfocus diagnose`."""
 
     sections: tuple[str, ...] = ("spread", "focus", "localization", "hiding", "robustness", "confidence")
-    """Those that the data allows are asked; an empty list asks none."""
+    """Those that the data allows are run; an empty list is none."""
     limit: int = Field(500, ge=1)
     """Images, balanced over the classes; the same for every run."""
     seed: int = Field(0, ge=0)
@@ -74,7 +74,7 @@ class Examination(Settings):
         return self.model_dump(mode="json") if self.sections else {}
 
     def after(self, earlier: Examination) -> Examination:
-        """Return this examination with what an `earlier` one asked as well, so that nothing that is known goes."""
+        """Return this examination with the sections of an `earlier` one as well, so that no score is lost."""
         known = [section.name for section in SECTIONS if section.name in {*self.sections, *earlier.sections}]
         return self.model_copy(update={"sections": tuple(known), "ood": self.ood or earlier.ood})
 

@@ -1,4 +1,4 @@
-"""One run of a study, done: trained, asked about the test images, examined. What is done already is not done again."""
+"""One run of a study: trained, evaluated on the test images, examined. What is done already is not done again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, ou
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.examination import diagnose
 from overfocus.diagnosis.sample import from_split
-from overfocus.study.answers import Answers, said
+from overfocus.study.answers import Answers, predict
 from overfocus.study.compute import flops_of
 from overfocus.study.engines.engine import Job, Outcome
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, EXAMINATION, FAILURE, RunKey, is_examined
@@ -37,7 +37,7 @@ LOCK = ".cell"
 
 
 def do(job: Job) -> Outcome:
-    """Do a run to its end, from where it stands. What goes wrong with it is written down and told, never raised."""
+    """Do what is left of a run. An error is written into its folder and returned, never raised."""
     torch.set_num_threads(job.threads)
     folder = job.key.folder(job.study)
     try:
@@ -82,14 +82,14 @@ def _done(job: Job, study: Study, folder: Path) -> Outcome:
 def _data(experiment: Experiment) -> Dataset:
     """Load the data, or return what the run before had, which mostly differs in its method alone."""
     data = experiment.data
-    place = os.path.join(data.root or "", data.name)
-    changed = os.stat(place).st_mtime_ns if os.path.exists(place) else 0
+    path = os.path.join(data.root or "", data.name)
+    changed = os.stat(path).st_mtime_ns if os.path.exists(path) else 0
     return _loaded(data.model_dump_json(), experiment.seed, os.environ.get("OVERFOCUS_DATA"), changed)
 
 
 @lru_cache(maxsize=1)
 def _loaded(data: str, seed: int, root: str | None, changed: int) -> Dataset:
-    """Load the data of one run and keep it; `root` and `changed` only tell when it may be other data."""
+    """Load the data of one run and keep it; `root` and `changed` differ where it may be other data."""
     return Experiment(data=DataSettings.model_validate_json(data), seed=seed).dataset()
 
 
@@ -109,9 +109,9 @@ def _train(experiment: Experiment, folder: Path, job: Job, dataset: Dataset) -> 
 
 
 def _train_apart(folder: Path, experiment: Experiment, machine: Machine) -> None:
-    asked = folder.with_name(f".{folder.name}.toml")
-    write(asked, experiment.toml())
-    command = [sys.executable, "-m", "overfocus", "train", str(asked), "--out", str(folder)]
+    settings = folder.with_name(f".{folder.name}.toml")
+    write(settings, experiment.toml())
+    command = [sys.executable, "-m", "overfocus", "train", str(settings), "--out", str(folder)]
     command += ["--devices", str(machine.devices), "--accelerator", machine.accelerator]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
     if ended.returncode:
@@ -119,7 +119,7 @@ def _train_apart(folder: Path, experiment: Experiment, machine: Machine) -> None
 
 
 def device_of(machine: Machine) -> torch.device:
-    """Return where a finished run is asked and examined."""
+    """Return the device on which a finished run is evaluated and examined."""
     if machine.accelerator not in ("auto", "gpu"):
         return torch.device(machine.accelerator)
     if torch.cuda.is_available():
@@ -128,20 +128,20 @@ def device_of(machine: Machine) -> torch.device:
 
 
 def collect(experiment: Experiment, folder: Path, dataset: Dataset, device: torch.device) -> Answers:
-    """Ask a finished run about all images of the split that judges, with its last and its best weights."""
+    """Predict all images of the test split with the last and the best weights of a finished run."""
     name, _ = split_of(dataset)
     stream = experiment.stream(dataset, name, device=device)
-    labels, last, last_confidence = said(load_run(folder).to(device), stream)
+    labels, last, last_confidence = predict(load_run(folder).to(device), stream)
     if Run(folder).manifest()["best"]["epoch"] == experiment.recipe.epochs:
         return Answers(labels, last, last_confidence, last, last_confidence)
-    _, best, best_confidence = said(load_run(folder, best=True).to(device), stream)
+    _, best, best_confidence = predict(load_run(folder, best=True).to(device), stream)
     return Answers(labels, last, last_confidence, best, best_confidence)
 
 
 def _examine(
     examine: Examination, key: RunKey, folder: Path, dataset: Dataset, experiment: Experiment, device: torch.device
 ) -> None:  # fmt: skip
-    """Diagnose the weights of the last epoch on the images that every run of the study is asked about."""
+    """Diagnose the weights of the last epoch on the sample that all runs of the study share."""
     name, split = split_of(dataset)
     sample = from_split(
         split, limit=examine.limit, seed=examine.seed, size=experiment.data.size, device=device,

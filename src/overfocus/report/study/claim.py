@@ -39,14 +39,7 @@ def short(method: str) -> str:
 
 def listed(of: Mapping[str, Interval], digits: int = 3) -> str:
     """Return means in words: "plain 0.830 [0.810, 0.850], cutout 0.820"."""
-    return ", ".join(f"{short(method)} {numbered(mean, digits)}" for method, mean in of.items())
-
-
-def numbered(mean: Interval, digits: int = 3) -> str:
-    """Return a mean with its interval."""
-    if not mean.bounded:
-        return f"{mean.value:.{digits}f}"
-    return f"{mean.value:.{digits}f} [{mean.low:.{digits}f}, {mean.high:.{digits}f}]"
+    return ", ".join(f"{short(method)} {mean:.{digits}f}" for method, mean in of.items())
 
 
 def seeds(of: Mapping[str, Interval]) -> str:

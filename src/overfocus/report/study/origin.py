@@ -114,18 +114,17 @@ def _duration(seconds: float) -> str:
 
 
 def _made(results: Results, key: RunKey) -> Made:
-    name, size = label(key.method, results.study.methods.index(key.method)), str(key.size)
-    file = key.folder(results.folder) / "experiment.toml"
-    again = key.folder(results.folder).with_name(f"seed{key.seed}-again")
-    command = f"overfocus train {shlex.quote(str(file))} --out {shlex.quote(str(again))}"
-    result = results.results.get(key)
-    if result is None:
-        why = label(results.failed[key], most=200).short if key in results.failed else ""
-        return Made(name, size, key.seed, f"failed: {why}" if why else "not finished", Number(""), "", visible(command))
-    seconds = float(result.manifest["seconds"])
-    return Made(
-        name, size, key.seed, "finished", Number(f"{seconds:,.1f}", key=seconds), _hash(result), visible(command)
-    )
+    folder = key.folder(results.folder)
+    again = shlex.quote(str(folder.with_name(f"seed{key.seed}-again")))
+    command = visible(f"overfocus train {shlex.quote(str(folder / 'experiment.toml'))} --out {again}")
+    state, seconds, data = "not finished", Number(""), ""
+    if key in results.failed:
+        state = f"failed: {label(results.failed[key], most=200).short}"
+    if result := results.results.get(key):
+        spent = float(result.manifest["seconds"])
+        state, seconds, data = "finished", Number(f"{spent:,.1f}", key=spent), _hash(result)
+    method = label(key.method, results.study.methods.index(key.method))
+    return Made(method, str(key.size), key.seed, state, seconds, data, command)
 
 
 def costs(results: Results) -> list[Cost]:
@@ -141,17 +140,17 @@ def costs(results: Results) -> list[Cost]:
 def _cost(results: Results, number: int, method: str, size: Size) -> Cost:
     runs, base = results.of(method, size), results.of(results.study.baseline, size)
     seconds = _training(runs)
-    ratio = Number(f"{seconds / _training(base):.2f}", key=seconds / _training(base)) if base else Number("no answer")
     pace = mean(epoch.images_per_second for run in runs for epoch in run.epochs)
     return Cost(
-        label(method, number), str(size), Number(f"{seconds:,.1f}", key=seconds), ratio, _operations(runs, base),
+        label(method, number), str(size), Number(f"{seconds:,.1f}", key=seconds),
+        _ratio(seconds, _training(base) if base else nan, 2), _ratio(runs[0].flops, base[0].flops if base else nan, 3),
         Number(f"{pace:,.0f}", key=pace), runs[0].epochs[-1].number,
     )  # fmt: skip
 
 
-def _operations(runs: Sequence[Result], base: Sequence[Result]) -> Number:
-    ratio = runs[0].flops / base[0].flops if base else nan
-    return Number(f"{ratio:.3f}", key=ratio) if isfinite(ratio) else Number(NONE)
+def _ratio(number: float, base: float, digits: int) -> Number:
+    ratio = number / base
+    return Number(f"{ratio:.{digits}f}", key=ratio) if isfinite(ratio) else Number(NONE)
 
 
 def _training(runs: Sequence[Result]) -> float:

@@ -16,7 +16,7 @@ from overfocus.report.drawing.axes import HEIGHT, MethodStyle, frame, legend, me
 from overfocus.report.drawing.callout import called_out
 from overfocus.report.drawing.drawn import PAPER, Drawn, drawn
 from overfocus.report.headline import headline
-from overfocus.report.study.claim import named, numbered, short
+from overfocus.report.study.claim import named, short
 from overfocus.statistics.correlation import Region, mean_region, rank_correlation
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY, Measure, Results
@@ -119,7 +119,7 @@ def _together(results: Results, measure: Measure, size: Size) -> str:
     if not isfinite(found.low):
         verdict = "no interval"
     return (
-        f"Rank correlation (Spearman) over {found.n} runs, each less the mean of its seed: {numbered(found, 2)}; "
+        f"Rank correlation (Spearman) over {found.n} runs, each less the mean of its seed: {found:.2f}; "
         f"{verdict}. It is of these methods, and says nothing of the cause."
     )
 

@@ -18,26 +18,19 @@ WIDEST = 60
 """Letters of a run's name."""
 
 
-class StudyProgress:
+class StudyProgress(Progress):
     """Shows the progress of a study; on standard error, so that standard output is the result alone."""
 
     def __init__(self, folder: Path, console: Console | None = None) -> None:
-        self.folder = folder.absolute()
-        self.console = console or Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-        self.bar = Progress(
+        console = console or Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        super().__init__(
             TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}", markup=False), console=self.console, transient=True,
-            disable=not self.console.is_terminal,
+            TextColumn("{task.fields[text]}", markup=False), console=console, transient=True,
+            disable=not console.is_terminal,
         )  # fmt: skip
-        self.whole = self.bar.add_task("study", total=1.0, text="")
-        self.tasks: dict[RunKey, TaskID] = {}
-
-    def __enter__(self) -> StudyProgress:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.stop()
+        self.folder = folder.absolute()
+        self.whole = self.add_task("study", total=1.0, text="")
+        self.bars: dict[RunKey, TaskID] = {}
 
     def begin(self, study: Study) -> None:
         """Say what is only examined, as it is trained already, and how."""
@@ -56,14 +49,14 @@ class StudyProgress:
         failed = f", {len(status.failed)} failed" if status.failed else ""
         left = f", about {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
         text = f"{len(status.finished)} of {status.total} runs{failed}{left}"
-        self.bar.update(self.whole, completed=status.done, text=text)
-        for key in [each for each in self.tasks if each not in status.running]:
-            self.bar.remove_task(self.tasks.pop(key))
+        self.update(self.whole, completed=status.done, text=text)
+        for key in [each for each in self.bars if each not in status.running]:
+            self.remove_task(self.bars.pop(key))
         for key, (done, epochs) in status.running.items():
-            if key not in self.tasks:
-                self.tasks[key] = self.bar.add_task(f"  {_name(key)}", total=epochs, text="")
+            if key not in self.bars:
+                self.bars[key] = self.add_task(f"  {_name(key)}", total=epochs, text="")
             text = f"epoch {done}/{epochs}" if done < epochs else "examining"
-            self.bar.update(self.tasks[key], completed=done, text=text)
+            self.update(self.bars[key], completed=done, text=text)
 
     def _print(self, outcome: Outcome, status: Status) -> None:
         done = f"{len(status.finished) + len(status.failed)}/{status.total}"

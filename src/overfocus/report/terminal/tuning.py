@@ -14,25 +14,18 @@ from rich.table import Table
 from overfocus.study.tuning import Trial, Tuned
 
 
-class TuneProgress:
+class TuneProgress(Progress):
     """Shows trials as they end; on standard error, so that standard output is the result alone."""
 
     def __init__(self, specs: Sequence[str], trials: int, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-        self.trials, self.best = trials, dict.fromkeys(specs, float("-inf"))
-        self.bar = Progress(
+        console = console or Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        super().__init__(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[best]}"), TimeRemainingColumn(), console=self.console, transient=True,
-            disable=not self.console.is_terminal,
+            TextColumn("{task.fields[best]}"), TimeRemainingColumn(), console=console, transient=True,
+            disable=not console.is_terminal,
         )  # fmt: skip
-        self.tasks = {spec: self.bar.add_task(spec, total=trials, best="") for spec in specs}
-
-    def __enter__(self) -> TuneProgress:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.stop()
+        self.trials, self.best = trials, dict.fromkeys(specs, float("-inf"))
+        self.bars = {spec: self.add_task(spec, total=trials, best="") for spec in specs}
 
     def on_trial(self, spec: str, trial: Trial) -> None:
         """Print a trial that ended, and move the bar."""
@@ -44,7 +37,7 @@ class TuneProgress:
             f"{trial.number + 1}/{self.trials}  {trial.method}{changes}: {value} on held-out images", markup=False
         )
         best = f"best {self.best[spec]:.4f}" if isfinite(self.best[spec]) else ""
-        self.bar.update(self.tasks[spec], completed=trial.number + 1, best=best)
+        self.update(self.bars[spec], completed=trial.number + 1, best=best)
 
 
 def tuned_table(found: Sequence[Tuned], out: Path, console: Console | None = None) -> None:
