@@ -2,7 +2,7 @@
 
     python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags
     python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags --leave \\
-        "shortcut*_plain_seed[012]" "sgdrop_low_data*_plain_seed[01]" "sgdrop_low_data*_sgdrop-drop=0.4-share*_seed0"
+        "shortcut*_plain_seed[012]" "sgdrop_low_data*_plain_seed[01]" "sgdrop_low_data*_sgdrop-drop=0.4-prob*_seed0"
 
 The runs of the first study were trained on images with watermarks (experiments/shortcut.toml), those of the others
 without. Each is examined on images like those that it was trained on (`test-tied`, `test`); what was seen is kept in
