@@ -1,5 +1,5 @@
 """Write the pages that come from the code: cards of methods and maps, the public names, how to add a method, and the
-notebooks as they run now.
+notebooks, executed.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def cards(title: str, lead: str, names: Iterable[str], card: Callable[[str], str
 
 
 def names() -> str:
-    """Return a page that asks for every public name; methods and data are classes and functions alike."""
-    public = [name for name in overfocus.__all__ if not name.startswith("_")]
-    homes = [f"::: overfocus.{overfocus._HOME[name]}.{name}" for name in sorted(public, key=str.lower)]
+    """Return a page that lists every public name, each from the module that defines it."""
+    public = sorted((name for name in overfocus.__all__ if not name.startswith("_")), key=str.lower)
+    homes = [f"::: {getattr(overfocus, name).__module__}.{name}" for name in public]
     return "# Python\n\nEvery name here is `overfocus.NAME`.\n\n" + "\n\n".join(homes) + "\n"
 
 
 def adding() -> str:
-    """Return the part of CONTRIBUTING that says how a method is added, and the way from outside."""
+    """Return the part of CONTRIBUTING about new methods, and how another package adds one."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     part = re.search(r"## A new method is one file\n(.*?)\n## ", text, re.DOTALL)
     example = ROOT / "examples" / "plugin" / "src" / "overfocus_checkerboard" / "checkerboard.py"
     assert part is not None
     return (
         f"# Adding a method\n\n## Here: one file\n{part[1]}\n\n## From a package of your own\n\n"
-        "An entry point in the group `overfocus.methods` names the class; specs, commands and studies then know it.\n\n"
+        "An entry point in the group `overfocus.methods` names the class; specs, commands and studies then find it.\n\n"
         '```toml\n[project.entry-points."overfocus.methods"]\n'
         'checkerboard = "overfocus_checkerboard.checkerboard:Checkerboard"\n```\n\n'
         f"```python\n{example.read_text(encoding='utf-8')}```\n"
@@ -58,7 +58,7 @@ def adding() -> str:
 
 
 def run_notebook(path: Path) -> None:
-    """Run a notebook from top to bottom, and write what it shows as a page with its pictures."""
+    """Run a notebook from top to bottom, and write its text and outputs as a page with its pictures."""
     notebook = nbformat.read(path, as_version=4)
     with TemporaryDirectory() as folder:
         NotebookClient(notebook, timeout=900, coalesce_streams=True, resources={"metadata": {"path": folder}}).execute()
