@@ -4,8 +4,10 @@ notebooks, executed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,11 +59,16 @@ def adding() -> str:
     )
 
 
-def run_notebook(path: Path) -> None:
-    """Run a notebook from top to bottom, and write its text and outputs as a page with its pictures."""
+def executed(path: Path) -> nbformat.NotebookNode:
+    """Run a notebook from top to bottom in an empty folder."""
     notebook = nbformat.read(path, as_version=4)
     with TemporaryDirectory() as folder:
         NotebookClient(notebook, timeout=900, coalesce_streams=True, resources={"metadata": {"path": folder}}).execute()
+    return notebook
+
+
+def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write text and outputs of an executed notebook as a page with its pictures."""
     settings = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
     text, resources = MarkdownExporter().from_notebook_node(notebook, settings)
     for name, content in resources["outputs"].items():
@@ -80,5 +87,10 @@ write(
 )
 write("api.md", names())
 write("adding.md", adding())
-for notebook in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
-    run_notebook(notebook)
+
+# Side by side, and each on one thread: their networks are too small for two.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+paths = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+with ThreadPoolExecutor() as pool:
+    for path, notebook in zip(paths, pool.map(executed, paths), strict=True):
+        write_notebook(path, notebook)
