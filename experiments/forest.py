@@ -103,21 +103,21 @@ def main() -> None:
     parser.add_argument("--methods", default="", metavar="SPEC;...", help="default: all; p is still that of all")
     parser.add_argument("--call", action="append", default=[], metavar="METHOD=NAME", help="a shorter name; repeatable")
     parser.add_argument("--out", type=Path, required=True, help="a PNG file")
-    options = parser.parse_args()
-    only = [str(parse(spec)) for spec in options.methods.split(";") if spec.strip()]
-    studies = [titled(each) for each in options.studies]
+    asked = parser.parse_args()
+    only = [str(parse(spec)) for spec in asked.methods.split(";") if spec.strip()]
+    studies = [titled(each) for each in asked.studies]
     known = {method for _, study in studies for method in study.study.methods}
-    called = names(options.call, known)
+    called = names(asked.call, known)
     for method in (*only, *called):
         if method not in known:
             raise UnknownName("method of these studies", method, known)
-    shown = [panel for title, study in studies for panel in panels(title, study, options.number, called, only)]
+    shown = [panel for title, study in studies for panel in panels(title, study, asked.number, called, only)]
     if not shown:
         raise OverfocusError("nothing to draw: an interval takes a method beside the baseline and two seeds")
-    accuracy = options.number.endswith("accuracy")
-    unit = f"{options.number}, difference to the baseline" + ", points" * accuracy
+    accuracy = asked.number.endswith("accuracy")
+    unit = f"{asked.number}, difference to the baseline" + ", points" * accuracy
     figure = partial(forest, shown, unit, 100 if accuracy else 1)
-    save_png(drawn(unit, "", (), figure), options.out, dots=144)
+    save_png(drawn(unit, "", (), figure), asked.out, dots=144)
 
 
 if __name__ == "__main__":

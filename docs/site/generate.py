@@ -38,9 +38,9 @@ def cards(title: str, lead: str, names: Iterable[str], card: Callable[[str], str
 
 
 def names() -> str:
-    """Return a page that lists every public name, each from the module that defines it."""
-    public = sorted((name for name in overfocus.__all__ if not name.startswith("_")), key=str.lower)
-    homes = [f"::: {getattr(overfocus, name).__module__}.{name}" for name in public]
+    """Return a page that asks for every public name; methods and data are classes and functions alike."""
+    public = [name for name in overfocus.__all__ if not name.startswith("_")]
+    homes = [f"::: overfocus.{overfocus._HOME[name]}.{name}" for name in sorted(public, key=str.lower)]
     return "# Python\n\nEvery name here is `overfocus.NAME`.\n\n" + "\n\n".join(homes) + "\n"
 
 
