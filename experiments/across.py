@@ -44,8 +44,8 @@ def pairs(first: Results, second: Results, methods: tuple[str, str] | None) -> l
         if other in second.results and (methods is None or cell.method == methods[0]):
             found.setdefault((cell.method, cell.size), []).append((cell, other))
     if not found:
-        asked = f" of {' and '.join(methods)}" if methods else " of the same method"
-        raise OverfocusError(f"{first.folder} and {second.folder} have no run{asked}, data size and seed")
+        which = f" of {' and '.join(methods)}" if methods else " of the same method"
+        raise OverfocusError(f"{first.folder} and {second.folder} have no run{which}, data size and seed")
     return list(found.values())
 
 
@@ -67,12 +67,12 @@ def main() -> None:
     parser.add_argument("first")
     parser.add_argument("second")
     parser.add_argument("--methods", metavar='"A; B"', help="a method of the first study, and one of the second")
-    asked = parser.parse_args()
-    methods = [str(parse(spec)) for spec in (asked.methods or "").split(";") if spec.strip()]
-    if len(methods) != 2 and asked.methods is not None:
+    options = parser.parse_args()
+    methods = [str(parse(spec)) for spec in (options.methods or "").split(";") if spec.strip()]
+    if len(methods) != 2 and options.methods is not None:
         parser.error("--methods: give two, separated by a semicolon")
     both = (methods[0], methods[1]) if methods else None
-    lines = list(rows(read_results(asked.first), read_results(asked.second), both))
+    lines = list(rows(read_results(options.first), read_results(options.second), both))
     print("| data size | method | number | first | second | difference | p | n |\n|---|---|---|---|---|---|---|---|")
     print("\n".join(lines))
 

@@ -47,14 +47,14 @@ def main() -> None:
     parser.add_argument("study")
     parser.add_argument("numbers", nargs="+", help="`accuracy`, SPLIT.accuracy, or SECTION.SCORE of the examination")
     parser.add_argument("--baseline", help="default: the study's")
-    asked = parser.parse_args()
-    results = read_results(asked.study)
-    baseline = str(parse(asked.baseline)) if asked.baseline else results.study.baseline
+    options = parser.parse_args()
+    results = read_results(options.study)
+    baseline = str(parse(options.baseline)) if options.baseline else results.study.baseline
     if baseline not in results.study.methods:
         raise OverfocusError(f"--baseline {baseline!r}: the study has {', '.join(results.study.methods)}")
     for size in results.study.sizes:
-        print(f"\n| {size} | " + " | ".join(asked.numbers) + " |\n" + "|---" * (len(asked.numbers) + 1) + "|")
-        columns = [column(results, size, pattern, baseline) for pattern in asked.numbers]
+        print(f"\n| {size} | " + " | ".join(options.numbers) + " |\n" + "|---" * (len(options.numbers) + 1) + "|")
+        columns = [column(results, size, pattern, baseline) for pattern in options.numbers]
         for method, *cells in zip(results.study.methods, *columns, strict=True):
             print(f"| `{method}` | " + " | ".join(cells) + " |")
 

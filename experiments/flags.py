@@ -1,12 +1,12 @@
-"""Does the examination see a shortcut that is known? Print how often classes are flagged, and what their marks do.
+"""Does the diagnosis find a shortcut that is known? Print how often classes are flagged, and what their marks do.
 
     python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags
     python experiments/flags.py runs/shortcut --without runs/sgdrop_low_data --out runs/flags --leave \\
-        "shortcut*_plain_seed[012]" "sgdrop_low_data*_plain_seed[01]" "sgdrop_low_data*_sgdrop-drop=0.4-share*_seed0"
+        "shortcut*_plain_seed[012]" "sgdrop_low_data*_plain_seed[01]" "sgdrop_low_data*_sgdrop-drop=0.4-prob*_seed0"
 
 The runs of the first study were trained on images with watermarks (experiments/shortcut.toml), those of the others
 without. Each is examined on images like those that it was trained on (`test-tied`, `test`); what was seen is kept in
---out. How much a class leans on its mark is measured by painting the mark into clean images of all other classes: the
+--out. How much a class relies on its mark is measured by painting the mark into clean images of all other classes: the
 mean rise of its log-odds. A place that is named counts where it covers half of the mark or more. For each run it prints
 the classes that `transplant` flags and their places (x0, y0, x1, y1) in pixels. --leave leaves out runs: in the second
 line those on which the rule for a flag was chosen.
@@ -83,21 +83,21 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Examine every run, and print."""
-    asked = arguments()
-    asked.out.mkdir(parents=True, exist_ok=True)
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
     counts, carried, leaning = Counter[tuple[str, str]](), [], []
-    for study in (asked.study, *asked.without):
+    for study in (options.study, *options.without):
         for cell, result in read_results(study).results.items():
             run, name = Run(result.path), str(cell.folder(Path(study.name))).replace("/", "_")
-            if any(fnmatch(name, pattern) for pattern in asked.leave):
+            if any(fnmatch(name, pattern) for pattern in options.leave):
                 continue
-            _, dataset = load_data(run, asked.root)
+            _, dataset = load_data(run, options.root)
             classifier = Classifier(name, load_run(run.path), dataset.mean, dataset.std, dataset.classes)
             marked = "test-tied" in dataset.splits
             split = "test-tied" if marked else "test"
-            found = examined(classifier, dataset, split, asked.limit, asked.out / f"{name}-{split}.npz")
+            found = examined(classifier, dataset, split, options.limit, options.out / f"{name}-{split}.npz")
             flags = {finding.name: finding.flagged or frozenset() for finding in found.findings}
-            leans = leanings(classifier, dataset, asked.limit).tolist() if marked else None
+            leans = leanings(classifier, dataset, options.limit).tolist() if marked else None
             if leans is not None:
                 carried.append(found["transplant"]["carried"].value)
                 leaning.append(float(np.mean(leans)))

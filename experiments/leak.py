@@ -1,4 +1,4 @@
-"""When does a mask tell the label, and how early is it seen? Print, for each method of a study, what its training says.
+"""When does a mask give the label away, and how early is that noticed? Print what the training of each method logged.
 
     python experiments/leak.py runs/sgdrop_units
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Is a network unsure of photographs of things that it was never shown? Finished studies of CIFAR-10 (JPEG q75), asked once more.
+# Is a network unsure of photographs of things that it never saw? Finished studies of CIFAR-10 (JPEG q75), diagnosed once more.
 #
 #   bash experiments/outliers.sh DATA/tiny-imagenet-50 runs/outliers runs/cutmix_paper runs/cutmix_long
 #
-# The second set: the validation images of 27 classes of Tiny-ImageNet, at 32 pixels, none of which is a thing of CIFAR-10 (no cats,
+# The second set: the validation images of 27 classes of Tiny-ImageNet, at 32 pixels, none of which is a class of CIFAR-10 (no cats,
 # dogs, birds, frogs, deer, horses, cars, trucks, ships, aircraft, nor what is nearly one, such as lions or tractors).
 # A fifth of them, 250 images, beside 1,000 test images of CIFAR-10; the networks are not trained again.
 #

@@ -5,7 +5,7 @@
 #
 # 12 trials in 4 minutes, both searches side by side, and 25 runs, of which 15 were copied from runs/cutmix_paper and 10
 # took 10 minutes, on two workers of a two-core machine (Xeon, torch 2.15, float32, one thread a run). CIFAR-10 (JPEG
-# q75), 100 images of each class, 40 epochs; every trial is judged by 10,000 training images held out. Found:
+# q75), 100 images of each class, 40 epochs; every trial is compared on 10,000 training images held out. Found:
 # cutout(size=0.245), 0.498 there where 0.497, the paper's half of the side, has 0.480; cutmix(size=0.3448), 0.513. Test
 # accuracy in %, all 10,000 test images, last epoch, n = 5 seeds, +- half a 95 % t interval, differences paired by seed:
 #

@@ -7,7 +7,7 @@ runs=$1
 out=$2
 here=$(dirname "$0")
 two="sgdrop(drop=0.4, prob=1.0, views='both')"
-chance="sgdrop(drop=0.4, prob=1.0, views='both', selection='random')"
+random="sgdrop(drop=0.4, prob=1.0, views='both', selection='random')"
 one="sgdrop(prob=0.75)"
 python "$here/forest.py" "40 epochs=$runs/cutmix_paper" "120 epochs=$runs/cutmix_long" --out "$out/longer-training.png" \
   --call "$two=sgdrop, 2 views"
@@ -20,7 +20,7 @@ python "$here/forest.py" \
   "CIFAR-10, 100 of each class, 120 epochs=$runs/cutmix_long" \
   "CIFAR-10, 100 of each class, 40 epochs=$runs/cutmix_paper" \
   "CIFAR-10, 120,000 images in all=$runs/cifar10_more" \
-  --methods "mixup; mixup + $two; $two; $one; $chance; sgdrop(prob=0.75, selection='random')" \
+  --methods "mixup; mixup + $two; $two; $one; $random; sgdrop(prob=0.75, selection='random')" \
   --call "mixup=Mixup" --call "mixup + $two=Mixup + SGDrop" --call "$two=SGDrop, 2 views" --call "$one=SGDrop, 1 view" \
-  --call "$chance=2 views, at random" --call "sgdrop(prob=0.75, selection='random')=1 view, at random" \
+  --call "$random=2 views, at random" --call "sgdrop(prob=0.75, selection='random')=1 view, at random" \
   --out "$out/sgdrop-everywhere.png"

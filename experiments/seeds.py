@@ -2,7 +2,7 @@
 
     python experiments/seeds.py experiments/totem.toml --methods "plain; cutout; sgdrop" --seeds 3 --out runs/totem
 
-Each run is a folder below --out, so a stopped command goes on where it was. For a seed, all methods share first weights
+Each run is a folder below --out, so a stopped command resumes. For a seed, all methods share first weights
 and batch order.
 """
 
@@ -47,19 +47,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--set", dest="changes", action="append", default=[], help="any setting, e.g. recipe.epochs=3")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     results = {}
-    for method in (each.strip() for each in asked.methods.split(";")):
+    for method in (each.strip() for each in options.methods.split(";")):
         results[method] = [
-            trained(asked.experiment, method, seed, asked.changes, asked.out) for seed in range(asked.seeds)
+            trained(options.experiment, method, seed, options.changes, options.out) for seed in range(options.seeds)
         ]
         if len(results) == 1:
             splits = list(results[method][0]["last"]["scores"])
             print("| method | " + " | ".join(splits) + " | seconds |\n|---" * 1 + "|---" * (len(splits) + 1) + "|")
         print(row(method, results[method]), flush=True)
-    (asked.out / "results.json").write_text(json.dumps(results, indent=2))
+    (options.out / "results.json").write_text(json.dumps(results, indent=2))
     machine = next(iter(results.values()))[0]
-    print(f"\nn = {asked.seeds} seeds, mean ± sd, last epoch; {machine['versions']}, {machine['machine']}")
+    print(f"\nn = {options.seeds} seeds, mean ± sd, last epoch; {machine['versions']}, {machine['machine']}")
 
 
 if __name__ == "__main__":

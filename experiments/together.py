@@ -44,12 +44,12 @@ def main() -> None:
     parser.add_argument("--looking", action="append", help=f"numbers of how it looks; default {', '.join(LOOKING)}")
     parser.add_argument("--doing", action="append", help=f"numbers of what it is worth; default {', '.join(DOING)}")
     parser.add_argument("--leave", action="append", default=[], help="a method that is left out; repeatable")
-    asked = parser.parse_args()
-    left = [str(parse(spec)) for spec in asked.leave]
+    options = parser.parse_args()
+    left = [str(parse(spec)) for spec in options.leave]
     print("| study | looks | does | rank correlation | runs |\n|---|---|---|---|---|")
-    for study in asked.studies:
+    for study in options.studies:
         for line in rows(
-            Path(study).name, read_results(study), asked.looking or [*LOOKING], asked.doing or [*DOING], left
+            Path(study).name, read_results(study), options.looking or [*LOOKING], options.doing or [*DOING], left
         ):
             print(line)
 

@@ -5,7 +5,7 @@
 #
 # 15 trainings (1 to 4 minutes each) and 20 detectors (28 to 51 seconds each) in some 40 minutes on one thread of a two-core
 # machine that did other work as well (Xeon 2.5 GHz, torch 2.15, torchvision 0.29, float32). OverfocusCNN 16-32-64, 100 scenes
-# for training and 100 for testing, 8 epochs, n = 5 seeds (three were planned, two added after the first was seen). mAP, mean and
+# for training and 100 for testing, 8 epochs, n = 5 seeds (three were planned, two were added after the first result). mAP, mean and
 # 95 % t interval; differences to plain, paired by seed, p after Holm:
 #
 #   plain                0.710 [0.684, 0.736]

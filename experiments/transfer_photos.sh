@@ -5,7 +5,7 @@
 #
 # The runs of experiments/tiny_localization.toml, which must be finished (33 minutes), then 18 of fine-tuning, plain training on 100
 # images of each class, in 14 minutes on one thread of a two-core machine that did other work as well (Xeon 2.5 GHz, torch 2.15,
-# float32). Test accuracy in %, all 10,000 images, last epoch, n = 3 seeds, fixed beforehand, mean and 95 % t interval; differences
+# float32). Test accuracy in %, all 10,000 images, last epoch, n = 3 seeds, fixed in advance, mean and 95 % t interval; differences
 # to plain, paired by seed, p after Holm. The learning rate was not searched:
 #
 #   plain             51.8 [50.7, 53.0]

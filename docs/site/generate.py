@@ -1,11 +1,13 @@
 """Write the pages that come from the code: cards of methods and maps, the public names, how to add a method, and the
-notebooks as they run now.
+notebooks, executed.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,25 +45,30 @@ def names() -> str:
 
 
 def adding() -> str:
-    """Return the part of CONTRIBUTING that says how a method is added, and the way from outside."""
+    """Return the part of CONTRIBUTING about new methods, and how another package adds one."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     part = re.search(r"## A new method is one file\n(.*?)\n## ", text, re.DOTALL)
     example = ROOT / "examples" / "plugin" / "src" / "overfocus_checkerboard" / "checkerboard.py"
     assert part is not None
     return (
         f"# Adding a method\n\n## Here: one file\n{part[1]}\n\n## From a package of your own\n\n"
-        "An entry point in the group `overfocus.methods` names the class; specs, commands and studies then know it.\n\n"
+        "An entry point in the group `overfocus.methods` names the class; specs, commands and studies then find it.\n\n"
         '```toml\n[project.entry-points."overfocus.methods"]\n'
         'checkerboard = "overfocus_checkerboard.checkerboard:Checkerboard"\n```\n\n'
         f"```python\n{example.read_text(encoding='utf-8')}```\n"
     )
 
 
-def run_notebook(path: Path) -> None:
-    """Run a notebook from top to bottom, and write what it shows as a page with its pictures."""
+def executed(path: Path) -> nbformat.NotebookNode:
+    """Run a notebook from top to bottom in an empty folder."""
     notebook = nbformat.read(path, as_version=4)
     with TemporaryDirectory() as folder:
         NotebookClient(notebook, timeout=900, coalesce_streams=True, resources={"metadata": {"path": folder}}).execute()
+    return notebook
+
+
+def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write text and outputs of an executed notebook as a page with its pictures."""
     settings = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
     text, resources = MarkdownExporter().from_notebook_node(notebook, settings)
     for name, content in resources["outputs"].items():
@@ -80,5 +87,10 @@ write(
 )
 write("api.md", names())
 write("adding.md", adding())
-for notebook in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
-    run_notebook(notebook)
+
+# Side by side, and each on one thread: their networks are too small for two.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+paths = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+with ThreadPoolExecutor() as pool:
+    for path, notebook in zip(paths, pool.map(executed, paths), strict=True):
+        write_notebook(path, notebook)

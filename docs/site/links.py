@@ -1,5 +1,5 @@
-"""What a page of docs/ links to outside of it lies in the repository, not on the site: its path is shown instead. A
-notebook is shown as it ran.
+"""Links from docs/ to files outside of it have no page on the site: their path is shown instead. Links to a notebook
+lead to the page of its run.
 """
 
 import re

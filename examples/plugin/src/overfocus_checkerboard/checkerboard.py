@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from overfocus import Batch, Draw, Regularizer
+from overfocus import Batch, Key, Regularizer
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Checkerboard(Regularizer):
     cell: int = 8
     prob: float = 0.5
 
-    def on_batch(self, batch: Batch, draw: Draw) -> Batch:
-        """Hide cells of images [B, C, H, W]; the input is not written to."""
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
+        """Hide cells of images [B, C, H, W]; the input is not overwritten."""
         height, width = batch.values.shape[-2:]
-        uniform = draw.uniform(len(batch), 2)
+        uniform = key.uniform(len(batch), 2)
         applied, colour = uniform[:, 0] < self.prob, (uniform[:, 1] < 0.5).long()
         y, x = (torch.arange(side, device=batch.values.device) // self.cell for side in (height, width))
         hidden = ((y[:, None] + x + colour[:, None, None]) % 2 == 1) & applied[:, None, None]
