@@ -83,24 +83,14 @@ def scores(
     """Return accuracy, confidence, gap, brier, nll, ece, ece_mass, ece_debiased, aurc and eaurc with their intervals.
 
     `logits` [N, K], or probabilities where the flag says so; `labels` [N] or [N, K]. `bins` is for the calibration
-    errors. Exact; for sets that do not fit into memory see `reliability.Calibration`. Raises OverfocusError as
-    `Predictions.of` does.
+    errors. Raises OverfocusError as `Predictions.of` does.
     """
     every = Predictions.of(logits, labels, probabilities=probabilities)
     kept = every.answered()
-    note = left_out_note(len(every) - len(kept))
+    left_out = len(every) - len(kept)
+    note = f"{left_out} images without an answer left out" if left_out else ""
     found = {name: _mean(metric, values, seed, note) for name, (metric, values) in kept.means().items()}
     return found | calibration_scores(kept.confidence, kept.hit, bins, seed=seed, note=note)
-
-
-def left_out_note(count: int) -> str:
-    """Return the note on `count` images without an answer; empty for none."""
-    return f"{count} images without an answer left out" if count else ""
-
-
-def infinite(metric: Metric, images: int, count: int) -> Score:
-    """Return the score of a mean that `count` of `images` images make infinite."""
-    return Score(metric, inf, n=images, note=f"infinite: {count} images give their label no probability")
 
 
 def check(logits: Tensor, labels: Tensor, probabilities: bool) -> None:
@@ -155,5 +145,6 @@ def _judged(scores: Tensor, labels: Tensor, probabilities: bool) -> tuple[Tensor
 
 
 def _mean(metric: Metric, values: Tensor, seed: int, note: str) -> Score:
-    endless = int(values.isinf().sum())
-    return infinite(metric, len(values), endless) if endless else mean_score(metric, values, seed=seed, note=note)
+    if endless := int(values.isinf().sum()):
+        return Score(metric, inf, n=len(values), note=f"infinite: {endless} images give their label no probability")
+    return mean_score(metric, values, seed=seed, note=note)

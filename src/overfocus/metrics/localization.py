@@ -96,10 +96,6 @@ class BoxAccuracy:
         self.parts.append(Hits.joined(found))
         self.without_box += len(maps) - len(found)
 
-    def merge(self, other: BoxAccuracy) -> BoxAccuracy:
-        """Return an accumulator of the images of both, those of `other` last."""
-        return BoxAccuracy([*self.parts, *other.parts], self.without_box + other.without_box)
-
     def best_threshold(self) -> Thresholds:
         """Return the thresholds that are best on these images, of equal ones the lowest: for judging *other* images.
         Raises where there is no image.

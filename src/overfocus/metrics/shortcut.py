@@ -25,9 +25,6 @@ from overfocus.metrics.spread import effective_area, mass
 
 FEWEST = 5
 """Images of a class below which there is no answer."""
-OVERLAP = Metric(
-    "place of a class", "mean overlap of top areas within the class - with other classes", "lower", low=-1.0
-)
 SUSPICION = Metric("suspicion", "confidence x (1 - effective area) x drop when the salient region is hidden", "lower")
 
 
