@@ -12,7 +12,7 @@ from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections.hiding import KINDS, Hiding
 
-NAMES = [section.name for section in SECTIONS]
+NAMES = list(SECTIONS)
 
 
 def net(channels=3, classes=4):

@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from overfocus.commands.explain import Explained, explain
-from overfocus.core.errors import UnknownName
 from overfocus.core.files import replacing_folder, write
-from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.catalogue import SECTIONS, in_order
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, run_of, split_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import SCORES, check_free
@@ -92,11 +91,8 @@ def diagnose_checkpoints(
 
 
 def _wanted(order: Order) -> list[str]:
-    known = [section.name for section in SECTIONS]
-    for name in (*order.only, *order.without):
-        if name not in known:
-            raise UnknownName("section", name, known)
-    return [name for name in known if (not order.only or name in order.only) and name not in order.without]
+    without = in_order(order.without)
+    return [name for name in in_order(order.only or SECTIONS) if name not in without]
 
 
 def _device(name: str) -> str:

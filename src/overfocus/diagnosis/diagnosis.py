@@ -34,7 +34,7 @@ class Diagnosis:
     def findings(self) -> tuple[Finding, ...]:
         """What each section found, computed from the evidence."""
         asked = self.evidence.about["sections"]
-        return tuple(section.evaluate(self.evidence) for section in SECTIONS if section.name in asked)
+        return tuple(section.evaluate(self.evidence) for name, section in SECTIONS.items() if name in asked)
 
     @property
     def skipped(self) -> Mapping[str, str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.errors import OverfocusError
 from overfocus.core.provenance import provenance
 from overfocus.data import Split
-from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.catalogue import SECTIONS, in_order
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.evidence import Evidence
@@ -153,9 +153,5 @@ def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 
 def _chosen(only: Sequence[str] | None, given: Sequence[Section]) -> list[Section]:
-    known: Mapping[str, Section] = {section.name: section for section in SECTIONS}
-    for name in only or ():
-        if name not in known:
-            raise UnknownName("section", name, known)
-    own = {section.name: section for section in given}
-    return [own.get(name) or section for name, section in known.items() if not only or name in only]
+    known = {**SECTIONS, **{section.name: section for section in given if section.name in SECTIONS}}
+    return [known[name] for name in in_order(only or SECTIONS)]

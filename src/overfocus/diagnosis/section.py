@@ -108,11 +108,23 @@ class Finding:
 
 
 class Section(ABC):
-    """One file = one section: a frozen dataclass whose fields are its settings."""
+    """One file = one section: a frozen dataclass whose fields are its settings.
+
+    What terminal, pages, forecast, help and docs say of a section is written in its class variables, and nowhere else.
+    """
 
     name: ClassVar[str]
+    """That of its file."""
     title: ClassVar[str]
     question: ClassVar[str]
+    order: ClassVar[int]
+    """Its place in an examination: ascending."""
+    passes: ClassVar[int]
+    """Cost with default settings, in passes forward over the sample; measured, passes back included."""
+    headline: ClassVar[tuple[str, ...]] = ()
+    """Scores that are shown first, the most telling first; empty where their names depend on the data: its first."""
+    needs: ClassVar[str] = ""
+    """What the data must have, in a few words; `lacking` checks it."""
 
     def lacking(self, sample: Sample) -> str:
         """Say what the data lacks for this section; empty where it lacks nothing."""

@@ -32,6 +32,9 @@ class Confidence(Section):
     name: ClassVar[str] = "confidence"
     title: ClassVar[str] = "Confidence"
     question: ClassVar[str] = "Is it right as often as it says?"
+    order: ClassVar[int] = 90
+    passes: ClassVar[int] = 2
+    headline: ClassVar[tuple[str, ...]] = ("ece", "gap", "accuracy", "nll", "brier", "ece_tempered")
     bins: int = 15
 
     def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:

@@ -31,6 +31,10 @@ class CommonCorruptions(Section):
     name: ClassVar[str] = "corruptions"
     title: ClassVar[str] = "Common corruptions"
     question: ClassVar[str] = "What do noise, blur, weather and compression cost?"
+    order: ClassVar[int] = 70
+    passes: ClassVar[int] = 90
+    headline: ClassVar[tuple[str, ...]] = ("mean_error", "clean_error", "mce")
+    needs: ClassVar[str] = "1 or 3 channels, 8 pixels a side"
     images: int = 250
     """At most this many: each is changed in 75 ways."""
 

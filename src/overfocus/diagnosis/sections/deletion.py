@@ -38,6 +38,9 @@ class Deletion(Section):
     name: ClassVar[str] = "deletion"
     title: ClassVar[str] = "Deletion and insertion"
     question: ClassVar[str] = "How fast does its answer fall, and come back, in the order of its own map?"
+    order: ClassVar[int] = 50
+    passes: ClassVar[int] = 40
+    headline: ClassVar[tuple[str, ...]] = ("deletion_gap", "insertion_gap", "deletion", "insertion")
     steps: int = 28
     images: int = 250
     """At most this many: each needs 4 x (steps + 1) passes."""

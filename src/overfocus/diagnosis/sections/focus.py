@@ -31,6 +31,9 @@ class Focus(Section):
     name: ClassVar[str] = "focus"
     title: ClassVar[str] = "On the object"
     question: ClassVar[str] = "Does it look at the object, and at all its parts?"
+    order: ClassVar[int] = 20
+    passes: ClassVar[int] = 3
+    needs: ClassVar[str] = "boxes or masks"
 
     def lacking(self, sample: Sample) -> str:
         """Need to know where the objects are."""

@@ -47,6 +47,9 @@ class Hiding(Section):
     name: ClassVar[str] = "hiding"
     title: ClassVar[str] = "What hiding costs"
     question: ClassVar[str] = "Does it still know the object when the part that it leans on is hidden?"
+    order: ClassVar[int] = 40
+    passes: ClassVar[int] = 25
+    headline: ClassVar[tuple[str, ...]] = ("overfocus", "area_salient", "area_blobs")
     shares: tuple[float, ...] = SHARES
 
     def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:

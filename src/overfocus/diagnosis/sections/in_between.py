@@ -31,6 +31,10 @@ class InBetween(Section):
     name: ClassVar[str] = "in_between"
     title: ClassVar[str] = "Between two classes"
     question: ClassVar[str] = "Does it name one of the two classes when two images are mixed?"
+    order: ClassVar[int] = 80
+    passes: ClassVar[int] = 10
+    headline: ClassVar[tuple[str, ...]] = ("mixup", "cutmix")
+    needs: ClassVar[str] = "two classes"
     images: int = 500
     """At most this many first images: each is mixed in 22 ways."""
 

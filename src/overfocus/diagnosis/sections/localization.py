@@ -33,7 +33,18 @@ class Localization(Section):
 
     name: ClassVar[str] = "localization"
     title: ClassVar[str] = "Localization"
-    question: ClassVar[str] = "Can its maps tell where the object is?"
+    question: ClassVar[str] = "Do its maps show where the object is, better than what needs no model?"
+    order: ClassVar[int] = 30
+    passes: ClassVar[int] = 3
+    headline: ClassVar[tuple[str, ...]] = (
+        "max_box_acc_v2",
+        "centre_box_v2",
+        "whole_picture_v2",
+        "top1_loc",
+        "pxap",
+        "pxap_even",
+    )
+    needs: ClassVar[str] = "boxes of two images, or masks"
 
     def lacking(self, sample: Sample) -> str:
         """Need boxes of two images, or masks."""

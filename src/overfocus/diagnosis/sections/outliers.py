@@ -29,6 +29,9 @@ class Outliers(Section):
     name: ClassVar[str] = "outliers"
     title: ClassVar[str] = "Out of distribution"
     question: ClassVar[str] = "Is it unsure where it should be?"
+    order: ClassVar[int] = 100
+    passes: ClassVar[int] = 10
+    needs: ClassVar[str] = "1 or 3 channels"
     images: int = 250
     """At most this many of each kind."""
     other: Sample | None = field(default=None, repr=False, compare=False)

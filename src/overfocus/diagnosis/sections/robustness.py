@@ -48,6 +48,10 @@ class Robustness(Section):
     name: ClassVar[str] = "robustness"
     title: ClassVar[str] = "Attacks"
     question: ClassVar[str] = "How small a change of the pixels breaks it, and where?"
+    order: ClassVar[int] = 60
+    passes: ClassVar[int] = 60
+    headline: ClassVar[tuple[str, ...]] = ("pgd_2", "pgd_8", "fgsm", "clean", "salient", "other")
+    needs: ClassVar[str] = "1 or 3 channels"
     images: int = 250
     """At most this many: PGD needs a pass forward and back for each of its 10 steps."""
     auto: bool = False

@@ -38,6 +38,10 @@ class Shortcut(Section):
     name: ClassVar[str] = "shortcut"
     title: ClassVar[str] = "Shortcuts"
     question: ClassVar[str] = "Does a class stand on one place of the picture?"
+    order: ClassVar[int] = 110
+    passes: ClassVar[int] = 5
+    headline: ClassVar[tuple[str, ...]] = ("flagged", "suspicion")
+    needs: ClassVar[str] = "5 images a class"
     share: float = 0.1
     """Share of the pixels, the most salient ones, that is hidden to see whether the confidence falls."""
 

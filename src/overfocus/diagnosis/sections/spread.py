@@ -28,6 +28,9 @@ class Spread(Section):
     name: ClassVar[str] = "spread"
     title: ClassVar[str] = "Spread"
     question: ClassVar[str] = "How much of the image does it look at?"
+    order: ClassVar[int] = 10
+    passes: ClassVar[int] = 3
+    headline: ClassVar[tuple[str, ...]] = ("effective_area_predicted", "mass_50_predicted", "gini_predicted")
 
     def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
         """Need no more than the maps that are there."""

@@ -48,6 +48,10 @@ class Transplant(Section):
     name: ClassVar[str] = "transplant"
     title: ClassVar[str] = "What a small piece carries"
     question: ClassVar[str] = "Does a piece of one image make it see its class in another?"
+    order: ClassVar[int] = 120
+    passes: ClassVar[int] = 50
+    headline: ClassVar[tuple[str, ...]] = ("flagged", "carried", "taken")
+    needs: ClassVar[str] = "two classes, 5 pieces a class"
     side: float = 0.25
     """Height and width of a piece, as shares of the image's."""
     steps: int = 7

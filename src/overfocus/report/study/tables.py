@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from overfocus.core.files import write
-from overfocus.report.headline import headline
+from overfocus.diagnosis.catalogue import headline
 from overfocus.report.study.claim import judged
 from overfocus.report.study.table_text import as_csv, as_latex, as_markdown
 from overfocus.report.study.table_value import Column, Row, StudyTable

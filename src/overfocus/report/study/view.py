@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 from markupsafe import Markup
 
-from overfocus.report.headline import headline
+from overfocus.diagnosis.catalogue import SECTIONS, headline
 from overfocus.report.label import Label, label
 from overfocus.report.study import charts as study_charts
 from overfocus.report.study.claim import judged
@@ -66,28 +66,26 @@ class Plan:
     """Which charts and numbers a chapter is made of."""
 
     key: str
-    title: str
-    question: str
     charts: tuple[str, ...]
     """Names of functions of `study_charts`."""
-    sections: tuple[str, ...] = ()
-    """Sections of the examination whose foremost numbers are told."""
+    section: str = ""
+    """The section of the examination whose foremost numbers are shown."""
+    title: str = ""
+    """Title and question are those of the section unless given."""
+    question: str = ""
     note: str = ""
 
 
 PLANS = (
-    Plan("wider", "Spread against accuracy", "Does looking wider pay?", ("spread_against_accuracy",), ("spread",),
+    Plan("wider", ("spread_against_accuracy",), "spread", "Spread against accuracy", "Does looking wider pay?",
          "A wider map is not a better model by itself: it can widen onto the background."),
-    Plan("accuracy", "Accuracy", "How much data does it take, and how does training go?",
-         ("accuracy_by_size", "training_curves", "split_accuracies")),
-    Plan("hiding", "What hiding costs", "What is left when the places it looks at are hidden?", ("hiding",),
-         ("hiding",)),
-    Plan("confidence", "Reliability", "Is it as sure as it is right?", ("reliability",), ("confidence",)),
-    Plan("robustness", "Robustness", "How much accuracy is left under small, targeted changes?", ("robustness",),
-         ("robustness",)),
-    Plan("localization", "Localization", "Can its maps tell where the object is, better than what needs no model?",
-         ("localization",), ("localization",)),
-    Plan("parts", "On the object", "Does it look at the object, and at all its parts?", ("part_shares",), ("focus",)),
+    Plan("accuracy", ("accuracy_by_size", "training_curves", "split_accuracies"), "", "Accuracy",
+         "How much data does it take, and how does training go?"),
+    Plan("hiding", ("hiding",), "hiding"),
+    Plan("confidence", ("reliability",), "confidence"),
+    Plan("robustness", ("robustness",), "robustness"),
+    Plan("localization", ("localization",), "localization"),
+    Plan("parts", ("part_shares",), "focus"),
 )  # fmt: skip
 
 
@@ -100,11 +98,12 @@ def chapters(results: Results) -> list[Chapter]:
 def _chapter(results: Results, plan: Plan) -> Chapter:
     drawn = [list(_figures(results, name)) for name in plan.charts]
     first = {"", *(str(size) for size in results.study.sizes[-SHOWN:])}
-    tables = [table for name in plan.sections for size in results.study.sizes for table in _tables(results, name, size)]
+    tables = [table for size in results.study.sizes for table in _tables(results, plan.section, size)]
+    about = plan if plan.title else SECTIONS[plan.section]
     return Chapter(
         plan.key,
-        plan.title,
-        plan.question,
+        about.title,
+        about.question,
         _kept([[each for each in group if each.size in first] for group in drawn]),
         _kept([[each for each in group if each.size not in first] for group in drawn]),
         tuple(tables),
