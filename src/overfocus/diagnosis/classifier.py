@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.capture import Activations, capture
+from overfocus.attribution.head import held
 from overfocus.core.errors import OverfocusError
 
 
@@ -75,16 +76,12 @@ class Classifier:
     @contextmanager
     def examined(self) -> Iterator[None]:
         """Hold the model in evaluation mode with no gradient to any parameter; everything is given back."""
-        modes = [(module, module.training) for module in self.pixels.modules()]  # type: ignore[attr-defined]
-        wanted = [(each, each.requires_grad) for each in self.model.parameters()]
-        try:
-            for module, _ in modes:
-                module.training = False
-            for each, _ in wanted:
-                each.requires_grad_(False)
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
-            for each, asked in wanted:
-                each.requires_grad_(asked)
+        wanted = [each for each in self.model.parameters() if each.requires_grad]
+        with held(self.pixels):  # type: ignore[attr-defined]
+            try:
+                for each in wanted:
+                    each.requires_grad_(False)
+                yield
+            finally:
+                for each in wanted:
+                    each.requires_grad_(True)

@@ -213,9 +213,7 @@ def _gradients(model: Model, pixels: Tensor, labels: Tensor, dtype: torch.dtype)
 
 def steady(model: Model) -> AbstractContextManager[None]:
     """Hold a module in evaluation mode, and give every part its own mode back; any other callable is left alone."""
-    return (
-        held(model, tuple(name for name, _ in model.named_modules())) if isinstance(model, nn.Module) else nullcontext()
-    )
+    return held(model) if isinstance(model, nn.Module) else nullcontext()
 
 
 def _mask(pixels: Tensor, region: Tensor | None) -> Tensor:
