@@ -21,7 +21,7 @@ from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Chart, Finding, Section, Tick
+from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section
 from overfocus.diagnosis.sections.hiding import curve, hidden, orders_of, scattered
 from overfocus.diagnosis.wording import enough
 from overfocus.metrics.hiding import DELETION, DELETION_GAP, INSERTION, INSERTION_GAP, area_under
@@ -45,7 +45,9 @@ class Deletion(Section):
     images: int = 250
     """At most this many: each needs 4 x (steps + 1) passes."""
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return deletion/WAY/ORDER [S, n]: the probability of the first prediction, and deletion/rows [n]."""
         rows = sample.some(self.images, evidence.seed)
         kept: dict[str, list[Tensor]] = {}
@@ -54,7 +56,7 @@ class Deletion(Section):
             for name, values in self._portion(classifier, sample, evidence, portion).items():
                 kept.setdefault(name, []).append(values.cpu())
             done += len(portion.labels)
-            tick(done, len(rows))
+            on_progress(self.title, done, len(rows))
         arrays = {f"deletion/{name}": torch.cat(values, dim=1).numpy() for name, values in kept.items()}
         return {"deletion/rows": rows.numpy(), **arrays}
 
@@ -110,7 +112,7 @@ class Deletion(Section):
             "These judge the map as much as the model: a map that points at the evidence has a low deletion and a high "
             "insertion. A blurred image is unlike any that the model was trained on.",
         )
-        return self.found(_sentence, per_image, evidence.seed, charts=charts, notes=notes, asked=rows)
+        return self.found(_sentence, per_image, evidence.seed, charts=charts, notes=notes, rows=rows)
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:

@@ -20,7 +20,7 @@ from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Chart, Finding, Line, Section, Tick
+from overfocus.diagnosis.section import Chart, Finding, Line, OnProgress, Section
 from overfocus.diagnosis.wording import enough, percent
 from overfocus.metrics.hiding import KEPT_AREA, OVERFOCUS, area_under, overfocus
 from overfocus.metrics.score import Score, mean_interval
@@ -52,7 +52,9 @@ class Hiding(Section):
     headline: ClassVar[tuple[str, ...]] = ("overfocus", "area_salient", "area_blobs")
     shares: tuple[float, ...] = SHARES
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return hiding/KIND/right [S, N]: 1 where still right, 0 where not, NaN where the image has no map."""
         right = {kind: torch.full((len(self.shares), len(sample)), torch.nan) for kind in KINDS}
         work, done = len(KINDS) * len(sample), 0
@@ -65,7 +67,7 @@ class Hiding(Section):
             for kind, order in orders:
                 right[kind][:, portion.rows] = self._hide(classifier, portion, order, whole).cpu()
                 done += len(portion.labels)
-                tick(done, work)
+                on_progress(self.title, done, work)
             flat = ~_has_mass(maps).cpu()
             for kind in ("salient", "blobs", "least"):
                 right[kind][:, portion.rows[flat]] = torch.nan

@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from overfocus.diagnosis.attacks.attack import named
-from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence, unpacked
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Tick
+from overfocus.diagnosis.section import Finding, Section
 from overfocus.diagnosis.sections.focus import CHUNK, boxes_of
 from overfocus.diagnosis.sections.hiding import scattered
 from overfocus.metrics.iou_hits import with_area
@@ -50,11 +48,6 @@ class Localization(Section):
         """Need boxes of two images, or masks."""
         boxed = sum(bool(len(each)) for each in sample.boxes or ())
         return "" if boxed >= FEWEST or sample.masks else "the data has no boxes or masks"
-
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
-        """Need no more than the maps, boxes and masks that are there."""
-        tick(1, 1)
-        return {}
 
     def evaluate(self, evidence: Evidence) -> Finding:
         """Judge the maps of the true class; each half of the images at the threshold that is best on the other."""

@@ -15,7 +15,7 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.noise import NOISES, noise
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Tick
+from overfocus.diagnosis.section import Finding, OnProgress, Section
 from overfocus.metrics.ood import ood_scores
 from overfocus.metrics.score import Metric, Score
 
@@ -46,7 +46,9 @@ class Outliers(Section):
         """Return what JSON can hold."""
         return {"images": self.images, "other_name": self.other_name if self.other is not None else ""}
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return outliers/KIND [n]: the largest softmax on each image."""
         rows = sample.some(self.images, evidence.seed)
         sure: dict[str, list[Tensor]] = {}
@@ -62,7 +64,7 @@ class Outliers(Section):
             for name in NOISES:
                 sure[name].append(_largest(classifier, noise(name, pixels, key)))
             done += len(portion.labels)
-            tick(done, len(rows))
+            on_progress(self.title, done, len(rows))
         return {f"outliers/{name}": torch.cat(values).cpu().numpy() for name, values in sure.items()}
 
     def evaluate(self, evidence: Evidence) -> Finding:

@@ -22,7 +22,7 @@ from overfocus.diagnosis.attacks.gradient_masking import MaskingProbe, auto_atta
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Finding, Section, Tick
+from overfocus.diagnosis.section import Finding, OnProgress, Section
 from overfocus.diagnosis.sections.hiding import ranks, scattered
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.score import Metric, Score
@@ -61,7 +61,9 @@ class Robustness(Section):
         """Need pictures: grey or RGB."""
         return "" if sample.channels in (1, 3) else f"the images have {sample.channels} channels and not 1 or 3"
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return robustness/predicted/ATTACK [n], robustness/unsteady and blind [n], and robustness/rows [n]."""
         rows, done = sample.some(self.images, evidence.seed), 0
         parts: dict[str, list[Tensor]] = {}
@@ -69,7 +71,7 @@ class Robustness(Section):
             for name, values in self._portion(classifier, sample, evidence, portion).items():
                 parts.setdefault(name, []).append(values.cpu())
             done += len(portion.labels)
-            tick(done, len(rows))
+            on_progress(self.title, done, len(rows))
         arrays = {f"robustness/{name}": torch.cat(values).numpy() for name, values in parts.items()}
         return {"robustness/rows": rows.numpy(), **arrays}
 
@@ -113,7 +115,7 @@ class Robustness(Section):
             "A network that was not trained against attacks is expected near 0 % under PGD at 8/255. What PGD leaves "
             "is an upper bound; AutoAttack is the standard check.",
         )
-        return self.found(_sentence, per_image, evidence.seed, notes=notes, asked=rows)
+        return self.found(_sentence, per_image, evidence.seed, notes=notes, rows=rows)
 
 
 def _seen(evidence: Evidence) -> MaskingProbe:

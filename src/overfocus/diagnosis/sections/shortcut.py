@@ -14,7 +14,7 @@ from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Examples, Finding, Section, Table, Tick, examples_named
+from overfocus.diagnosis.section import Examples, Finding, OnProgress, Section, Table, examples_named
 from overfocus.diagnosis.sections.hiding import hidden, ranks
 from overfocus.diagnosis.wording import located
 from overfocus.metrics.score import Metric, Score
@@ -45,7 +45,9 @@ class Shortcut(Section):
     share: float = 0.1
     """Share of the pixels, the most salient ones, that is hidden to see whether the confidence falls."""
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return shortcut/kept [N], the probability of the first prediction with the salient part hidden, and names."""
         predicted = evidence.logits.argmax(dim=1)
         kept, done = torch.full((len(sample),), torch.nan), 0
@@ -59,7 +61,7 @@ class Shortcut(Section):
                 probability = classifier(hidden(pixels, order, self.share, fill)).softmax(dim=1).cpu()
             kept[portion.rows] = probability.gather(1, predicted[portion.rows, None])[:, 0]
             done += len(portion.labels)
-            tick(done, len(sample))
+            on_progress(self.title, done, len(sample))
         return {"shortcut/kept": kept.numpy(), "shortcut/names": np.array([str(name) for name in sample.names])}
 
     def evaluate(self, evidence: Evidence) -> Finding:

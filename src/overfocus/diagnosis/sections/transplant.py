@@ -18,7 +18,7 @@ from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Table, Tick, examples_named
+from overfocus.diagnosis.section import Finding, OnProgress, Section, Table, examples_named
 from overfocus.diagnosis.sections.hiding import scattered
 from overfocus.diagnosis.wording import located, percent
 from overfocus.metrics.score import Metric, Score
@@ -63,7 +63,9 @@ class Transplant(Section):
         """Need images of two classes."""
         return "" if len(sample.labels.unique()) > 1 else "the images are all of one class"
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return transplant/: places [P, 4], rows [n], donors [P, n] (the class of each image's donor), own [P, n]
         (the rise of that class) and taken [P, n] (whether it is named), both NaN where the image was named so before,
         and count, mean and variance of the rises of each class with other donors, others/NAME [P, K] each.
@@ -77,7 +79,7 @@ class Transplant(Section):
             donors = _others(len(rows), key.fold_in(str(number)))
             after = _pasted(classifier, whole, donors, box)
             found.append(_risen(log_odds(after) - before, named(after), predicted, predicted[donors]))
-            tick(number + 1, len(places))
+            on_progress(self.title, number + 1, len(places))
         arrays = {f"transplant/{name}": np.stack([each[name] for each in found]) for name in found[0]}
         return {"transplant/places": places.numpy(), "transplant/rows": rows.numpy(), **arrays}
 
@@ -100,7 +102,7 @@ class Transplant(Section):
         return self.found(
             lambda scores: self._sentence(scores, flagged, asked, evidence.classes),
             {"taken": (TAKEN, scattered(taken, rows, len(evidence.labels)))}, evidence.seed, scores,
-            tables=(_table(each, evidence),), notes=notes, asked=rows,
+            tables=(_table(each, evidence),), notes=notes, rows=rows,
             flagged=frozenset(one.label for one in flagged),
         )  # fmt: skip
 
