@@ -61,6 +61,11 @@ class Classifier:
         """Where the model lies."""
         return next((each.device for each in self.model.parameters()), torch.device("cpu"))
 
+    @property
+    def fill(self) -> Tensor:
+        """The colour that hides pixels, the mean that the model was normalised with: [C, 1, 1]."""
+        return torch.tensor(self.mean, device=self.device).view(-1, 1, 1)
+
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the logits [B, K] float32 of images [B, C, H, W] in [0, 1]; differentiable."""
         return self.pixels(pixels).float()  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from overfocus.attribution.attribution import LayerMethod
 from overfocus.attribution.catalogue import method as method_named
 from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.classifier import Classifier
-from overfocus.diagnosis.evidence import packed
+from overfocus.diagnosis.evidence import joined, packed
 from overfocus.diagnosis.sample import Portion, Sample
 from overfocus.diagnosis.section import OnProgress
 
@@ -34,14 +34,8 @@ class MapCollector:
                 f"map {self.map!r} has no layer to look at, so no spread at its size; take gradcam, hirescam, layercam "
                 "or another of that family"
             )
-        parts: dict[str, list[Tensor]] = {}
-        done = 0
-        for portion in sample.batches(None):
-            for name, value in self._maps(classifier, method, portion).items():
-                parts.setdefault(name, []).append(value.detach().float().cpu())
-            done += len(portion.labels)
-            on_progress("Maps", done, len(sample))
-        arrays = {name: torch.cat(values).numpy() for name, values in parts.items()}
+        portions = sample.portions(None, "Maps", on_progress)
+        arrays = joined(self._maps(classifier, method, portion) for portion in portions)
         return {"labels": sample.labels.numpy(), **arrays, **_known(sample)}
 
     def _maps(self, classifier: Classifier, method: LayerMethod, portion: Portion) -> dict[str, Tensor]:
@@ -53,9 +47,9 @@ class MapCollector:
         other = true if bool((labels == predicted).all()) else activations.gradient_of(_of_class(predicted, logits))
         return {
             "logits": logits,
-            "maps/true": method.map(activations.features, true),
-            "maps/predicted": method.map(activations.features, other),
-            "used": (activations.features * true).relu().flatten(2).sum(dim=2),
+            "maps/true": method.map(activations.features, true).float(),
+            "maps/predicted": method.map(activations.features, other).float(),
+            "used": (activations.features * true).relu().flatten(2).sum(dim=2).float(),
         }
 
 

@@ -53,6 +53,16 @@ class Sample:
         """Return the masks of `part` for the images `rows` [n]: [n, H, W] bool."""
         return torch.stack([torch.as_tensor(self.masks[part][row]) for row in rows.tolist()])
 
+    def portions(
+        self, rows: Tensor | None, title: str, on_progress: Callable[[str, int, int], None]
+    ) -> Iterator[Portion]:
+        """Go through the images at `rows` [n] (ascending), or through all; report after each batch, below `title`."""
+        done, total = 0, len(self) if rows is None else len(rows)
+        for portion in self.batches(rows):
+            yield portion
+            done += len(portion.labels)
+            on_progress(title, done, total)
+
     def some(self, count: int, seed: int) -> Tensor:
         """Return the rows [n] of at most `count` images, balanced over classes, ascending; more contain fewer."""
         return balanced(self.labels, count, seed)

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from overfocus.attribution.catalogue import upsampled
 from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
-from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.evidence import Evidence, joined
 from overfocus.diagnosis.sample import Portion, Sample
 from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section
 from overfocus.diagnosis.sections.hiding import curve, hidden, orders_of, scattered
@@ -50,28 +49,21 @@ class Deletion(Section):
     ) -> dict[str, np.ndarray]:
         """Return deletion/WAY/ORDER [S, n]: the probability of the first prediction, and deletion/rows [n]."""
         rows = sample.some(self.images, evidence.seed)
-        kept: dict[str, list[Tensor]] = {}
-        done = 0
-        for portion in sample.batches(rows):
-            for name, values in self._portion(classifier, sample, evidence, portion).items():
-                kept.setdefault(name, []).append(values.cpu())
-            done += len(portion.labels)
-            on_progress(self.title, done, len(rows))
-        arrays = {f"deletion/{name}": torch.cat(values, dim=1).numpy() for name, values in kept.items()}
-        return {"deletion/rows": rows.numpy(), **arrays}
+        portions = sample.portions(rows, self.title, on_progress)
+        parts = (self._portion(classifier, sample, evidence, portion) for portion in portions)
+        return {"deletion/rows": rows.numpy(), **joined(parts, "deletion/", dim=1)}
 
     def _portion(
         self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion
     ) -> dict[str, Tensor]:
         pixels = portion.pixels.to(classifier.device)
         predicted = evidence.logits[portion.rows].argmax(dim=1).to(classifier.device)[:, None]
-        maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+        maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
         usable = (maps.flatten(1).sum(dim=1) > 0) & maps.flatten(1).isfinite().all(dim=1)
         orders = dict(
             orders_of(maps, Key.seeded(evidence.seed, device=classifier.device).fold_in("hiding"), portion.rows)
         )
-        fill = torch.tensor(classifier.mean, device=pixels.device).view(-1, 1, 1)
-        ends = {"deletion": (pixels, fill), "insertion": (_blurred(pixels), pixels)}
+        ends = {"deletion": (pixels, classifier.fill), "insertion": (_blurred(pixels), pixels)}
         values = {}
         with torch.no_grad():
             for way, (start, end) in ends.items():

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.attribution.catalogue import upsampled
 from overfocus.core.key import Key
 from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
@@ -59,7 +58,7 @@ class Hiding(Section):
         right = {kind: torch.full((len(self.shares), len(sample)), torch.nan) for kind in KINDS}
         work, done = len(KINDS) * len(sample), 0
         for portion in sample.batches(None):
-            maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+            maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
             orders = orders_of(
                 maps, Key.seeded(evidence.seed, device=classifier.device).fold_in("hiding"), portion.rows
             )
@@ -77,10 +76,9 @@ class Hiding(Section):
     def _hide(self, classifier: Classifier, portion: Portion, order: Tensor, whole: Tensor) -> Tensor:
         """Return whether each image is still right with each share hidden: [S, B] float. `whole` [B] is that of 0."""
         pixels, labels = portion.pixels.to(classifier.device), portion.labels.to(classifier.device)
-        fill = torch.tensor(classifier.mean, device=pixels.device).view(-1, 1, 1)
         with torch.no_grad():
             rows = [
-                (named(classifier(hidden(pixels, order, share, fill))) == labels) if share else whole
+                (named(classifier(hidden(pixels, order, share, classifier.fill))) == labels) if share else whole
                 for share in self.shares
             ]
         return torch.stack(rows).float()

@@ -57,14 +57,11 @@ class Outliers(Section):
             name = f"{self.other_name} (data)" if self.other_name in NOISES else self.other_name
             sure[name] = [_largest(classifier, each.pixels) for each in self.other.batches(some)]
         sure |= {name: [] for name in NOISES}
-        done = 0
-        for portion in sample.batches(rows):
+        for portion in sample.portions(rows, self.title, on_progress):
             key = Key.seeded(evidence.seed, device=classifier.device).fold_in("outliers").at(portion.rows)
             pixels = portion.pixels.to(classifier.device)
             for name in NOISES:
                 sure[name].append(_largest(classifier, noise(name, pixels, key)))
-            done += len(portion.labels)
-            on_progress(self.title, done, len(rows))
         return {f"outliers/{name}": torch.cat(values).cpu().numpy() for name, values in sure.items()}
 
     def evaluate(self, evidence: Evidence) -> Finding:

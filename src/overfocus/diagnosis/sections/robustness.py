@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.attribution.catalogue import upsampled
 from overfocus.core.key import Key
 from overfocus.diagnosis.attacks.attack import ATTACKS, PGD, assess, named, predicted
 from overfocus.diagnosis.attacks.gradient_masking import MaskingProbe, auto_attack, flags, probe
 from overfocus.diagnosis.classifier import Classifier
-from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.evidence import Evidence, joined
 from overfocus.diagnosis.sample import Portion, Sample
 from overfocus.diagnosis.section import Finding, OnProgress, Section
 from overfocus.diagnosis.sections.hiding import ranks, scattered
@@ -65,15 +64,10 @@ class Robustness(Section):
         self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
     ) -> dict[str, np.ndarray]:
         """Return robustness/predicted/ATTACK [n], robustness/unsteady and blind [n], and robustness/rows [n]."""
-        rows, done = sample.some(self.images, evidence.seed), 0
-        parts: dict[str, list[Tensor]] = {}
-        for portion in sample.batches(rows):
-            for name, values in self._portion(classifier, sample, evidence, portion).items():
-                parts.setdefault(name, []).append(values.cpu())
-            done += len(portion.labels)
-            on_progress(self.title, done, len(rows))
-        arrays = {f"robustness/{name}": torch.cat(values).numpy() for name, values in parts.items()}
-        return {"robustness/rows": rows.numpy(), **arrays}
+        rows = sample.some(self.images, evidence.seed)
+        portions = sample.portions(rows, self.title, on_progress)
+        parts = (self._portion(classifier, sample, evidence, portion) for portion in portions)
+        return {"robustness/rows": rows.numpy(), **joined(parts, "robustness/")}
 
     def _portion(
         self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion
@@ -81,7 +75,7 @@ class Robustness(Section):
         pixels, labels = portion.pixels.to(classifier.device), portion.labels.to(classifier.device)
         key = Key.seeded(evidence.seed, device=classifier.device).fold_in("robustness").at(portion.rows)
         found = assess(classifier, pixels, labels, ATTACKS, key)
-        maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+        maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
         noise = key.fold_in("ties").uniform(len(maps), maps[0].numel())
         salient = ranks(-maps.nan_to_num().flatten(1), noise) < noise.shape[1] // 2
         for name, region in (("salient", salient), ("other", ~salient)):

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.attribution.catalogue import upsampled
 from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
@@ -50,18 +49,15 @@ class Shortcut(Section):
     ) -> dict[str, np.ndarray]:
         """Return shortcut/kept [N], the probability of the first prediction with the salient part hidden, and names."""
         predicted = evidence.logits.argmax(dim=1)
-        kept, done = torch.full((len(sample),), torch.nan), 0
-        for portion in sample.batches(None):
-            maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+        kept = torch.full((len(sample),), torch.nan)
+        for portion in sample.portions(None, self.title, on_progress):
+            maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
             noise = Key.seeded(evidence.seed, device=classifier.device).fold_in("ties").at(portion.rows)
             order = ranks(-maps.nan_to_num().flatten(1), noise.uniform(len(maps), maps[0].numel()))
             pixels = portion.pixels.to(classifier.device)
-            fill = torch.tensor(classifier.mean, device=pixels.device).view(-1, 1, 1)
             with torch.no_grad():
-                probability = classifier(hidden(pixels, order, self.share, fill)).softmax(dim=1).cpu()
+                probability = classifier(hidden(pixels, order, self.share, classifier.fill)).softmax(dim=1).cpu()
             kept[portion.rows] = probability.gather(1, predicted[portion.rows, None])[:, 0]
-            done += len(portion.labels)
-            on_progress(self.title, done, len(sample))
         return {"shortcut/kept": kept.numpy(), "shortcut/names": np.array([str(name) for name in sample.names])}
 
     def evaluate(self, evidence: Evidence) -> Finding:
