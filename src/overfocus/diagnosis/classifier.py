@@ -1,4 +1,4 @@
-"""The model under examination: pixels in, logits out, and which layer is looked at."""
+"""The model under examination: pixels in, logits out, and which layer is attributed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Classifier:
     std: tuple[float, ...]
     classes: tuple[str, ...]
     at: str = "features"
-    """The layer whose features are looked at; "features" finds the last ones before pooling."""
+    """The layer whose features are attributed; "features" finds the last ones before pooling."""
     note: str = ""
     """Where the weights came from."""
 

@@ -1,4 +1,4 @@
-"""What was seen of a model: arrays and a few words. Every number follows from them; no model is asked again."""
+"""What was collected from a model: arrays and a few words. Every number follows from them; no model is run again."""
 
 from __future__ import annotations
 

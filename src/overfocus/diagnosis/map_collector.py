@@ -1,4 +1,4 @@
-"""The evidence that every section builds on: the model's answers, and where it looks to give them."""
+"""The evidence that every section builds on: logits and maps."""
 
 from __future__ import annotations
 

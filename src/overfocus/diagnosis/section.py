@@ -69,7 +69,7 @@ class Table:
 
 
 def examples_named(evidence: Evidence, label: int, box: tuple[float, float, float, float] | None) -> Examples:
-    """Return the first images that are named as class `label`, to be looked at within `box`."""
+    """Return the first images that are named as class `label`, with the place `box` in them."""
     rows = (evidence.logits.argmax(dim=1) == label).nonzero()[:SHOWN, 0]
     return Examples(tuple(rows.tolist()), box)
 

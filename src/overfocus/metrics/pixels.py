@@ -1,7 +1,7 @@
 """PxAP: the area under the precision and recall of single pixels, pooled over images (Choe et al., 2001.07437).
 
 Every map is brought to [0, 1]; at each threshold, the pixels at or above it are called object. Pooled: one curve for
-all images, so an image with a large object counts for more. A map is judged by 1,000 thresholds and no image chooses
+all images, so an image with a large object counts for more. A map is evaluated at 1,000 thresholds and no image chooses
 any. What an even map would have is the object's share of all pixels, given beside it.
 """
 

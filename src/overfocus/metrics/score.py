@@ -87,8 +87,8 @@ def mean_score(metric: Metric, values: Tensor, *, seed: int = 0, note: str = "")
         return Score(metric, nan, note=note or "no image has an answer")
     low, high = mean_interval(kept, seed)
     left_out = len(values) - len(kept)
-    said = f"{left_out} images without an answer left out" if left_out else ""
-    return Score(metric, float(kept.mean()), low, high, len(kept), "; ".join(filter(None, (note, said))))
+    missing = f"{left_out} images without an answer left out" if left_out else ""
+    return Score(metric, float(kept.mean()), low, high, len(kept), "; ".join(filter(None, (note, missing))))
 
 
 def mean_interval(values: Tensor, seed: int = 0) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Can its maps tell where the object is? Weakly supervised localization, beside what needs no model."""
+"""Do its maps show where the object is? Weakly supervised localization, beside what needs no model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Localization(Section):
         return "" if boxed >= FEWEST or sample.masks else "the data has no boxes or masks"
 
     def evaluate(self, evidence: Evidence) -> Finding:
-        """Judge the maps of the true class; each half of the images at the threshold that is best on the other."""
+        """Evaluate the maps of the true class: each half of the images at the threshold that is best on the other."""
         boxes, pixels = BoxAccuracy(), PxAP()
         parts, right = evidence.below("masks"), named(evidence.logits) == evidence.labels
         size = tuple(evidence.about["size"])
@@ -63,17 +63,17 @@ class Localization(Section):
             if parts:
                 shown = [unpacked(evidence.arrays[f"masks/{part}"][rows.numpy()], size) for part in parts]
                 pixels.update(maps, torch.stack(shown).any(dim=0))
-        judged = "boxes" in evidence and sum(len(part.small) for part in boxes.parts) >= FEWEST
-        scores = {**boxes.crossed(seed=evidence.seed), **boxes.oracle(seed=evidence.seed)} if judged else {}
-        said = scores["max_box_acc"].note if judged else ""
+        boxed = "boxes" in evidence and sum(len(part.small) for part in boxes.parts) >= FEWEST
+        scores = {**boxes.crossed(seed=evidence.seed), **boxes.oracle(seed=evidence.seed)} if boxed else {}
+        thresholds = scores["max_box_acc"].note if boxed else ""
         scores = {name: replace(score, note="") if score.answered else score for name, score in scores.items()}
-        per_image = _per_image(evidence, boxes, size) if judged else {}
+        per_image = _per_image(evidence, boxes, size) if boxed else {}
         scores |= pixels.compute() if parts else {}
         notes = (
             "Maps of the true class, enlarged to the picture. Each half of the images is judged at the threshold that "
             "is best on the other half; `oracle` figures, as papers print them, choose it on the same images.",
             "`small` figures are of the pictures whose box covers under a third.",
-            *([f"{said[0].upper()}{said[1:]}."] if said else []),
+            *([f"{thresholds[0].upper()}{thresholds[1:]}."] if thresholds else []),
         )
         return self.found(_sentence, per_image, evidence.seed, scores, notes=notes)
 

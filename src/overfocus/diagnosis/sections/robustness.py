@@ -103,9 +103,9 @@ class Robustness(Section):
             metric = Metric(f"accuracy, {TITLES[name]}", "share still right", "higher")
             per_image[name] = (metric, scattered(right, rows, count))
         seen = _seen(evidence)
-        said = flags(labels, clean, {name: found[name] for name in ATTACKS}, ATTACKS, seen)
+        signs = flags(labels, clean, {name: found[name] for name in ATTACKS}, ATTACKS, seen)
         notes = (
-            *said,
+            *signs,
             "A network that was not trained against attacks is expected near 0 % under PGD at 8/255. What PGD leaves "
             "is an upper bound; AutoAttack is the standard check.",
         )
