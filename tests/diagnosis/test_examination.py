@@ -12,7 +12,7 @@ from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections.hiding import KINDS, Hiding
 
-NAMES = [section.name for section in SECTIONS]
+NAMES = list(SECTIONS)
 
 
 def net(channels=3, classes=4):
@@ -181,12 +181,24 @@ def test_images_that_were_not_asked_about_are_not_said_to_be_left_out():
     assert not any(scores["clean"]["note"] for scores in by_class.values())
 
 
-def test_progress_is_told_to_its_end():
-    told = {}
-    of.diagnose(net(), sampled(), watch=lambda title, done, total: told.setdefault(title, []).append((done, total)))
-    for title, steps in told.items():
+def test_progress_is_reported_to_its_end():
+    reported = {}
+
+    def on_progress(title, done, total):
+        reported.setdefault(title, []).append((done, total))
+
+    of.diagnose(net(), sampled(), on_progress=on_progress)
+    assert list(reported) == ["Maps", *(section.title for section in SECTIONS.values())]
+    for title, steps in reported.items():
         assert steps[-1][0] == steps[-1][1], title
         assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+
+
+def test_the_old_name_of_on_progress_still_works():
+    titles = []
+    with pytest.warns(DeprecationWarning, match="on_progress"):
+        of.diagnose(net(), sampled(), only=["spread"], watch=lambda title, done, total: titles.append(title))
+    assert titles[-1] == "Spread"
 
 
 def test_what_does_not_fit_is_told():

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from overfocus.metrics import score
-from overfocus.metrics.score import Metric, Score, mean_interval, mean_score, resampled_score
+from overfocus.metrics.score import Metric, Score, mean_interval, mean_score
 
 SHARE = Metric("share", "mean", "higher")
 
@@ -68,18 +68,6 @@ def test_many_images_take_the_normal_interval_which_agrees(monkeypatch):
     normal = mean_interval(values)
     assert normal == pytest.approx(drawn, abs=0.006)
     assert normal != drawn
-
-
-def test_a_statistic_that_is_no_mean_is_resampled():
-    values = torch.from_numpy(np.random.default_rng(1).normal(size=200))
-    found = resampled_score(SHARE, lambda rows: float(values[rows].median()), 200)
-    assert found.value == float(values.median())
-    assert found.low < found.value < found.high
-
-
-def test_a_statistic_without_an_answer_has_none():
-    assert not resampled_score(SHARE, lambda rows: math.nan, 5).answered
-    assert not resampled_score(SHARE, lambda rows: 1.0, 0).answered
 
 
 def test_the_arrow_says_which_way_is_better():

@@ -26,7 +26,8 @@ def sections_of(wide, draw):
     near = [float(np.clip(each + 0.01 * draw.normal(), 0, 1)) for each in (0.8, 0.3, 0.6, 0.2)]
     attacks = zip(("clean", "fgsm", "pgd_2", "pgd_8"), near)
     scores = {
-        "spread": {"effective_area_predicted": score(wide, "effective area", unit="of the map")},
+        "spread": {"effective_area_predicted": score(wide, "effective area", unit="of the map"),
+                   "gini_true": score(0.5, "Gini, true class")},
         "hiding": {"overfocus": score(1 - wide, "overfocus score", "lower")},
         "robustness": {name: score(value, f"accuracy, {name}") for name, value in attacks},
         "localization": {"max_box_acc_v2": score(near[2], "MaxBoxAccV2"),

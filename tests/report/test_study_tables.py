@@ -203,7 +203,8 @@ class TestComparison:
         rows = read(measures_table(Comparison(results)))
         found = {row["measure"] for row in rows}
         assert {"accuracy", "best_accuracy", "spread.effective_area_predicted", "robustness.pgd_8"} <= found
-        assert "localization.centre_box_v2" not in found
+        assert "localization.centre_box_v2" in found, "what needs no model stands beside it"
+        assert "spread.gini_true" not in found
         assert len(rows) == len(found) * 2 * 3
         worse = next(row for row in rows if (row["measure"], row["method"]) == ("hiding.overfocus", CUTOUT))
         assert worse["better"] == "lower"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 from functools import cache
 from importlib import import_module
-from inspect import isabstract
-from pkgutil import iter_modules
 from typing import Any
 
 import torch.nn.functional as F
@@ -17,6 +15,7 @@ from overfocus.attribution.attribution import Attribution
 from overfocus.attribution.capture import FEATURES
 from overfocus.attribution.target import Target
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
+from overfocus.core.registry import classes_in
 
 
 def methods() -> tuple[str, ...]:
@@ -75,16 +74,6 @@ def _kind(name: str) -> type[Attribution]:
     return _kinds()[name]
 
 
-def _is_method(kind: type) -> bool:
-    return issubclass(kind, Attribution) and not isabstract(kind)
-
-
 @cache
 def _kinds() -> dict[str, type[Attribution]]:
-    found = {}
-    for file in sorted(module.name for module in iter_modules(folder.__path__)):
-        module = import_module(f"{folder.__name__}.{file}")
-        for value in vars(module).values():
-            if isinstance(value, type) and value.__module__ == module.__name__ and _is_method(value):
-                found[file] = value
-    return found
+    return classes_in(folder, Attribution)  # type: ignore[type-abstract]

@@ -27,7 +27,7 @@ def frozen_eval(model: nn.Module) -> Iterator[nn.Module]:
         stack.enter_context(no_autocast_cache())
         if any(map(_is_compiled, model.modules())):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(held(model, tuple(name for name, _ in model.named_modules())))
+        stack.enter_context(held(model))
         yield model
 
 

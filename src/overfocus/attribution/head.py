@@ -105,11 +105,11 @@ def _pooled(features: Tensor) -> Tensor:
 
 
 @contextmanager
-def held(model: nn.Module, names: tuple[str, ...]) -> Iterator[None]:
-    """Hold the modules `names` of `model` still: no dropout drawn, no statistics recorded. Each gets its own mode
-    back.
+def held(model: nn.Module, names: tuple[str, ...] | None = None) -> Iterator[None]:
+    """Put the modules `names` of `model`, or all, in evaluation mode: no dropout is drawn, no statistics are recorded.
+    Each gets its own mode back.
     """
-    modules = [model.get_submodule(name) for name in names]
+    modules = list(model.modules()) if names is None else [model.get_submodule(name) for name in names]
     modes = [module.training for module in modules]
     try:
         for module in modules:

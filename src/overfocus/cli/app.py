@@ -16,6 +16,7 @@ import typer
 
 from overfocus.cli import downstream as cli_transfer
 from overfocus.cli import study as cli_study
+from overfocus.diagnosis.sections import NAMES
 
 if TYPE_CHECKING:
     from overfocus.training.experiment import Experiment
@@ -278,7 +279,7 @@ def diagnose(  # noqa: PLR0913
     std: Annotated[str, typer.Option(help="As --mean.")] = "",
     at: At = None,
     attribution: Annotated[str, typer.Option("--map", help="How attribution is computed.")] = "hirescam",
-    only: Annotated[str, typer.Option(metavar="NAME,...", help="Only these sections, e.g. spread,hiding.")] = "",
+    only: Annotated[str, typer.Option(metavar="NAME,...", help=f"Only these sections, of {', '.join(NAMES)}.")] = "",
     without: Annotated[str, typer.Option(metavar="NAME,...", help="Not these sections.")] = "",
     ood: Annotated[str, typer.Option(metavar="DATA", help="A second data set of other classes.")] = "",
     autoattack: Annotated[
@@ -296,10 +297,8 @@ def diagnose(  # noqa: PLR0913
 ) -> None:
     """Examine classifiers, side by side.
 
-    Where they look, how narrowly, and what breaks when that is hidden or attacked.
-
-    Sections: spread, focus, localization, hiding, deletion, robustness, corruptions, in_between, confidence, outliers,
-    shortcut, transplant. Every number comes with a 95 % interval over images and n.
+    Where they look, how narrowly, and what breaks when that is hidden or attacked. Every number comes with a 95 %
+    interval over images and n.
 
     \b
     overfocus diagnose runs/first --out diagnosis

@@ -8,14 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from overfocus.diagnosis.sections import NAMES
+
 app = typer.Typer()
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
 METHODS_HELP = 'Specs to compare, separated by ";", the first is the baseline: "plain; cutout; cutmix + sgdrop".'
 DATA_HELP = "A name (`overfocus datasets`), a folder of images, a parquet file or folder, or hub:OWNER/NAME."
 EXAMINE_HELP = (
-    "Sections of the examination that every run goes through, e.g. spread,hiding; none for none. A study that is there "
-    "keeps those that it has."
+    f"Sections of the examination of every run: none, or some of {', '.join(NAMES)}. A study that exists keeps those "
+    "that it has."
 )
 ENGINE_HELP = "local: processes on this machine; ray: a Ray cluster; slurm: through submitit."
 

@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from overfocus.commands.explain import Explained, explain
-from overfocus.core.errors import UnknownName
 from overfocus.core.files import replacing_folder, write
-from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.catalogue import SECTIONS, in_order
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, run_of, split_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import SCORES, check_free
@@ -77,11 +76,11 @@ def diagnose_checkpoints(
     if order.ood:
         root, on_bad_image = order.data.get("data.root"), experiment.data.on_bad_image
         own.append(outsiders(order.ood, sample, order.seed, root, on_bad_image))
-    with _bars(console or Console(stderr=True)) as watch_of:
+    with _bars(console or Console(stderr=True)) as progress_of:
         diagnoses = tuple(
             diagnose(
                 classifier, sample, only=wanted, sections=own, limit=order.limit, seed=order.seed, map=order.map,
-                data_name=f"{dataset.name}, split {name}", watch=watch_of(classifier.name),
+                data_name=f"{dataset.name}, split {name}", on_progress=progress_of(classifier.name),
             )
             for classifier in classifiers
         )  # fmt: skip
@@ -92,11 +91,8 @@ def diagnose_checkpoints(
 
 
 def _wanted(order: Order) -> list[str]:
-    known = [section.name for section in SECTIONS]
-    for name in (*order.only, *order.without):
-        if name not in known:
-            raise UnknownName("section", name, known)
-    return [name for name in known if (not order.only or name in order.only) and name not in order.without]
+    without = in_order(order.without)
+    return [name for name in in_order(order.only or SECTIONS) if name not in without]
 
 
 def _device(name: str) -> str:
@@ -125,14 +121,14 @@ def _bars(console: Console) -> Iterator[Callable[[str], Callable[[str, int, int]
     tasks: dict[tuple[str, str], Any] = {}
 
     def of(model: str) -> Callable[[str, int, int], None]:
-        def watch(title: str, done: int, total: int) -> None:
+        def on_progress(title: str, done: int, total: int) -> None:
             if (model, title) not in tasks:
                 tasks[model, title] = bar.add_task(f"{model}: {title}", total=total)
                 if not console.is_terminal:
                     console.print(f"{model}: {title}", markup=False, highlight=False, soft_wrap=True)
             bar.update(tasks[model, title], completed=done, total=total)
 
-        return watch
+        return on_progress
 
     with bar:
         yield of

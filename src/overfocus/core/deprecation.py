@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from warnings import warn
 
 T = TypeVar("T", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def warn_renamed(old: str, new: str, level: int = 3) -> None:
@@ -33,6 +34,22 @@ def renamed_fields(**new_names: str) -> Callable[[T], T]:
         for old, new in new_names.items():
             setattr(kind, old, renamed_property(kind.__name__, old, new))
         return kind
+
+    return changed
+
+
+def renamed_arguments(**new_names: str) -> Callable[[F], F]:
+    """Let a function take keyword arguments by their old names: `@renamed_arguments(old="new")`."""
+
+    def changed(function: F) -> F:
+        @wraps(function)
+        def call(*values: Any, **named: Any) -> Any:
+            for old in new_names.keys() & named.keys():
+                warn_renamed(f"{function.__name__}({old}=...)", new_names[old])
+                named[new_names[old]] = named.pop(old)
+            return function(*values, **named)
+
+        return call  # type: ignore[return-value]
 
     return changed
 

@@ -1,33 +1,32 @@
-"""The sections of an examination, in the order in which they are asked."""
+"""The sections of an examination, in the order in which they are evaluated. The folder is the registry."""
 
 from __future__ import annotations
 
-from overfocus.diagnosis.section import Section
-from overfocus.diagnosis.sections.confidence import Confidence
-from overfocus.diagnosis.sections.corruptions import CommonCorruptions
-from overfocus.diagnosis.sections.deletion import Deletion
-from overfocus.diagnosis.sections.focus import Focus
-from overfocus.diagnosis.sections.hiding import Hiding
-from overfocus.diagnosis.sections.in_between import InBetween
-from overfocus.diagnosis.sections.localization import Localization
-from overfocus.diagnosis.sections.outliers import Outliers
-from overfocus.diagnosis.sections.robustness import Robustness
-from overfocus.diagnosis.sections.shortcut import Shortcut
-from overfocus.diagnosis.sections.spread import Spread
-from overfocus.diagnosis.sections.transplant import Transplant
+from collections.abc import Iterable
 
-SECTIONS: tuple[Section, ...] = (
-    Spread(),
-    Focus(),
-    Localization(),
-    Hiding(),
-    Deletion(),
-    Robustness(),
-    CommonCorruptions(),
-    InBetween(),
-    Confidence(),
-    Outliers(),
-    Shortcut(),
-    Transplant(),
-)
-"""Each with its default settings."""
+from overfocus.core.errors import UnknownName
+from overfocus.core.registry import classes_in
+from overfocus.diagnosis import sections as folder
+from overfocus.diagnosis.section import Section
+
+_KINDS = sorted(classes_in(folder, Section).values(), key=lambda kind: kind.order)  # type: ignore[type-abstract]
+SECTIONS: dict[str, Section] = {kind.name: kind() for kind in _KINDS}  # type: ignore[abstract]
+"""Name -> the section with its default settings."""
+MOST = 6
+"""Scores of a section that are shown where there is no room for all."""
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the sections `names` in the order of an examination; UnknownName, with the nearest, for any other name."""
+    wanted = list(names)
+    for name in wanted:
+        if name not in SECTIONS:
+            raise UnknownName("section", name, SECTIONS)
+    return tuple(name for name in SECTIONS if name in wanted)
+
+
+def headline(section: str, names: Iterable[str]) -> list[str]:
+    """Return those among the scores `names` of `section` that are shown first: at most six, and at least one."""
+    known = list(names)
+    first = SECTIONS[section].headline if section in SECTIONS else ()
+    return ([name for name in first if name in known] or known)[:MOST]

@@ -52,7 +52,7 @@ def run_of(what: str) -> Run | None:
 
 
 def dataset_for(whats: Sequence[str], given: dict[str, Any]) -> tuple[Dataset, Experiment]:
-    """Return the data that was asked for, or else what the first run among `whats` was trained on.
+    """Return the data that is requested, or else what the first run among `whats` was trained on.
 
     given: settings of `Experiment`'s data, such as {"data.name": "totem"}; those left out are the run's.
     """
@@ -124,7 +124,7 @@ def _second(what: str, root: str | None, **given: Any) -> tuple[Dataset, Experim
 
 
 def classifier_of(
-    what: str, dataset: Dataset | None, asked: CheckpointOptions, device: torch.device | str = "cpu"
+    what: str, dataset: Dataset | None, options: CheckpointOptions, device: torch.device | str = "cpu"
 ) -> Classifier:
     """Return the model `what` with what it takes to show it the images of `dataset`.
 
@@ -135,16 +135,16 @@ def classifier_of(
     run = run_of(what)
     if run is None and dataset is None:
         raise OverfocusError(f"{what} does not say what its classes are; give --data, whose classes it was trained on")
-    classifier = _of_run(what, run, asked) if run else _of_stranger(what, dataset, asked)  # type: ignore[arg-type]
+    classifier = _of_run(what, run, options) if run else _of_stranger(what, dataset, options)  # type: ignore[arg-type]
     classifier.pixels.to(device)  # type: ignore[attr-defined]
     return classifier
 
 
-def _of_run(what: str, run: Run, asked: CheckpointOptions) -> Classifier:
+def _of_run(what: str, run: Run, options: CheckpointOptions) -> Classifier:
     manifest, experiment = run.manifest(), run.experiment()
-    best = asked.best or Path(what) == run.best_weights
+    best = options.best or Path(what) == run.best_weights
     model = load_run(run.path, best=best)
-    at = asked.at or experiment.model.at
+    at = options.at or experiment.model.at
     name = f"{run.path.name if run.path.name not in ('', '.') else run.path.resolve().name}"
     epoch = "best epoch" if best else "last epoch"
     return Classifier(
@@ -153,40 +153,40 @@ def _of_run(what: str, run: Run, asked: CheckpointOptions) -> Classifier:
     )  # fmt: skip
 
 
-def _of_stranger(what: str, dataset: Dataset, asked: CheckpointOptions) -> Classifier:
+def _of_stranger(what: str, dataset: Dataset, options: CheckpointOptions) -> Classifier:
     path = Path(what)
     is_file = path.suffix.lower() in FILES or path.is_file()
     if path.is_dir():
         raise OverfocusError(f"{what} is a folder, but not of a run: no manifest.json; give a run or a file of weights")
-    if is_file and not asked.model:
+    if is_file and not options.model:
         raise OverfocusError(
             f"{what} holds weights and does not say of which network; give --model NAME (`overfocus models`)"
         )
-    name = (asked.model if is_file else what).removeprefix("torchvision:")
-    weights = what if is_file else asked.weights or None
+    name = (options.model if is_file else what).removeprefix("torchvision:")
+    weights = what if is_file else options.weights or None
     channels = len(dataset.mean)
-    settings = settle(None, {}, [f"model.settings.{each}" for each in asked.settings]).model.settings
+    settings = settle(None, {}, [f"model.settings.{each}" for each in options.settings]).model.settings
     model = create_model(name, len(dataset.classes), channels=channels, **settings)
     if weights is not None:
         from overfocus.models.checkpoints import load_weights
 
         load_weights(model, weights)  # strict: a head of other classes would be a new one, and its figures nonsense
-    mean, std, whence = _normalisation(model, dataset, asked, channels)
+    mean, std, whence = _normalisation(model, dataset, options, channels)
     own = "its own weights" if ":" in name and not name.startswith("timm:") else "new, random weights"
     note = f"{weights or own}; normalised with {whence}"
     return Classifier(
-        path.name if is_file else what, model.eval(), mean, std, dataset.classes, asked.at or "features", note
+        path.name if is_file else what, model.eval(), mean, std, dataset.classes, options.at or "features", note
     )
 
 
 def _normalisation(
-    model: nn.Module, dataset: Dataset, asked: CheckpointOptions, channels: int
+    model: nn.Module, dataset: Dataset, options: CheckpointOptions, channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...], str]:
-    """Return mean, std, and where they come from: what was asked, what the model says of itself, else the data's."""
-    if asked.mean or asked.std:
-        if len(asked.mean) != channels or len(asked.std) != channels:
+    """Return mean, std, and where they come from: what is requested, what the model says of itself, else the data's."""
+    if options.mean or options.std:
+        if len(options.mean) != channels or len(options.std) != channels:
             raise OverfocusError(f"--mean and --std: the images have {channels} channels; give that many of both")
-        return asked.mean, asked.std, "what was given"
+        return options.mean, options.std, "what was given"
     own = getattr(model, "pretrained_cfg", None)
     if isinstance(own, dict) and len(own.get("mean", ())) == channels:
         return tuple(own["mean"]), tuple(own["std"]), "what timm says of the model"

@@ -1,4 +1,4 @@
-"""The model under examination: pixels in, logits out, and which layer is looked at."""
+"""The model under examination: pixels in, logits out, and which layer is attributed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.capture import Activations, capture
+from overfocus.attribution.head import held
 from overfocus.core.errors import OverfocusError
 
 
@@ -44,7 +45,7 @@ class Classifier:
     std: tuple[float, ...]
     classes: tuple[str, ...]
     at: str = "features"
-    """The layer whose features are looked at; "features" finds the last ones before pooling."""
+    """The layer whose features are attributed; "features" finds the last ones before pooling."""
     note: str = ""
     """Where the weights came from."""
 
@@ -59,6 +60,11 @@ class Classifier:
     def device(self) -> torch.device:
         """Where the model lies."""
         return next((each.device for each in self.model.parameters()), torch.device("cpu"))
+
+    @property
+    def fill(self) -> Tensor:
+        """The colour that hides pixels, the mean that the model was normalised with: [C, 1, 1]."""
+        return torch.tensor(self.mean, device=self.device).view(-1, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the logits [B, K] float32 of images [B, C, H, W] in [0, 1]; differentiable."""
@@ -75,16 +81,12 @@ class Classifier:
     @contextmanager
     def examined(self) -> Iterator[None]:
         """Hold the model in evaluation mode with no gradient to any parameter; everything is given back."""
-        modes = [(module, module.training) for module in self.pixels.modules()]  # type: ignore[attr-defined]
-        wanted = [(each, each.requires_grad) for each in self.model.parameters()]
-        try:
-            for module, _ in modes:
-                module.training = False
-            for each, _ in wanted:
-                each.requires_grad_(False)
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
-            for each, asked in wanted:
-                each.requires_grad_(asked)
+        wanted = [each for each in self.model.parameters() if each.requires_grad]
+        with held(self.pixels):  # type: ignore[attr-defined]
+            try:
+                for each in wanted:
+                    each.requires_grad_(False)
+                yield
+            finally:
+                for each in wanted:
+                    each.requires_grad_(True)

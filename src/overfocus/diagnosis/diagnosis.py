@@ -1,4 +1,4 @@
-"""The result of an examination, as a value: what was seen, what each section found, what could not be asked."""
+"""The result of an examination, as a value: the evidence, what each section found, what could not be evaluated."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Diagnosis:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What each section found, computed from the evidence."""
-        asked = self.evidence.about["sections"]
-        return tuple(section.evaluate(self.evidence) for section in SECTIONS if section.name in asked)
+        evaluated = self.evidence.about["sections"]
+        return tuple(section.evaluate(self.evidence) for name, section in SECTIONS.items() if name in evaluated)
 
     @property
     def skipped(self) -> Mapping[str, str]:
-        """Section -> why it was not asked."""
+        """Section -> why it was not evaluated."""
         return dict(self.evidence.about["skipped"])
 
     def __getitem__(self, section: str) -> Mapping[str, Score]:

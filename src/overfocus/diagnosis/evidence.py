@@ -1,9 +1,9 @@
-"""What was seen of a model: arrays and a few words. Every number follows from them; no model is asked again."""
+"""What was collected from a model: arrays and a few words. Every number follows from them; no model is run again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from overfocus.attribution.catalogue import upsampled
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
 
@@ -40,6 +41,10 @@ class Evidence:
     def with_arrays(self, more: Mapping[str, np.ndarray], **about: Any) -> Evidence:
         """Return this evidence and `more`."""
         return Evidence({**self.arrays, **more}, {**self.about, **about})
+
+    def predicted_maps(self, rows: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the maps of the predicted class of the images `rows` [B], upsampled to `size` (H, W): [B, H, W]."""
+        return upsampled(self.tensor("maps/predicted")[rows], size)
 
     @property
     def labels(self) -> Tensor:
@@ -77,6 +82,14 @@ class Evidence:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise OverfocusError(f"{path} is not evidence that was saved here ({error}); run diagnose again") from error
         return Evidence(arrays, about)
+
+
+def joined(parts: Iterable[Mapping[str, Tensor]], prefix: str = "", dim: int = 0) -> dict[str, np.ndarray]:
+    """Return what was collected batch by batch, put together along `dim`, with names that begin with `prefix`."""
+    on_processor = [{name: values.detach().cpu() for name, values in part.items()} for part in parts]
+    return {
+        f"{prefix}{name}": torch.cat([part[name] for part in on_processor], dim=dim).numpy() for name in on_processor[0]
+    }
 
 
 def packed(masks: Tensor) -> np.ndarray:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.deprecation import renamed_arguments
+from overfocus.core.errors import OverfocusError
 from overfocus.core.provenance import provenance
 from overfocus.data import Split
-from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.catalogue import SECTIONS, in_order
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.map_collector import MapCollector
 from overfocus.diagnosis.sample import Sample, fitting, from_loader, from_split
-from overfocus.diagnosis.section import Section
+from overfocus.diagnosis.section import OnProgress, Section
+from overfocus.models.smoke import try_classifier
 
-Watch = Callable[[str, int, int], None]
-"""Called with a section's title, how much of it is done, and how much there is."""
 LIMIT = 1000
-"""Images of an examination unless more are asked for."""
+"""Images of an examination unless another number is requested."""
 
 
+@renamed_arguments(watch="on_progress")
 def diagnose(  # noqa: PLR0913
     model: nn.Module | Classifier,
     data: Sample | Split | Iterable,
@@ -40,7 +40,7 @@ def diagnose(  # noqa: PLR0913
     map: str = "hirescam",
     name: str = "model",
     data_name: str = "data",
-    watch: Watch = lambda title, done, total: None,
+    on_progress: OnProgress = lambda title, done, total: None,
 ) -> Diagnosis:
     """Examine a classifier and return what was found.
 
@@ -48,10 +48,11 @@ def diagnose(  # noqa: PLR0913
     data: a split of `overfocus.load`, or anything that yields (images, labels), such as a DataLoader. Images that a
         loader yields are normalised with `mean` and `std`; those of a split are not, and the model expects them so.
     classes: their names; those of the split, or numbers, unless given.
-    at: the layer whose features are looked at, by name; "features" finds the last ones before pooling.
-    only: names of the sections to ask; all that the data allows unless given. `sections` replaces some by ones with
-        other settings, such as `Hiding(shares=(0, 0.5))`.
+    at: the layer whose features are attributed, by name; "features" finds the last ones before pooling.
+    only: names of the sections to evaluate; all that the data allows unless given. `sections` replaces some by ones
+        with other settings, such as `Hiding(shares=(0, 0.5))`.
     limit: at most this many images, balanced over the classes where the data is a split; 0 takes all.
+    on_progress: called with the title of a section, how much of it is done, and how much there is.
     Raises UnknownName for a layer or section that is not there, OverfocusError for data that does not fit the model.
     """
     classifier = model if isinstance(model, Classifier) else None
@@ -63,64 +64,45 @@ def diagnose(  # noqa: PLR0913
     assert classifier is not None
     chosen = _chosen(only, sections)
     lacking = {section.name: why for section in chosen if (why := section.lacking(sample))}
-    asked = [section for section in chosen if section.name not in lacking]
+    evaluated = [section for section in chosen if section.name not in lacking]
     with classifier.examined():
-        evidence = _collected(classifier, sample, MapCollector(map), asked, seed, watch)
+        evidence = _collected(classifier, sample, MapCollector(map), evaluated, seed, on_progress)
     lost = int((~evidence.logits.isfinite().all(dim=1)).sum())
-    said = f"; {lost} of them have logits that are not numbers and count as wrong" if lost else ""
-    about = {"data": data_name, "sample": sample.note + said, "source": sample.source, "skipped": lacking}
+    note = f"{sample.note}; {lost} of them have logits that are not numbers and count as wrong" if lost else sample.note
+    about = {"data": data_name, "sample": note, "source": sample.source, "skipped": lacking}
     return Diagnosis(evidence.with_arrays({}, **about))
 
 
 def _collected(
-    classifier: Classifier, sample: Sample, looking: MapCollector, asked: Sequence[Section], seed: int, watch: Watch
-) -> Evidence:
+    classifier: Classifier, sample: Sample, collector: MapCollector, sections: Sequence[Section], seed: int,
+    on_progress: OnProgress,
+) -> Evidence:  # fmt: skip
     """Run the model for every section in turn."""
-    first = next(sample.batches(None)).pixels[:2]
-    _try(classifier, first)
+    first = next(sample.batches(None)).pixels[:2].to(classifier.device)
+    instead = "data or a --size that the model was made for"
+    try_classifier(classifier, first, len(classifier.classes), classifier.name, instead)
     classifier = classifier.settled(first)
     evidence = Evidence(
-        looking.collect(classifier, sample, lambda done, total: watch("Maps", done, total)),
+        collector.collect(classifier, sample, on_progress),
         {
-            "model": classifier.name, "classes": list(classifier.classes), "seed": seed, "map": looking.map,
+            "model": classifier.name, "classes": list(classifier.classes), "seed": seed, "map": collector.map,
             "layer": classifier.at, "size": list(sample.size), "mean": list(classifier.mean),
             "std": list(classifier.std), "note": classifier.note, "sections": [], "settings": {}, **provenance(),
         },
     )  # fmt: skip
-    for section in asked:
-        arrays = section.collect(classifier, sample, evidence, _tick(watch, section.title))
+    for section in sections:
+        arrays = section.collect(classifier, sample, evidence, on_progress)
         names, settings = [*evidence.about["sections"], section.name], dict(evidence.about["settings"])
         settings[section.name] = section.settings()
         evidence = evidence.with_arrays(arrays, sections=names, settings=settings)
     return evidence
 
 
-def _try(classifier: Classifier, pixels: Tensor) -> None:
-    """Ask about two images, so that what the model cannot take is told in a line."""
-    _, channels, height, width = pixels.shape
-    given = f"{classifier.name}, given images of {channels} channels and {height} x {width} pixels,"
-    try:
-        with torch.no_grad():
-            logits = classifier(pixels.to(classifier.device))
-    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-        reason = str(error).partition("\n")[0]
-        raise OverfocusError(f"{given} fails: {reason}; give data or a --size that the model was made for") from error
-    if logits.ndim != 2 or logits.shape[1] != len(classifier.classes):
-        raise OverfocusError(
-            f"{given} answers {list(logits.shape[1:])} numbers for each and the data has {len(classifier.classes)} "
-            "classes; give the model that was trained on these, or --model with its head"
-        )
-
-
-def _tick(watch: Watch, title: str) -> Callable[[int, int], None]:
-    return lambda done, total: watch(title, done, total)
-
-
 def _sampled(
     data: Any, classes: Sequence[str] | None, mean: Sequence[float], std: Sequence[float], limit: int, seed: int,
     classifier: Classifier | None,
 ) -> Sample:  # fmt: skip
-    """Return the images to ask about, with the model's classes where those are known."""
+    """Return the images of the examination, with the model's classes where those are known."""
     if isinstance(data, Split):
         device = classifier.device if classifier else "cpu"
         data = from_split(data, limit=limit, seed=seed, device=device)
@@ -153,9 +135,5 @@ def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 
 def _chosen(only: Sequence[str] | None, given: Sequence[Section]) -> list[Section]:
-    known: Mapping[str, Section] = {section.name: section for section in SECTIONS}
-    for name in only or ():
-        if name not in known:
-            raise UnknownName("section", name, known)
-    own = {section.name: section for section in given}
-    return [own.get(name) or section for name, section in known.items() if not only or name in only]
+    known = {**SECTIONS, **{section.name: section for section in given if section.name in SECTIONS}}
+    return [known[name] for name in in_order(only or SECTIONS)]

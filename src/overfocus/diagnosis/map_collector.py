@@ -1,4 +1,4 @@
-"""The evidence that every section builds on: the model's answers, and where it looks to give them."""
+"""The evidence that every section builds on: logits and maps."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from overfocus.attribution.attribution import LayerMethod
 from overfocus.attribution.catalogue import method as method_named
 from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.classifier import Classifier
-from overfocus.diagnosis.evidence import packed
+from overfocus.diagnosis.evidence import joined, packed
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Tick
+from overfocus.diagnosis.section import OnProgress
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MapCollector:
     linear layer, and does not smear over positions where it is another.
     """
 
-    def collect(self, classifier: Classifier, sample: Sample, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(self, classifier: Classifier, sample: Sample, on_progress: OnProgress) -> dict[str, np.ndarray]:
         """Return labels [N], logits [N, K], maps/true and maps/predicted [N, h, w], used [N, C], boxes and masks."""
         method = method_named(self.map)
         if not isinstance(method, LayerMethod):
@@ -34,28 +34,22 @@ class MapCollector:
                 f"map {self.map!r} has no layer to look at, so no spread at its size; take gradcam, hirescam, layercam "
                 "or another of that family"
             )
-        parts: dict[str, list[Tensor]] = {}
-        done = 0
-        for portion in sample.batches(None):
-            for name, value in self._look(classifier, method, portion).items():
-                parts.setdefault(name, []).append(value.detach().float().cpu())
-            done += len(portion.labels)
-            tick(done, len(sample))
-        arrays = {name: torch.cat(values).numpy() for name, values in parts.items()}
+        portions = sample.portions(None, "Maps", on_progress)
+        arrays = joined(self._maps(classifier, method, portion) for portion in portions)
         return {"labels": sample.labels.numpy(), **arrays, **_known(sample)}
 
-    def _look(self, classifier: Classifier, method: LayerMethod, portion: Portion) -> dict[str, Tensor]:
-        seen = classifier.capture(portion.pixels.to(classifier.device))
-        logits = seen.logits.detach().float()
+    def _maps(self, classifier: Classifier, method: LayerMethod, portion: Portion) -> dict[str, Tensor]:
+        activations = classifier.capture(portion.pixels.to(classifier.device))
+        logits = activations.logits.detach().float()
         labels, predicted = portion.labels.to(logits.device), logits.argmax(dim=1)
-        true = seen.gradient_of(_of_class(labels, logits))
+        true = activations.gradient_of(_of_class(labels, logits))
         # Where the prediction is right both are one; the second pass back through the head costs little otherwise.
-        other = true if bool((labels == predicted).all()) else seen.gradient_of(_of_class(predicted, logits))
+        other = true if bool((labels == predicted).all()) else activations.gradient_of(_of_class(predicted, logits))
         return {
             "logits": logits,
-            "maps/true": method.map(seen.features, true),
-            "maps/predicted": method.map(seen.features, other),
-            "used": (seen.features * true).relu().flatten(2).sum(dim=2),
+            "maps/true": method.map(activations.features, true).float(),
+            "maps/predicted": method.map(activations.features, other).float(),
+            "used": (activations.features * true).relu().flatten(2).sum(dim=2).float(),
         }
 
 

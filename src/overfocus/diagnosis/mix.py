@@ -1,7 +1,7 @@
-"""Images between two classes: mixed with a partner of another class, at a share lambda that is told and not drawn.
+"""Images between two classes: mixed with a partner of another class, at a given share lambda.
 
 As in CutMix (1905.04899), where it treats uncertainty: Mixup samples are lambda a + (1 - lambda) b, CutMix samples show
-b in a box in the middle whose area is 1 - lambda. Whether the prediction is one of the two classes is judged by
+b in a box in the middle whose area is 1 - lambda. Whether the prediction is one of the two classes is evaluated by
 `metrics.mix`. At lambda 1 both are the image itself, at lambda 0 the partner.
 """
 
@@ -24,7 +24,7 @@ LAMBDAS = tuple(step / 10 for step in range(11))
 def mixed(kind: str, pixels: Tensor, partners: Tensor, lam: float) -> Tensor:
     """Return images [B, C, H, W] of which the share `lam` in [0, 1] is `pixels` and the rest `partners`, same shape.
 
-    For "cutmix" the share is met up to rounding the box to pixels; `kept` tells it. Raises UnknownName for another
+    For "cutmix" the share is met up to rounding the box to pixels; `kept` returns it. Raises UnknownName for another
     kind, OverfocusError for a share outside [0, 1] or shapes that differ.
     """
     if kind not in KINDS:

@@ -1,4 +1,4 @@
-"""The images of an examination: in pixels, in batches, as often as they are asked for."""
+"""The images of an examination: in pixels, in batches, as often as they are needed."""
 
 from __future__ import annotations
 
@@ -53,6 +53,16 @@ class Sample:
         """Return the masks of `part` for the images `rows` [n]: [n, H, W] bool."""
         return torch.stack([torch.as_tensor(self.masks[part][row]) for row in rows.tolist()])
 
+    def portions(
+        self, rows: Tensor | None, title: str, on_progress: Callable[[str, int, int], None]
+    ) -> Iterator[Portion]:
+        """Go through the images at `rows` [n] (ascending), or through all; report after each batch, below `title`."""
+        done, total = 0, len(self) if rows is None else len(rows)
+        for portion in self.batches(rows):
+            yield portion
+            done += len(portion.labels)
+            on_progress(title, done, total)
+
     def some(self, count: int, seed: int) -> Tensor:
         """Return the rows [n] of at most `count` images, balanced over classes, ascending; more contain fewer."""
         return balanced(self.labels, count, seed)
@@ -105,7 +115,7 @@ def from_split(
 
 @dataclass(frozen=True, eq=False)
 class _Names(Sequence[str]):
-    """Names of some images of a set, read only when they are asked for."""
+    """Names of some images of a set, read only when they are needed."""
 
     images: Images
     rows: Tensor
@@ -165,10 +175,10 @@ def from_pixels(
 
 
 def fitting(sample: Sample, classes: tuple[str, ...], name: str) -> Sample:
-    """Check that a model with `classes` can be asked about `sample`; return it with its labels in the model's order."""
+    """Check that `sample` fits a model with `classes`; return it with its labels in the model's order."""
     if len(sample.classes) == len(classes) and not set(sample.classes) & set(classes):
-        said = f"classes taken in order, since {name} calls them by other names, such as {classes[0]!r}"
-        return replace(sample, note=f"{sample.note}; {said}" if sample.note else said)
+        renamed = f"classes taken in order, since {name} calls them by other names, such as {classes[0]!r}"
+        return replace(sample, note=f"{sample.note}; {renamed}" if sample.note else renamed)
     if sample.classes == classes:
         return sample
     missing = [each for each in sample.classes if each not in classes]

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from overfocus.core.deprecation import renamed_fields
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
 from overfocus.metrics.score import Metric, Score, mean_score
 
-Tick = Callable[[int, int], None]
-"""Called with how much is done, and how much there is."""
+OnProgress = Callable[[str, int, int], None]
+"""Called with the title of what is under way, how much of it is done, and how much there is."""
 SHOWN = 3
 """Images of a class that a table shows."""
 
@@ -68,11 +69,12 @@ class Table:
 
 
 def examples_named(evidence: Evidence, label: int, box: tuple[float, float, float, float] | None) -> Examples:
-    """Return the first images that are named as class `label`, to be looked at within `box`."""
+    """Return the first images that are named as class `label`, with the place `box` in them."""
     rows = (evidence.logits.argmax(dim=1) == label).nonzero()[:SHOWN, 0]
     return Examples(tuple(rows.tolist()), box)
 
 
+@renamed_fields(asked="rows")
 @dataclass(frozen=True)
 class Finding:
     """What a section found."""
@@ -84,11 +86,11 @@ class Finding:
     """What was found, against what it is compared, and whether the sample is large enough to say so."""
     scores: Mapping[str, Score] = field(default_factory=dict)
     per_image: Mapping[str, tuple[Metric, Tensor]] = field(default_factory=dict)
-    """The values [N] behind the scores that are means over images; NaN where an image has no answer or was not asked
-    about.
+    """The values [N] behind the scores that are means over images; NaN where an image has no answer or was not
+    evaluated.
     """
-    asked: Tensor | None = None
-    """The rows [n] of the images that were asked about, where not all were."""
+    rows: Tensor | None = None
+    """The rows [n] of the images that were evaluated, where not all were."""
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
@@ -97,7 +99,7 @@ class Finding:
 
     def per_class(self, labels: Tensor, classes: list[str], seed: int = 0) -> dict[str, dict[str, Score]]:
         """Return class -> name -> score of the images of that class alone."""
-        rows = torch.arange(len(labels)) if self.asked is None else self.asked
+        rows = torch.arange(len(labels)) if self.rows is None else self.rows
         return {
             name: {
                 key: mean_score(metric, values[rows[labels[rows] == number]], seed=seed)
@@ -108,11 +110,23 @@ class Finding:
 
 
 class Section(ABC):
-    """One file = one section: a frozen dataclass whose fields are its settings."""
+    """One file = one section: a frozen dataclass whose fields are its settings.
+
+    What terminal, pages, forecast, help and docs say of a section is written in its class variables, and nowhere else.
+    """
 
     name: ClassVar[str]
+    """That of its file."""
     title: ClassVar[str]
     question: ClassVar[str]
+    order: ClassVar[int]
+    """Its place in an examination: ascending."""
+    passes: ClassVar[int]
+    """Cost with default settings, in passes forward over the sample; measured, passes back included."""
+    headline: ClassVar[tuple[str, ...]] = ()
+    """Scores that are shown first, the most telling first; empty where their names depend on the data: its first."""
+    needs: ClassVar[str] = ""
+    """What the data must have, in a few words; `lacking` checks it."""
 
     def lacking(self, sample: Sample) -> str:
         """Say what the data lacks for this section; empty where it lacks nothing."""
@@ -122,9 +136,14 @@ class Section(ABC):
         """Return the settings as JSON can hold them."""
         return asdict(self)  # type: ignore[call-overload]
 
-    @abstractmethod
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
-        """Run the model; return arrays by name, all below this section's own name. `evidence` holds logits and maps."""
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
+        """Run the model; return arrays by name, all below this section's own name. `evidence` holds logits and maps,
+        boxes and masks; a section that needs no more collects nothing.
+        """
+        on_progress(self.title, 1, 1)
+        return {}
 
     @abstractmethod
     def evaluate(self, evidence: Evidence) -> Finding:
@@ -140,10 +159,9 @@ class Section(ABC):
     ) -> Finding:
         """Return the finding whose scores are the means of `per_image`, and those given; `sentence` puts them in words.
 
-        more: charts, tables, notes, `flagged`, and `asked`, the rows of the images that were asked about where not all
-        were.
+        more: charts, tables, notes, `flagged`, and `rows`, those of the images that were evaluated where not all were.
         """
-        rows = more.get("asked", slice(None))
+        rows = more.get("rows", slice(None))
         means = {name: mean_score(metric, values[rows], seed=seed) for name, (metric, values) in per_image.items()}
         every = {**means, **(scores or {})}
         return Finding(self.name, self.title, self.question, sentence(every), every, per_image, **more)

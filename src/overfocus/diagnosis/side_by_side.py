@@ -48,7 +48,7 @@ class SideBySide:
 
     @property
     def sections(self) -> list[str]:
-        """Names of the sections that every model was asked."""
+        """Names of the sections that were evaluated on every model."""
         return [f.name for f in self.diagnoses[0].findings if all(f.name in _names(d) for d in self.diagnoses)]
 
     def findings(self, section: str) -> list[Finding]:

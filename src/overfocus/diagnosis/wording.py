@@ -18,7 +18,7 @@ def located(left: float, top: float, right: float, bottom: float) -> str:
 
 
 def enough(score: Score, reference: float = 0.0) -> str:
-    """Say whether `score` can be told from `reference` with the images at hand."""
+    """Say whether `score` differs from `reference` with the images at hand."""
     if not score.answered or not isfinite(score.low):
         return f"{score.n} images are too few to say more."
     if score.n < FEW:

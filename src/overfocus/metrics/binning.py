@@ -1,7 +1,6 @@
-"""Images of like confidence, summed: all that calibration and selective prediction need to know of them.
+"""Per-group sums of confidence and accuracy: all that calibration and selective prediction need of the images.
 
-A group is the images of one bin or of one confidence where the answer is to be exact, and of a narrow cell where a
-stream is to fit into memory. Equal confidences are one group, so the order of the images never matters.
+A group is the images of one bin or of one confidence, so the order of the images never matters.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class Groups:
 
     @staticmethod
     def tally(group: Tensor, groups: int, images: Tensor) -> Groups:
-        """Sum the rows `images` [N, 4], as `image_rows` makes them, of each `group` [N] int64."""
+        """Sum the rows `images` [N, 4] of each `group` [N] int64."""
         return Groups(images.new_zeros(groups, 4).index_add_(0, group, images))
 
     def occupied(self) -> Groups:
@@ -40,7 +39,7 @@ class Tables:
     bins: Groups
     """In the equal-width bins of the diagram."""
     ranks: Groups
-    """By confidence: one group for each value, or narrow cells."""
+    """One group for each confidence."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Placed:
     """N images with the bin and the rank of their confidence, so that a resample of them needs no new sort."""
 
     images: Tensor
-    """[N, 4] float64, as of `image_rows`."""
+    """[N, 4] float64: 1, confidence, hit, (confidence - hit)^2."""
     bin: Tensor
     """[N] int64."""
     rank: Tensor
@@ -61,7 +60,8 @@ class Placed:
         """Place images of `confidence` [N] in [0, 1] and `hit` [N] in [0, 1], neither with NaN."""
         confidence, hit = confidence.detach().double().cpu(), hit.detach().double().cpu()
         known, rank = confidence.unique(return_inverse=True)
-        return Placed(image_rows(confidence, hit), equal_width(confidence, bins), rank, (bins, len(known)))
+        images = torch.stack((torch.ones_like(hit), confidence, hit, (confidence - hit).square()), dim=1)
+        return Placed(images, equal_width(confidence, bins), rank, (bins, len(known)))
 
     def tables(self, rows: Tensor | None = None) -> Tables:
         """Sum the images, or those of `rows`, in both groupings."""
@@ -70,11 +70,6 @@ class Placed:
             images, places = images[rows], (self.bin[rows], self.rank[rows])
         bins, ranks = (Groups.tally(place, size, images) for place, size in zip(places, self.sizes, strict=True))
         return Tables(bins, ranks)
-
-
-def image_rows(confidence: Tensor, hit: Tensor) -> Tensor:
-    """Return the row that each image adds to the sums of its group: [N, 4]."""
-    return torch.stack((torch.ones_like(confidence), confidence, hit, (confidence - hit).square()), dim=1)
 
 
 def equal_width(confidence: Tensor, bins: int) -> Tensor:

@@ -1,13 +1,12 @@
 """Calibration and selective prediction from groups of images of like confidence.
 
-Every number here is a function of `Groups`: sums over images that lie together. For an exact answer a group is the
-images of one bin, or of one confidence; for a stream it is a narrow cell. Equal confidences are one group, so the order
-of the images never matters: where a number needs an order among them, it is the mean over all orders.
+Every number here is a function of `Groups`: sums over the images of one bin, or of one confidence. Equal confidences
+are one group, so the order of the images never matters: where a number needs an order among them, it is the mean over
+all orders.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from math import isnan, nan
 from typing import Literal
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from overfocus.metrics.binning import BINS, Groups, Placed, Tables
-from overfocus.metrics.score import LEVEL, Metric, Score
+from overfocus.metrics.score import Metric, Score, percentiles
 
 Norm = Literal["l1", "l2", "max"]
 
@@ -122,33 +121,16 @@ def calibration_scores(
     The more images, the fewer resamples: 100 up to 10,000 images, 50 from 20,000 on.
     """
     placed, count = Placed.of(confidence, hit, bins), len(hit)
-    source = np.random.Generator(np.random.Philox(seed))
-    draws = min(100, max(50, 1_000_000 // max(count, 1))) if count else 0
-    resamples = (placed.tables(torch.from_numpy(source.integers(0, count, count))) for _ in range(draws))
-    return as_scores(placed.tables(), resamples, dict.fromkeys(METRICS, note))
-
-
-def as_scores(tables: Tables, resamples: Iterable[Tables], notes: dict[str, str]) -> dict[str, Score]:
-    """Return the `values` of `tables` with the 95 % intervals of those of its `resamples`."""
-    count = int(tables.bins.sums[:, 0].sum().round())
     if not count:
-        return {
-            name: Score(metric, nan, note=notes[name] or "no image has an answer") for name, metric in METRICS.items()
-        }
-    spread = [values(each) for each in resamples]
+        return {name: Score(metric, nan, note=note or "no image has an answer") for name, metric in METRICS.items()}
+    source = np.random.Generator(np.random.Philox(seed))
+    draws = min(100, max(50, 1_000_000 // count))
+    resampled = [values(placed.tables(torch.from_numpy(source.integers(0, count, count)))) for _ in range(draws)]
     found = {}
-    for name, value in values(tables).items():
-        low, high = _ends([each[name] for each in spread])
-        found[name] = _explained(Score(METRICS[name], value, low, high, count, notes[name]))
+    for name, value in values(placed.tables()).items():
+        low, high = percentiles(np.array([each[name] for each in resampled]))
+        found[name] = _explained(Score(METRICS[name], value, low, high, count, note))
     return found
-
-
-def _ends(values: list[float]) -> tuple[float, float]:
-    finite = [value for value in values if not isnan(value)]
-    if len(finite) < 2:
-        return nan, nan
-    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def _explained(score: Score) -> Score:

@@ -1,6 +1,6 @@
 """How sure a classifier is, and how often it is right: numbers of its predictions for N images.
 
-Whether the scores are logits or probabilities is said by the caller and never guessed from their range. Labels are
+Whether the scores are logits or probabilities is given by the caller and never guessed from their range. Labels are
 class indices [N], or distributions over classes [N, K] such as the shares of human votes; then "right" is the share of
 the label on the predicted class. An image whose scores or label are not numbers has no answer and is left out, with its
 count in the note.
@@ -35,7 +35,7 @@ BLOCK = 2**22
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was said of each of N images, and what came of it: all [N] float64, NaN where there is no answer."""
+    """The prediction for each of N images and how good it is: all [N] float64, NaN where there is no answer."""
 
     confidence: Tensor
     """Probability of the predicted class, in [0, 1]; of equal scores the first class is the predicted one."""
@@ -48,14 +48,14 @@ class Predictions:
 
     @staticmethod
     def of(logits: Tensor, labels: Tensor, *, probabilities: bool = False) -> Predictions:
-        """Judge `logits` [N, K], or probabilities where the flag says so, by `labels` [N] or [N, K].
+        """Evaluate `logits` [N, K], or probabilities where the flag says so, by `labels` [N] or [N, K].
 
         Raises OverfocusError where the shapes do not fit, a label is no class, or rows are no distributions.
         """
         check(logits, labels, probabilities)
         rows = max(1, BLOCK // logits.shape[1])
         blocks = zip(logits.split(rows), labels.to(logits.device).split(rows), strict=True)
-        parts = [_judged(scores, own, probabilities) for scores, own in blocks]
+        parts = [_block(scores, own, probabilities) for scores, own in blocks]
         return Predictions(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def __len__(self) -> int:
@@ -83,24 +83,14 @@ def scores(
     """Return accuracy, confidence, gap, brier, nll, ece, ece_mass, ece_debiased, aurc and eaurc with their intervals.
 
     `logits` [N, K], or probabilities where the flag says so; `labels` [N] or [N, K]. `bins` is for the calibration
-    errors. Exact; for sets that do not fit into memory see `reliability.Calibration`. Raises OverfocusError as
-    `Predictions.of` does.
+    errors. Raises OverfocusError as `Predictions.of` does.
     """
     every = Predictions.of(logits, labels, probabilities=probabilities)
     kept = every.answered()
-    note = left_out_note(len(every) - len(kept))
+    left_out = len(every) - len(kept)
+    note = f"{left_out} images without an answer left out" if left_out else ""
     found = {name: _mean(metric, values, seed, note) for name, (metric, values) in kept.means().items()}
     return found | calibration_scores(kept.confidence, kept.hit, bins, seed=seed, note=note)
-
-
-def left_out_note(count: int) -> str:
-    """Return the note on `count` images without an answer; empty for none."""
-    return f"{count} images without an answer left out" if count else ""
-
-
-def infinite(metric: Metric, images: int, count: int) -> Score:
-    """Return the score of a mean that `count` of `images` images make infinite."""
-    return Score(metric, inf, n=images, note=f"infinite: {count} images give their label no probability")
 
 
 def check(logits: Tensor, labels: Tensor, probabilities: bool) -> None:
@@ -134,7 +124,7 @@ def _check_rows(what: str, rows: Tensor, instead: str) -> None:
         )
 
 
-def _judged(scores: Tensor, labels: Tensor, probabilities: bool) -> tuple[Tensor, ...]:
+def _block(scores: Tensor, labels: Tensor, probabilities: bool) -> tuple[Tensor, ...]:
     """Return confidence, hit, Brier score and NLL of one block: four [N] float64."""
     scores = scores.detach().double()
     share = scores if probabilities else scores.softmax(dim=1)
@@ -155,5 +145,6 @@ def _judged(scores: Tensor, labels: Tensor, probabilities: bool) -> tuple[Tensor
 
 
 def _mean(metric: Metric, values: Tensor, seed: int, note: str) -> Score:
-    endless = int(values.isinf().sum())
-    return infinite(metric, len(values), endless) if endless else mean_score(metric, values, seed=seed, note=note)
+    if endless := int(values.isinf().sum()):
+        return Score(metric, inf, n=len(values), note=f"infinite: {endless} images give their label no probability")
+    return mean_score(metric, values, seed=seed, note=note)

@@ -1,4 +1,4 @@
-"""The boxes around the contours of a map at all thresholds: what weakly supervised localization is judged by."""
+"""The boxes around the contours of a map at all thresholds: what weakly supervised localization is evaluated by."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from overfocus.core.errors import OverfocusError
 from overfocus.metrics.components import Forest, Ints, forest
 
 LEVELS = 255
-"""Thresholds that an 8-bit map can tell apart: {map > t} for t in 0..254."""
+"""Thresholds that an 8-bit map distinguishes: {map > t} for t in 0..254."""
 
 _PIXELS, _MAPS = 2**19, 256
-"""How much is looked at in one picture: more is no faster, and 16 bits number so many maps by threshold."""
+"""Pixels and maps of one picture at most: more is no faster, and 16 bits number so many maps by threshold."""
 _PLACES = 31
 """Bits for the place of a pixel."""
 

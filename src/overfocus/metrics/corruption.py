@@ -51,16 +51,9 @@ def alexnet_errors() -> Tensor:
     return torch.tensor(list(ALEXNET.values()), dtype=torch.float64)
 
 
-def mean_error_score(wrong: Tensor) -> Score:
-    """Return the plain mean error with its interval over images; `wrong` [15, 5, N] is 1 for a wrong answer, else 0.
-
-    An image with a missing answer (NaN) is left out.
-    """
-    return mean_score(MEAN_ERROR, _checked(wrong).mean(dim=(0, 1)))
-
-
 def mce_score(wrong: Tensor, alexnet: Tensor) -> Score:
-    """Return the mCE with its interval over images: `wrong` [15, 5, N] as above, `alexnet` as for `mce`.
+    """Return the mCE with its interval over images: `wrong` [15, 5, N] is 1 for a wrong answer, else 0,
+    `alexnet` as for `mce`. An image with a missing answer (NaN) is left out.
 
     The mCE is a weighed mean of errors, so every image has its own share of it.
     """

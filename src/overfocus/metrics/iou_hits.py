@@ -40,7 +40,7 @@ class Hits:
     baselines: Array
     """[N, 2, 3] bool: whether the centre box and the whole picture are, by IoU."""
     right: Array
-    """[N] float64: 1 where the class was right, 0 where not, NaN where that was not told."""
+    """[N] float64: 1 where the class was right, 0 where not, NaN where that is not known."""
     small: Array
     """[N] bool: whether the object's boxes together cover under a third of the picture."""
     answered: Array

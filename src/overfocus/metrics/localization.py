@@ -1,6 +1,6 @@
 """Weakly supervised localization: does the box around a map meet the object's? (Choe et al., 2001.07437, 2007.04178)
 
-A map becomes a box only through a threshold, and the images that are judged must not choose it: it comes from other
+A map becomes a box only through a threshold, and the images that are evaluated must not choose it: it comes from other
 images, by `best_threshold` of another accumulator or by `crossed`, where each half chooses for the other. Published
 figures take the best threshold on the images that they report; that is here called `oracle` and is no estimate. There
 is no best threshold of a single image at all.
@@ -84,21 +84,17 @@ class BoxAccuracy:
             )
         size = (maps.shape[1], maps.shape[2])
         shares, usable = scaled(maps)
-        told = [nan] * len(maps) if right is None else right.double().tolist()
+        known = [nan] * len(maps) if right is None else right.double().tolist()
         given = [with_area(each, size) for each in boxes]
         answered = [one and len(true) > 0 for one, true in zip(usable.tolist(), given, strict=True)]
         drawn = boxes_of_maps((shares[answered] * 255).to(torch.uint8).cpu().numpy())
         found = [
             hits(next(drawn) if one else None, true, size, called)
-            for one, true, called in zip(answered, given, told, strict=True)
+            for one, true, called in zip(answered, given, known, strict=True)
             if len(true)
         ]
         self.parts.append(Hits.joined(found))
         self.without_box += len(maps) - len(found)
-
-    def merge(self, other: BoxAccuracy) -> BoxAccuracy:
-        """Return an accumulator of the images of both, those of `other` last."""
-        return BoxAccuracy([*self.parts, *other.parts], self.without_box + other.without_box)
 
     def best_threshold(self) -> Thresholds:
         """Return the thresholds that are best on these images, of equal ones the lowest: for judging *other* images.
@@ -111,10 +107,10 @@ class BoxAccuracy:
         intervals are over images.
         """
         found = Hits.joined(self.parts)
-        return self._scores(found, _judged(found, threshold), f"threshold {threshold.largest}/255 given", seed)
+        return self._scores(found, _evaluated(found, threshold), f"threshold {threshold.largest}/255 given", seed)
 
     def crossed(self, *, seed: int = 0) -> dict[str, Score]:
-        """Return the same figures where each half of the images, split by `seed`, is judged at the threshold that is
+        """Return the same figures where each half of the images, split by `seed`, is evaluated at the threshold that is
         best on the other half. Raises for fewer than two images.
         """
         values, note = self.crossed_values(seed=seed)
@@ -129,9 +125,9 @@ class BoxAccuracy:
         places = np.array_split(order, 2)
         halves = [found.take(rows) for rows in places]
         chosen = [_best(half) for half in reversed(halves)]
-        judged = [_judged(half, thresholds) for half, thresholds in zip(halves, chosen, strict=True)]
+        evaluated = [_evaluated(half, thresholds) for half, thresholds in zip(halves, chosen, strict=True)]
         back = np.argsort(order)
-        values = {name: np.concatenate([each[name] for each in judged])[back] for name in METRICS}
+        values = {name: np.concatenate([each[name] for each in evaluated])[back] for name in METRICS}
         used = " and ".join(str(each.largest) for each in chosen)
         return values, f"thresholds {used} of 255, from the other half"
 
@@ -141,7 +137,7 @@ class BoxAccuracy:
         Too high as an estimate for other images, and so is its interval, which does not choose anew.
         """
         found = Hits.joined(self.parts)
-        values = _judged(found, _best(found))
+        values = _evaluated(found, _best(found))
         names = ("max_box_acc", "max_box_acc_v2")
         scores = self._scores(found, {name: values[name] for name in names}, "threshold from the same images", seed)
         return {f"{name}_oracle": score for name, score in scores.items()}
@@ -166,7 +162,7 @@ def _best(found: Hits) -> Thresholds:
     return Thresholds(int(found.at("largest", _HALF).mean(axis=0).argmax()), (first, second, third))
 
 
-def _judged(found: Hits, threshold: Thresholds) -> dict[str, Array]:
+def _evaluated(found: Hits, threshold: Thresholds) -> dict[str, Array]:
     """Return the value of every figure for every image: name -> [N] float64."""
     largest = found.at("largest", _HALF).astype(np.float64)
     every = [found.at("every", bound)[:, each] for bound, each in enumerate(threshold.every)]

@@ -10,10 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from overfocus.metrics.score import Metric, Score, mean_score
-
-IN_BETWEEN = Metric("accuracy between classes", "share with argmax in {class a, class b}", "higher", "of images")
-
 
 def either(predicted: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Return 1 where `predicted` is class `first` or `second`, else 0: [B] float64; all inputs [B] int64.
@@ -22,8 +18,3 @@ def either(predicted: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """
     hit = ((predicted == first) | (predicted == second)).double()
     return torch.where((first == second) | (predicted < 0), torch.nan, hit)
-
-
-def in_between(predicted: Tensor, first: Tensor, second: Tensor) -> Score:
-    """Return the share of images named as one of their two classes, with its interval; inputs as for `either`."""
-    return mean_score(IN_BETWEEN, either(predicted, first, second))

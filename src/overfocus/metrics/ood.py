@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.metrics.score import LEVEL, Metric, Score
+from overfocus.metrics.score import Metric, Score, percentiles
 
 AUROC = Metric("AUROC", "P(inside > outside) + P(inside = outside) / 2", "higher")
 TNR = Metric("TNR at 95 % TPR", "share of outside below the highest threshold that accepts 95 % of inside", "higher")
@@ -131,10 +131,7 @@ def ood_scores(inside: Tensor, outside: Tensor, *, seed: int = 0) -> dict[str, S
     curve, spread = sides.curve(), list(_resamples(sides, seed)) if min(counts) else []
 
     def score(metric: Metric, of: Callable[[Curve], float]) -> Score:
-        low, high = (
-            np.quantile([of(each) for each in spread], [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if spread else (nan,) * 2
-        )
-        return Score(metric, of(curve), float(low), float(high), sum(counts), note)
+        return Score(metric, of(curve), *percentiles(np.array([of(each) for each in spread])), sum(counts), note)
 
     return {name: score(*each) for name, each in ALL.items()}
 

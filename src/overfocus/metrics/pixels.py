@@ -1,7 +1,7 @@
 """PxAP: the area under the precision and recall of single pixels, pooled over images (Choe et al., 2001.07437).
 
 Every map is brought to [0, 1]; at each threshold, the pixels at or above it are called object. Pooled: one curve for
-all images, so an image with a large object counts for more. A map is judged by 1,000 thresholds and no image chooses
+all images, so an image with a large object counts for more. A map is evaluated at 1,000 thresholds and no image chooses
 any. What an even map would have is the object's share of all pixels, given beside it.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
 from overfocus.metrics.iou_hits import SMALL, scaled
-from overfocus.metrics.score import LEVEL, Metric, Score
+from overfocus.metrics.score import Metric, Score, percentiles
 
 BINS = 1001
 """Between the thresholds 0, 0.001, ..., 0.999 and 1, and above: only the maximum of a map reaches 1."""
@@ -36,7 +36,7 @@ class PxAP:
 
     Its intervals are of a bootstrap that needs no second look: each image is counted in each of 200 resamples as often
     as a Poisson draw of mean 1 says (Hanley and MacGibbon 2006). The draw is keyed by the image's own histogram, so
-    that neither order nor the split into accumulators changes anything.
+    that neither the order nor the batches change anything.
     """
 
     counts: np.ndarray = field(default_factory=_empty)
@@ -67,13 +67,6 @@ class PxAP:
         self.images = (self.images[0] + len(pixels), self.images[1] + int(small.sum()))
         self.without_object += int((~kept).sum())
         self.without_answer += int((kept & ~usable).sum())
-
-    def merge(self, other: PxAP) -> PxAP:
-        """Return an accumulator of the images of both."""
-        return PxAP(
-            self.counts + other.counts, (self.images[0] + other.images[0], self.images[1] + other.images[1]),
-            self.without_object + other.without_object, self.without_answer + other.without_answer,
-        )  # fmt: skip
 
     def compute(self) -> dict[str, Score]:
         """Return `pxap` and `pxap_even`, in [0, 1], higher is better, and both with `_small`: on the images whose
@@ -128,6 +121,5 @@ def _even(counts: np.ndarray) -> np.ndarray:
 def _score(metric: Metric, values: np.ndarray, images: int, note: str) -> Score:
     if not images:
         return Score(metric, nan, note=note or "no image has an answer")
-    resampled = values[1:][np.isfinite(values[1:])]
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if images > 1 else (nan, nan)
-    return Score(metric, float(values[0]), float(low), float(high), images, note)
+    low, high = percentiles(values[1:]) if images > 1 else (nan, nan)
+    return Score(metric, float(values[0]), low, high, images, note)

@@ -6,14 +6,12 @@ says how far the number would move with other images, not with another training 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isnan, nan, sqrt
+from math import nan, sqrt
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from overfocus.core.interval import Interval
@@ -71,8 +69,8 @@ def mean_score(metric: Metric, values: Tensor, *, seed: int = 0, note: str = "")
         return Score(metric, nan, note=note or "no image has an answer")
     low, high = mean_interval(kept, seed)
     left_out = len(values) - len(kept)
-    said = f"{left_out} images without an answer left out" if left_out else ""
-    return Score(metric, float(kept.mean()), low, high, len(kept), "; ".join(filter(None, (note, said))))
+    missing = f"{left_out} images without an answer left out" if left_out else ""
+    return Score(metric, float(kept.mean()), low, high, len(kept), "; ".join(filter(None, (note, missing))))
 
 
 def mean_interval(values: Tensor, seed: int = 0) -> tuple[float, float]:
@@ -84,31 +82,15 @@ def mean_interval(values: Tensor, seed: int = 0) -> tuple[float, float]:
         half = NORMAL * float(values.std()) / sqrt(count)
         return float(values.mean()) - half, float(values.mean()) + half
     means = _counts(count, seed) @ values.numpy() / count
-    return _ends(means)
+    return percentiles(means)
 
 
-def resampled_score(
-    metric: Metric, statistic: Callable[[Tensor], float], count: int, *, draws: int = 200, seed: int = 0, note: str = ""
-) -> Score:
-    """Return `statistic` of the rows [count], with the interval of its values on `draws` resamples of them.
-
-    For numbers that are no mean over images, such as an area under a curve. The statistic gets rows [count] int64.
-    """
-    if not count:
-        return Score(metric, nan, note=note or "no image has an answer")
-    value = statistic(torch.arange(count))
-    if isnan(value):
-        return Score(metric, nan, n=count, note=note or "no answer on these images")
-    rows = torch.from_numpy(np.random.Generator(np.random.Philox(seed)).integers(0, count, (draws, count)))
-    found = np.array([statistic(each) for each in rows])
-    low, high = _ends(found[np.isfinite(found)])
-    return Score(metric, value, low, high, count, note)
-
-
-def _ends(values: np.ndarray) -> tuple[float, float]:
-    if len(values) < 2:
+def percentiles(resampled: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of a number from its values on resamples [R]; NaN for fewer than two finite ones."""
+    finite = resampled[np.isfinite(resampled)]
+    if len(finite) < 2:
         return nan, nan
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

@@ -25,9 +25,6 @@ from overfocus.metrics.spread import effective_area, mass
 
 FEWEST = 5
 """Images of a class below which there is no answer."""
-OVERLAP = Metric(
-    "place of a class", "mean overlap of top areas within the class - with other classes", "lower", low=-1.0
-)
 SUSPICION = Metric("suspicion", "confidence x (1 - effective area) x drop when the salient region is hidden", "lower")
 
 
@@ -119,7 +116,7 @@ def overlaps(units: Tensor, index: Tensor, classes: int) -> tuple[Tensor, Tensor
 
 
 def suspicion(confidence: Tensor, effective_area: Tensor, drop: Tensor) -> Tensor:
-    """Return how much each image asks to be looked at: [N] in [0, 1], higher is look first; NaN where any input is.
+    """Return how suspicious each image is: [N] in [0, 1], the highest to be checked first; NaN where any input is.
 
     `confidence` in [0, 1] times 1 - `effective_area`, a share of the map, times `drop`, the confidence lost when the
     salient region is hidden (a gain counts as 0): sure, narrow, and lost without that place. A small object is all

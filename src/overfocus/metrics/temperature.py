@@ -1,6 +1,6 @@
 """Temperature scaling (Guo et al., 1706.04599): one number T that softens or sharpens all logits, p = softmax(x / T).
 
-T is found on one half of the held-out images and judged on the other: judged where it was fitted, it flatters. It never
+T is found on one half of the held-out images and evaluated on the other: where it was fitted, it flatters. It never
 changes which class is predicted, so it mends confidence and nothing else.
 """
 
@@ -87,10 +87,10 @@ def scaled(logits: Tensor, temperature: float, *, probabilities: bool = False) -
 
 def tempered(logits: Tensor, labels: Tensor, *, probabilities: bool = False, bins: int = 15, seed: int = 0) -> Tempered:
     """Fit T on one of the `halves` of N held-out images and score the other without and with it."""
-    fitted, judged = (rows.to(logits.device) for rows in halves(labels, seed))
+    fitted, held_out = (rows.to(logits.device) for rows in halves(labels, seed))
     labels = labels.to(logits.device)
     found = temperature(logits[fitted], labels[fitted], probabilities=probabilities)
-    left = logits[judged], labels[judged]
+    left = logits[held_out], labels[held_out]
     before = scores(*left, probabilities=probabilities, bins=bins, seed=seed)
     after = scores(scaled(left[0], found, probabilities=probabilities), left[1], bins=bins, seed=seed)
     return Tempered(found, before, after)

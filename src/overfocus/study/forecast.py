@@ -9,6 +9,7 @@ from time import perf_counter
 import torch
 
 from overfocus.data import Dataset
+from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.diagnosis.checkpoints import check_outsiders, split_of
 from overfocus.study.compute import Compute, compute_of
 from overfocus.study.run_key import RunKey, Size
@@ -104,11 +105,9 @@ def _seconds(study: Study, key: RunKey, dataset: Dataset, compute: Compute | Non
 
 
 def _examination(study: Study, evaluation: float, images: int) -> float:
-    """Return what an examination takes, each section counted in passes over the sample, as measured once."""
-    passes = {"spread": 3, "focus": 3, "localization": 3, "hiding": 25, "deletion": 40, "robustness": 60,
-              "corruptions": 90, "in_between": 10, "confidence": 2, "outliers": 10, "shortcut": 5,
-              "transplant": 50}  # fmt: skip
-    return sum(passes[name] for name in study.examine.sections) * min(study.examine.limit, images) * evaluation * 1.5
+    """Return what an examination takes, each section counted in passes over the sample."""
+    passes = sum(SECTIONS[name].passes for name in study.examine.sections)
+    return passes * min(study.examine.limit, images) * evaluation * 1.5
 
 
 def _parameters(experiment: Experiment, dataset: Dataset) -> int:

@@ -21,7 +21,7 @@ from pydantic import Field, field_validator, model_validator
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import write
-from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.catalogue import in_order
 from overfocus.regularizers.spec import parse
 from overfocus.study.run_key import RunKey, Size
 from overfocus.training.experiment import (
@@ -56,11 +56,10 @@ class Examination(Settings):
     @field_validator("sections")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = [section.name for section in SECTIONS]
-        for name in names:
-            if name not in known:
-                raise ValueError(str(UnknownName("section", name, known)))
-        return tuple(name for name in known if name in names)
+        try:
+            return in_order(names)
+        except UnknownName as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _used(self) -> Examination:
@@ -75,8 +74,8 @@ class Examination(Settings):
 
     def after(self, earlier: Examination) -> Examination:
         """Return this examination with the sections of an `earlier` one as well, so that no score is lost."""
-        known = [section.name for section in SECTIONS if section.name in {*self.sections, *earlier.sections}]
-        return self.model_copy(update={"sections": tuple(known), "ood": self.ood or earlier.ood})
+        both = in_order([*self.sections, *earlier.sections])
+        return self.model_copy(update={"sections": both, "ood": self.ood or earlier.ood})
 
 
 class Study(Settings):

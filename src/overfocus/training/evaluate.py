@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from overfocus.attribution.head import held
 from overfocus.data import Stream
 
 
@@ -21,14 +22,12 @@ def evaluate(
 ) -> dict[str, float]:
     """Return accuracy in [0, 1], mean cross-entropy in nats, and the number of images of a split.
 
-    The model is run in evaluation mode and gets its mode back. `total` adds up [3] over processes, each of which sees
-    its own rows.
+    The model is run in evaluation mode; each module gets its own mode back. `total` adds up [3] over processes, each of
+    which sees its own rows.
     """
-    mode = model.training
-    model.eval()
-    try:
-        dtype = next((each.dtype for each in model.parameters()), torch.float32)
-        sums = torch.zeros(3, dtype=_exact(torch.device(stream.device)), device=stream.device)
+    dtype = next((each.dtype for each in model.parameters()), torch.float32)
+    sums = torch.zeros(3, dtype=_exact(torch.device(stream.device)), device=stream.device)
+    with held(model):
         for images, labels, _ in stream.epoch():
             if stream.shared:
                 mine = stream.mine(len(images))
@@ -39,8 +38,6 @@ def evaluate(
             sums += torch.stack(
                 (right, F.cross_entropy(logits, labels, reduction="sum"), labels.new_tensor(len(labels)))
             )
-    finally:
-        model.train(mode)
     right, loss, images = total(sums).tolist()
     return {"accuracy": right / images, "loss": loss / images, "images": int(images)}
 

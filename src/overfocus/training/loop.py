@@ -22,6 +22,7 @@ from overfocus.core.key import Key
 from overfocus.core.provenance import provenance
 from overfocus.data import Dataset, balanced
 from overfocus.models.checkpoints import save_weights
+from overfocus.models.smoke import try_classifier
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
 from overfocus.training.objective import Objective
@@ -105,7 +106,10 @@ class Trainer:
         self.judge = _judge(self.dataset)
         images = self.streams["train"].split.images
         model = self.experiment.create_model(len(self.dataset.classes), images.channels)
-        _try(model, self.experiment.model.name, (images.channels, *images.size(0)), len(self.dataset.classes))
+        try_classifier(
+            model.eval(), torch.zeros(2, images.channels, *images.size(0)), len(self.dataset.classes),
+            f"model {self.experiment.model.name!r}", "another --size, data.channels or model",
+        )  # fmt: skip
         self.channels_last = channels_last_for(recipe.channels_last, fabric.device)
         if self.channels_last:
             model = model.to(memory_format=torch.channels_last)
@@ -349,25 +353,6 @@ def _compiled(objective: Objective) -> Any:
             "leave it out"
         )
     return torch.compile(objective)
-
-
-def _try(model: nn.Module, name: str, shape: tuple[int, int, int], classes: int) -> None:
-    """Run the network once, leaving no trace, so that what it cannot take is told in a line."""
-    model.eval()
-    given = f"model {name!r}, given images of {shape[0]} channels and {shape[1]} x {shape[2]} pixels,"
-    try:
-        with torch.no_grad(), torch.random.fork_rng():
-            logits = model(torch.zeros(2, *shape))
-    except Exception as error:
-        raise OverfocusError(
-            f"{given} fails: {str(error).partition(chr(10))[0]}; give another --size, data.channels or model"
-        ) from error
-    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
-        answer = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-        raise OverfocusError(
-            f"{given} returns {answer} for two of them where the data has {classes} classes; it must return logits "
-            f"[2, {classes}]: give a model with as many classes as the data"
-        )
 
 
 def _forked(device: torch.device) -> Any:

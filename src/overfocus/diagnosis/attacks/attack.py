@@ -5,7 +5,7 @@ the label's cross-entropy. Sizes in use, as in RobustBench: CIFAR 8/255 (largest
 `region` keeps an attack to a part of the image: is a model weak where it looks, or beside?
 
 A model that is not trained against attacks is expected to fail nearly always under PGD; what FGSM leaves is no
-robustness, so read it beside PGD. What PGD leaves is an upper bound: gradients may be masked, see `distrust`.
+robustness, so read it beside PGD. What PGD leaves is an upper bound: gradients may be masked, see `gradient_masking`.
 Each step of `captum.robust.PGD` in L2 goes along the sign; here, as in the paper, along the gradient.
 Sources: FGSM 1412.6572, PGD 1706.06083, the signs of masked gradients 1802.00420, AutoAttack 2003.01690.
 """
@@ -83,7 +83,7 @@ class PGD:
     [-eps, eps], or a random direction of even length in [0, eps].
 
     The last step counts, fooled or not; with `stop`, the first point at which the model names another class, or none.
-    That is no weaker, and far cheaper for a model that falls at once: fooled images are not looked at again.
+    That is no weaker, and far cheaper for a model that falls at once: fooled images are not attacked further.
     """
 
     eps: float = 8 / 255
@@ -213,9 +213,7 @@ def _gradients(model: Model, pixels: Tensor, labels: Tensor, dtype: torch.dtype)
 
 def steady(model: Model) -> AbstractContextManager[None]:
     """Hold a module in evaluation mode, and give every part its own mode back; any other callable is left alone."""
-    return (
-        held(model, tuple(name for name, _ in model.named_modules())) if isinstance(model, nn.Module) else nullcontext()
-    )
+    return held(model) if isinstance(model, nn.Module) else nullcontext()
 
 
 def _mask(pixels: Tensor, region: Tensor | None) -> Tensor:

@@ -20,7 +20,7 @@ from overfocus.diagnosis.pixels import checked
 
 @dataclass(frozen=True, eq=False)
 class MaskingProbe:
-    """What two forwards and one gradient tell of a model, image by image."""
+    """What two forwards and one gradient show of a model, image by image."""
 
     unsteady: Tensor
     """[B] bool: the logits of two forwards differ by more than rounding."""
@@ -57,31 +57,31 @@ def flags(
     """
     right = {name: float((found == labels).double().mean()) for name, found in results.items()}
     pairs = [*_pairs(attacks, SignNoise, FGSM), *_pairs(attacks, FGSM, PGD), *_larger(attacks)]
-    said = [_of_model(seen), _of_answers({"no attack": clean, **results})]
+    sentences = [_of_model(seen), _of_answers({"no attack": clean, **results})]
     for weaker, stronger, why in pairs:
         if weaker in right and stronger in right and right[stronger] > right[weaker] + slack:
-            said.append([
+            sentences.append([
                 f"{stronger} leaves {100 * right[stronger]:.1f} % right and {weaker} {100 * right[weaker]:.1f} %, "
                 f"though {why}: the gradient misleads."
             ])  # fmt: skip
-    return tuple(sentence for part in said for sentence in part)
+    return tuple(sentence for part in sentences for sentence in part)
 
 
 def _of_model(seen: MaskingProbe) -> list[str]:
     unsteady, blind = (float(each.double().mean()) for each in (seen.unsteady, seen.blind))
-    said = []
+    sentences = []
     if unsteady > 0:
-        said.append(
+        sentences.append(
             f"Two forwards of the same image differ for {100 * unsteady:.1f} % of the images: the model draws random "
             "numbers, and an attack on one draw understates what many would do."
         )
     if blind > 0:
-        said.append(
+        sentences.append(
             f"The gradient is exactly zero for {100 * blind:.1f} % of the images: no attack by gradient can move them."
         )
     if seen.probabilities:
-        said.append("The model returns probabilities, not logits: leave out the softmax, or gradients vanish.")
-    return said
+        sentences.append("The model returns probabilities, not logits: leave out the softmax, or gradients vanish.")
+    return sentences
 
 
 def _of_answers(results: Mapping[str, Tensor]) -> list[str]:

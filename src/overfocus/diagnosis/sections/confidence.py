@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import ClassVar
 
-import numpy as np
 from torch import Tensor
 
-from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
-from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Chart, Finding, Line, Section, Tick
+from overfocus.diagnosis.section import Chart, Finding, Line, Section
 from overfocus.diagnosis.wording import enough, percent
 from overfocus.metrics.confidence import Predictions, scores
 from overfocus.metrics.reliability import diagram
@@ -32,12 +29,10 @@ class Confidence(Section):
     name: ClassVar[str] = "confidence"
     title: ClassVar[str] = "Confidence"
     question: ClassVar[str] = "Is it right as often as it says?"
+    order: ClassVar[int] = 90
+    passes: ClassVar[int] = 2
+    headline: ClassVar[tuple[str, ...]] = ("ece", "gap", "accuracy", "nll", "brier", "ece_tempered")
     bins: int = 15
-
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
-        """Need no more than the logits that are there."""
-        tick(1, 1)
-        return {}
 
     def evaluate(self, evidence: Evidence) -> Finding:
         """Compute all numbers of `metrics.confidence`, and those of one half at the temperature of the other."""

@@ -15,7 +15,7 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.corruptions.corruption import CORRUPTIONS, LEAST, SEVERITIES, corrupted
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Table, Tick
+from overfocus.diagnosis.section import Finding, OnProgress, Section, Table
 from overfocus.diagnosis.sections.hiding import scattered
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.corruption import MCE, MEAN_ERROR, alexnet_errors, mce_score
@@ -31,6 +31,10 @@ class CommonCorruptions(Section):
     name: ClassVar[str] = "corruptions"
     title: ClassVar[str] = "Common corruptions"
     question: ClassVar[str] = "What do noise, blur, weather and compression cost?"
+    order: ClassVar[int] = 70
+    passes: ClassVar[int] = 90
+    headline: ClassVar[tuple[str, ...]] = ("mean_error", "clean_error", "mce")
+    needs: ClassVar[str] = "1 or 3 channels, 8 pixels a side"
     images: int = 250
     """At most this many: each is changed in 75 ways."""
 
@@ -40,7 +44,9 @@ class CommonCorruptions(Section):
             return f"corruptions need images of {LEAST} pixels or more with 1 or 3 channels"
         return ""
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return corruptions/predicted [15, 5, n] and corruptions/rows [n]."""
         rows, done = sample.some(self.images, evidence.seed), 0
         predicted = torch.zeros(len(CORRUPTIONS), len(SEVERITIES), len(rows), dtype=torch.int64)
@@ -54,7 +60,7 @@ class CommonCorruptions(Section):
                         logits = classifier(corrupted(name, pixels, severity, key))
                     predicted[kind, severity - 1, place[portion.rows]] = named(logits).cpu()
                 done += len(portion.labels)
-                tick(done, len(rows) * len(CORRUPTIONS))
+                on_progress(self.title, done, len(rows) * len(CORRUPTIONS))
         return {"corruptions/rows": rows.numpy(), "corruptions/predicted": predicted.numpy()}
 
     def evaluate(self, evidence: Evidence) -> Finding:
@@ -84,7 +90,7 @@ class CommonCorruptions(Section):
             if not imagenet
             else "Both the plain mean and mCE are given; papers on ImageNet print mCE times 100.",
         )
-        return self.found(_sentence, per_image, evidence.seed, extra, tables=(table,), notes=notes, asked=rows)
+        return self.found(_sentence, per_image, evidence.seed, extra, tables=(table,), notes=notes, rows=rows)
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:

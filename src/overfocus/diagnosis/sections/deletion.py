@@ -16,12 +16,11 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from overfocus.attribution.catalogue import upsampled
 from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
-from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.evidence import Evidence, joined
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Chart, Finding, Section, Tick
+from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section
 from overfocus.diagnosis.sections.hiding import curve, hidden, orders_of, scattered
 from overfocus.diagnosis.wording import enough
 from overfocus.metrics.hiding import DELETION, DELETION_GAP, INSERTION, INSERTION_GAP, area_under
@@ -38,35 +37,33 @@ class Deletion(Section):
     name: ClassVar[str] = "deletion"
     title: ClassVar[str] = "Deletion and insertion"
     question: ClassVar[str] = "How fast does its answer fall, and come back, in the order of its own map?"
+    order: ClassVar[int] = 50
+    passes: ClassVar[int] = 40
+    headline: ClassVar[tuple[str, ...]] = ("deletion_gap", "insertion_gap", "deletion", "insertion")
     steps: int = 28
     images: int = 250
     """At most this many: each needs 4 x (steps + 1) passes."""
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return deletion/WAY/ORDER [S, n]: the probability of the first prediction, and deletion/rows [n]."""
         rows = sample.some(self.images, evidence.seed)
-        kept: dict[str, list[Tensor]] = {}
-        done = 0
-        for portion in sample.batches(rows):
-            for name, values in self._portion(classifier, sample, evidence, portion).items():
-                kept.setdefault(name, []).append(values.cpu())
-            done += len(portion.labels)
-            tick(done, len(rows))
-        arrays = {f"deletion/{name}": torch.cat(values, dim=1).numpy() for name, values in kept.items()}
-        return {"deletion/rows": rows.numpy(), **arrays}
+        portions = sample.portions(rows, self.title, on_progress)
+        parts = (self._portion(classifier, sample, evidence, portion) for portion in portions)
+        return {"deletion/rows": rows.numpy(), **joined(parts, "deletion/", dim=1)}
 
     def _portion(
         self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion
     ) -> dict[str, Tensor]:
         pixels = portion.pixels.to(classifier.device)
         predicted = evidence.logits[portion.rows].argmax(dim=1).to(classifier.device)[:, None]
-        maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+        maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
         usable = (maps.flatten(1).sum(dim=1) > 0) & maps.flatten(1).isfinite().all(dim=1)
         orders = dict(
             orders_of(maps, Key.seeded(evidence.seed, device=classifier.device).fold_in("hiding"), portion.rows)
         )
-        fill = torch.tensor(classifier.mean, device=pixels.device).view(-1, 1, 1)
-        ends = {"deletion": (pixels, fill), "insertion": (_blurred(pixels), pixels)}
+        ends = {"deletion": (pixels, classifier.fill), "insertion": (_blurred(pixels), pixels)}
         values = {}
         with torch.no_grad():
             for way, (start, end) in ends.items():
@@ -107,7 +104,7 @@ class Deletion(Section):
             "These judge the map as much as the model: a map that points at the evidence has a low deletion and a high "
             "insertion. A blurred image is unlike any that the model was trained on.",
         )
-        return self.found(_sentence, per_image, evidence.seed, charts=charts, notes=notes, asked=rows)
+        return self.found(_sentence, per_image, evidence.seed, charts=charts, notes=notes, rows=rows)
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:

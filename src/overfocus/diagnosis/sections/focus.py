@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from overfocus.attribution.catalogue import upsampled
 from overfocus.core import boxes as rectangles
-from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence, unpacked
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Tick
+from overfocus.diagnosis.section import Finding, Section
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.focus import ALL, PART, REST, part_shares
 from overfocus.metrics.score import Metric, Score
@@ -31,17 +29,15 @@ class Focus(Section):
     name: ClassVar[str] = "focus"
     title: ClassVar[str] = "On the object"
     question: ClassVar[str] = "Does it look at the object, and at all its parts?"
+    order: ClassVar[int] = 20
+    passes: ClassVar[int] = 3
+    needs: ClassVar[str] = "boxes or masks"
 
     def lacking(self, sample: Sample) -> str:
         """Need to know where the objects are."""
         if sample.masks or (sample.boxes is not None and any(len(each) for each in sample.boxes)):
             return ""
         return "the data does not say where the objects are; --boxes takes a CSV, COCO JSON, VOC XML or a mask folder"
-
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
-        """Need no more than the maps, boxes and masks that are there."""
-        tick(1, 1)
-        return {}
 
     def evaluate(self, evidence: Evidence) -> Finding:
         """Compute every number of `metrics.focus` on the maps of the true class."""

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.attribution.catalogue import upsampled
 from overfocus.core.key import Key
 from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Chart, Finding, Line, Section, Tick
+from overfocus.diagnosis.section import Chart, Finding, Line, OnProgress, Section
 from overfocus.diagnosis.wording import enough, percent
 from overfocus.metrics.hiding import KEPT_AREA, OVERFOCUS, area_under, overfocus
 from overfocus.metrics.score import Score, mean_interval
@@ -47,14 +46,19 @@ class Hiding(Section):
     name: ClassVar[str] = "hiding"
     title: ClassVar[str] = "What hiding costs"
     question: ClassVar[str] = "Does it still know the object when the part that it leans on is hidden?"
+    order: ClassVar[int] = 40
+    passes: ClassVar[int] = 25
+    headline: ClassVar[tuple[str, ...]] = ("overfocus", "area_salient", "area_blobs")
     shares: tuple[float, ...] = SHARES
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return hiding/KIND/right [S, N]: 1 where still right, 0 where not, NaN where the image has no map."""
         right = {kind: torch.full((len(self.shares), len(sample)), torch.nan) for kind in KINDS}
         work, done = len(KINDS) * len(sample), 0
         for portion in sample.batches(None):
-            maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+            maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
             orders = orders_of(
                 maps, Key.seeded(evidence.seed, device=classifier.device).fold_in("hiding"), portion.rows
             )
@@ -62,7 +66,7 @@ class Hiding(Section):
             for kind, order in orders:
                 right[kind][:, portion.rows] = self._hide(classifier, portion, order, whole).cpu()
                 done += len(portion.labels)
-                tick(done, work)
+                on_progress(self.title, done, work)
             flat = ~_has_mass(maps).cpu()
             for kind in ("salient", "blobs", "least"):
                 right[kind][:, portion.rows[flat]] = torch.nan
@@ -72,10 +76,9 @@ class Hiding(Section):
     def _hide(self, classifier: Classifier, portion: Portion, order: Tensor, whole: Tensor) -> Tensor:
         """Return whether each image is still right with each share hidden: [S, B] float. `whole` [B] is that of 0."""
         pixels, labels = portion.pixels.to(classifier.device), portion.labels.to(classifier.device)
-        fill = torch.tensor(classifier.mean, device=pixels.device).view(-1, 1, 1)
         with torch.no_grad():
             rows = [
-                (named(classifier(hidden(pixels, order, share, fill))) == labels) if share else whole
+                (named(classifier(hidden(pixels, order, share, classifier.fill))) == labels) if share else whole
                 for share in self.shares
             ]
         return torch.stack(rows).float()

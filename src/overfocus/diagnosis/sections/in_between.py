@@ -15,7 +15,7 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.mix import KINDS, LAMBDAS, mixed, partners
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Chart, Finding, Section, Tick
+from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section
 from overfocus.diagnosis.sections.hiding import curve, scattered
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.mix import either
@@ -31,6 +31,10 @@ class InBetween(Section):
     name: ClassVar[str] = "in_between"
     title: ClassVar[str] = "Between two classes"
     question: ClassVar[str] = "Does it name one of the two classes when two images are mixed?"
+    order: ClassVar[int] = 80
+    passes: ClassVar[int] = 10
+    headline: ClassVar[tuple[str, ...]] = ("mixup", "cutmix")
+    needs: ClassVar[str] = "two classes"
     images: int = 500
     """At most this many first images: each is mixed in 22 ways."""
 
@@ -38,7 +42,9 @@ class InBetween(Section):
         """Need images of two classes."""
         return "" if len(sample.labels.unique()) > 1 else "the images are all of one class"
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return in_between/KIND [11, n], the predicted classes at lambda 0 to 1, and the rows of both images [n]."""
         rows = sample.some(self.images, evidence.seed)
         key = Key.seeded(evidence.seed).fold_in("in_between")
@@ -53,7 +59,7 @@ class InBetween(Section):
                     with torch.no_grad():
                         logits = classifier(mixed(kind, pixels[some], pixels[place[some]], share))
                     predicted[kind][step, some] = named(logits).cpu()
-            tick(done + 1, len(batches))
+            on_progress(self.title, done + 1, len(batches))
         arrays = {f"in_between/{kind}": values.numpy() for kind, values in predicted.items()}
         return {"in_between/rows": rows.numpy(), "in_between/partners": partner.numpy(), **arrays}
 
@@ -76,7 +82,7 @@ class InBetween(Section):
         lines = tuple(curve(TITLES[kind], shares, values, False, evidence.seed) for kind, values in hits.items())
         chart = Chart("Named as either class", "share of the first image", "share of mixes", lines)
         notes = ("A model that was trained on such mixes has seen their like: Mixup's blends, CutMix's boxes.",)
-        return self.found(_sentence, per_image, evidence.seed, charts=(chart,), notes=notes, asked=rows)
+        return self.found(_sentence, per_image, evidence.seed, charts=(chart,), notes=notes, rows=rows)
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:

@@ -1,4 +1,4 @@
-"""Can its maps tell where the object is? Weakly supervised localization, beside what needs no model."""
+"""Do its maps show where the object is? Weakly supervised localization, beside what needs no model."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from overfocus.diagnosis.attacks.attack import named
-from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence, unpacked
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Tick
+from overfocus.diagnosis.section import Finding, Section
 from overfocus.diagnosis.sections.focus import CHUNK, boxes_of
 from overfocus.diagnosis.sections.hiding import scattered
 from overfocus.metrics.iou_hits import with_area
@@ -33,20 +31,26 @@ class Localization(Section):
 
     name: ClassVar[str] = "localization"
     title: ClassVar[str] = "Localization"
-    question: ClassVar[str] = "Can its maps tell where the object is?"
+    question: ClassVar[str] = "Do its maps show where the object is, better than what needs no model?"
+    order: ClassVar[int] = 30
+    passes: ClassVar[int] = 3
+    headline: ClassVar[tuple[str, ...]] = (
+        "max_box_acc_v2",
+        "centre_box_v2",
+        "whole_picture_v2",
+        "top1_loc",
+        "pxap",
+        "pxap_even",
+    )
+    needs: ClassVar[str] = "boxes of two images, or masks"
 
     def lacking(self, sample: Sample) -> str:
         """Need boxes of two images, or masks."""
         boxed = sum(bool(len(each)) for each in sample.boxes or ())
         return "" if boxed >= FEWEST or sample.masks else "the data has no boxes or masks"
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
-        """Need no more than the maps, boxes and masks that are there."""
-        tick(1, 1)
-        return {}
-
     def evaluate(self, evidence: Evidence) -> Finding:
-        """Judge the maps of the true class; each half of the images at the threshold that is best on the other."""
+        """Evaluate the maps of the true class: each half of the images at the threshold that is best on the other."""
         boxes, pixels = BoxAccuracy(), PxAP()
         parts, right = evidence.below("masks"), named(evidence.logits) == evidence.labels
         size = tuple(evidence.about["size"])
@@ -59,17 +63,17 @@ class Localization(Section):
             if parts:
                 shown = [unpacked(evidence.arrays[f"masks/{part}"][rows.numpy()], size) for part in parts]
                 pixels.update(maps, torch.stack(shown).any(dim=0))
-        judged = "boxes" in evidence and sum(len(part.small) for part in boxes.parts) >= FEWEST
-        scores = {**boxes.crossed(seed=evidence.seed), **boxes.oracle(seed=evidence.seed)} if judged else {}
-        said = scores["max_box_acc"].note if judged else ""
+        boxed = "boxes" in evidence and sum(len(part.small) for part in boxes.parts) >= FEWEST
+        scores = {**boxes.crossed(seed=evidence.seed), **boxes.oracle(seed=evidence.seed)} if boxed else {}
+        thresholds = scores["max_box_acc"].note if boxed else ""
         scores = {name: replace(score, note="") if score.answered else score for name, score in scores.items()}
-        per_image = _per_image(evidence, boxes, size) if judged else {}
+        per_image = _per_image(evidence, boxes, size) if boxed else {}
         scores |= pixels.compute() if parts else {}
         notes = (
             "Maps of the true class, enlarged to the picture. Each half of the images is judged at the threshold that "
             "is best on the other half; `oracle` figures, as papers print them, choose it on the same images.",
             "`small` figures are of the pictures whose box covers under a third.",
-            *([f"{said[0].upper()}{said[1:]}."] if said else []),
+            *([f"{thresholds[0].upper()}{thresholds[1:]}."] if thresholds else []),
         )
         return self.found(_sentence, per_image, evidence.seed, scores, notes=notes)
 

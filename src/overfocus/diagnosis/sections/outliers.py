@@ -15,7 +15,7 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.noise import NOISES, noise
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Tick
+from overfocus.diagnosis.section import Finding, OnProgress, Section
 from overfocus.metrics.ood import ood_scores
 from overfocus.metrics.score import Metric, Score
 
@@ -29,6 +29,9 @@ class Outliers(Section):
     name: ClassVar[str] = "outliers"
     title: ClassVar[str] = "Out of distribution"
     question: ClassVar[str] = "Is it unsure where it should be?"
+    order: ClassVar[int] = 100
+    passes: ClassVar[int] = 10
+    needs: ClassVar[str] = "1 or 3 channels"
     images: int = 250
     """At most this many of each kind."""
     other: Sample | None = field(default=None, repr=False, compare=False)
@@ -43,7 +46,9 @@ class Outliers(Section):
         """Return what JSON can hold."""
         return {"images": self.images, "other_name": self.other_name if self.other is not None else ""}
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return outliers/KIND [n]: the largest softmax on each image."""
         rows = sample.some(self.images, evidence.seed)
         sure: dict[str, list[Tensor]] = {}
@@ -52,14 +57,11 @@ class Outliers(Section):
             name = f"{self.other_name} (data)" if self.other_name in NOISES else self.other_name
             sure[name] = [_largest(classifier, each.pixels) for each in self.other.batches(some)]
         sure |= {name: [] for name in NOISES}
-        done = 0
-        for portion in sample.batches(rows):
+        for portion in sample.portions(rows, self.title, on_progress):
             key = Key.seeded(evidence.seed, device=classifier.device).fold_in("outliers").at(portion.rows)
             pixels = portion.pixels.to(classifier.device)
             for name in NOISES:
                 sure[name].append(_largest(classifier, noise(name, pixels, key)))
-            done += len(portion.labels)
-            tick(done, len(rows))
         return {f"outliers/{name}": torch.cat(values).cpu().numpy() for name, values in sure.items()}
 
     def evaluate(self, evidence: Evidence) -> Finding:

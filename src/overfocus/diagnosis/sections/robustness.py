@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.attribution.catalogue import upsampled
 from overfocus.core.key import Key
 from overfocus.diagnosis.attacks.attack import ATTACKS, PGD, assess, named, predicted
 from overfocus.diagnosis.attacks.gradient_masking import MaskingProbe, auto_attack, flags, probe
 from overfocus.diagnosis.classifier import Classifier
-from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.evidence import Evidence, joined
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Finding, Section, Tick
+from overfocus.diagnosis.section import Finding, OnProgress, Section
 from overfocus.diagnosis.sections.hiding import ranks, scattered
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.score import Metric, Score
@@ -48,6 +47,10 @@ class Robustness(Section):
     name: ClassVar[str] = "robustness"
     title: ClassVar[str] = "Attacks"
     question: ClassVar[str] = "How small a change of the pixels breaks it, and where?"
+    order: ClassVar[int] = 60
+    passes: ClassVar[int] = 60
+    headline: ClassVar[tuple[str, ...]] = ("pgd_2", "pgd_8", "fgsm", "clean", "salient", "other")
+    needs: ClassVar[str] = "1 or 3 channels"
     images: int = 250
     """At most this many: PGD needs a pass forward and back for each of its 10 steps."""
     auto: bool = False
@@ -57,17 +60,14 @@ class Robustness(Section):
         """Need pictures: grey or RGB."""
         return "" if sample.channels in (1, 3) else f"the images have {sample.channels} channels and not 1 or 3"
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return robustness/predicted/ATTACK [n], robustness/unsteady and blind [n], and robustness/rows [n]."""
-        rows, done = sample.some(self.images, evidence.seed), 0
-        parts: dict[str, list[Tensor]] = {}
-        for portion in sample.batches(rows):
-            for name, values in self._portion(classifier, sample, evidence, portion).items():
-                parts.setdefault(name, []).append(values.cpu())
-            done += len(portion.labels)
-            tick(done, len(rows))
-        arrays = {f"robustness/{name}": torch.cat(values).numpy() for name, values in parts.items()}
-        return {"robustness/rows": rows.numpy(), **arrays}
+        rows = sample.some(self.images, evidence.seed)
+        portions = sample.portions(rows, self.title, on_progress)
+        parts = (self._portion(classifier, sample, evidence, portion) for portion in portions)
+        return {"robustness/rows": rows.numpy(), **joined(parts, "robustness/")}
 
     def _portion(
         self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion
@@ -75,7 +75,7 @@ class Robustness(Section):
         pixels, labels = portion.pixels.to(classifier.device), portion.labels.to(classifier.device)
         key = Key.seeded(evidence.seed, device=classifier.device).fold_in("robustness").at(portion.rows)
         found = assess(classifier, pixels, labels, ATTACKS, key)
-        maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+        maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
         noise = key.fold_in("ties").uniform(len(maps), maps[0].numel())
         salient = ranks(-maps.nan_to_num().flatten(1), noise) < noise.shape[1] // 2
         for name, region in (("salient", salient), ("other", ~salient)):
@@ -103,13 +103,13 @@ class Robustness(Section):
             metric = Metric(f"accuracy, {TITLES[name]}", "share still right", "higher")
             per_image[name] = (metric, scattered(right, rows, count))
         seen = _seen(evidence)
-        said = flags(labels, clean, {name: found[name] for name in ATTACKS}, ATTACKS, seen)
+        signs = flags(labels, clean, {name: found[name] for name in ATTACKS}, ATTACKS, seen)
         notes = (
-            *said,
+            *signs,
             "A network that was not trained against attacks is expected near 0 % under PGD at 8/255. What PGD leaves "
             "is an upper bound; AutoAttack is the standard check.",
         )
-        return self.found(_sentence, per_image, evidence.seed, notes=notes, asked=rows)
+        return self.found(_sentence, per_image, evidence.seed, notes=notes, rows=rows)
 
 
 def _seen(evidence: Evidence) -> MaskingProbe:

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.attribution.catalogue import upsampled
 from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Examples, Finding, Section, Table, Tick, examples_named
+from overfocus.diagnosis.section import Examples, Finding, OnProgress, Section, Table, examples_named
 from overfocus.diagnosis.sections.hiding import hidden, ranks
 from overfocus.diagnosis.wording import located
 from overfocus.metrics.score import Metric, Score
@@ -38,24 +37,27 @@ class Shortcut(Section):
     name: ClassVar[str] = "shortcut"
     title: ClassVar[str] = "Shortcuts"
     question: ClassVar[str] = "Does a class stand on one place of the picture?"
+    order: ClassVar[int] = 110
+    passes: ClassVar[int] = 5
+    headline: ClassVar[tuple[str, ...]] = ("flagged", "suspicion")
+    needs: ClassVar[str] = "5 images a class"
     share: float = 0.1
     """Share of the pixels, the most salient ones, that is hidden to see whether the confidence falls."""
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return shortcut/kept [N], the probability of the first prediction with the salient part hidden, and names."""
         predicted = evidence.logits.argmax(dim=1)
-        kept, done = torch.full((len(sample),), torch.nan), 0
-        for portion in sample.batches(None):
-            maps = upsampled(evidence.tensor("maps/predicted")[portion.rows], sample.size).to(classifier.device)
+        kept = torch.full((len(sample),), torch.nan)
+        for portion in sample.portions(None, self.title, on_progress):
+            maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
             noise = Key.seeded(evidence.seed, device=classifier.device).fold_in("ties").at(portion.rows)
             order = ranks(-maps.nan_to_num().flatten(1), noise.uniform(len(maps), maps[0].numel()))
             pixels = portion.pixels.to(classifier.device)
-            fill = torch.tensor(classifier.mean, device=pixels.device).view(-1, 1, 1)
             with torch.no_grad():
-                probability = classifier(hidden(pixels, order, self.share, fill)).softmax(dim=1).cpu()
+                probability = classifier(hidden(pixels, order, self.share, classifier.fill)).softmax(dim=1).cpu()
             kept[portion.rows] = probability.gather(1, predicted[portion.rows, None])[:, 0]
-            done += len(portion.labels)
-            tick(done, len(sample))
         return {"shortcut/kept": kept.numpy(), "shortcut/names": np.array([str(name) for name in sample.names])}
 
     def evaluate(self, evidence: Evidence) -> Finding:
@@ -63,11 +65,11 @@ class Shortcut(Section):
         predicted = evidence.logits.argmax(dim=1)
         places = shortcuts(evidence.tensor("maps/predicted"), predicted, seed=evidence.seed)
         flagged = [place for place in places if place.flagged]
-        asked = [place for place in places if place.p == place.p]
+        tested = [place for place in places if place.p == place.p]
         looked = ranked(evidence)
         count = Score(
-            FLAGGED, float(len(flagged)) if asked else float("nan"), n=len(predicted),
-            note="" if asked else f"no class with {FEWEST} images that have a map",
+            FLAGGED, float(len(flagged)) if tested else float("nan"), n=len(predicted),
+            note="" if tested else f"no class with {FEWEST} images that have a map",
         )  # fmt: skip
         tables = (_places(places, evidence), _first(evidence, looked))
         notes = (
@@ -77,13 +79,13 @@ class Shortcut(Section):
         )
         scores = {"flagged": count}
         return self.found(
-            lambda _: _sentence(flagged, asked, evidence.classes), {"suspicion": (SUSPICION, looked)}, evidence.seed,
+            lambda _: _sentence(flagged, tested, evidence.classes), {"suspicion": (SUSPICION, looked)}, evidence.seed,
             scores, tables=tables, notes=notes, flagged=frozenset(place.label for place in flagged),
         )  # fmt: skip
 
 
 def ranked(evidence: Evidence) -> Tensor:
-    """Return how much each image asks to be looked at: [N] in [0, 1], NaN without a map."""
+    """Return how suspicious each image is: [N] in [0, 1], NaN without a map."""
     confidence = evidence.logits.double().softmax(dim=1).amax(dim=1)
     drop = confidence - evidence.tensor("shortcut/kept")
     return suspicion(confidence, effective_area(evidence.tensor("maps/predicted")), drop)
@@ -115,10 +117,10 @@ def _places(places: list[Place], evidence: Evidence) -> Table:
     rows = []
     for place in order:
         where = "-" if place.share is None else located(*place.share)
-        answered = place.p == place.p
+        tested = place.p == place.p
         rows.append((
-            evidence.classes[place.label], "suspicious" if place.flagged else "no" if answered else "no answer", where,
-            f"{place.effect:.2f}" if answered else "-", f"{place.p:.3f}" if answered else "-", str(place.n),
+            evidence.classes[place.label], "suspicious" if place.flagged else "no" if tested else "no answer", where,
+            f"{place.effect:.2f}" if tested else "-", f"{place.p:.3f}" if tested else "-", str(place.n),
         ))  # fmt: skip
     heads = ("predicted class", "one place?", "place, in shares of the image", "overlap above others", "p", "n")
     seen = tuple(examples_named(evidence, place.label, place.share) for place in order)
@@ -133,13 +135,13 @@ def _first(evidence: Evidence, looked: Tensor) -> Table:
     return Table("Images to look at first", heads, tuple(tuple(str(row[key]) for key in keys) for row in rows), seen)
 
 
-def _sentence(flagged: list[Place], asked: list[Place], classes: list[str]) -> str:
-    if not asked:
+def _sentence(flagged: list[Place], tested: list[Place], classes: list[str]) -> str:
+    if not tested:
         return f"No class has {FEWEST} images with a map: too few to say anything."
     if not flagged:
-        return f"None of {len(asked)} classes looks at a narrow place of its own in image after image."
+        return f"None of {len(tested)} classes looks at a narrow place of its own in image after image."
     names = ", ".join(repr(classes[place.label]) for place in flagged[:5])
     return (
-        f"{len(flagged)} of {len(asked)} classes look at the same narrow place in image after image, as they would at "
+        f"{len(flagged)} of {len(tested)} classes look at the same narrow place in image after image, as they would at "
         f"a watermark: {names}. Look at the place, hide it, and ask again."
     )

@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from torch import Tensor
 
-from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
-from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Table, Tick
+from overfocus.diagnosis.section import Finding, Section, Table
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.coverage import coverage, coverage_scores
 from overfocus.metrics.score import Score
@@ -28,11 +25,9 @@ class Spread(Section):
     name: ClassVar[str] = "spread"
     title: ClassVar[str] = "Spread"
     question: ClassVar[str] = "How much of the image does it look at?"
-
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
-        """Need no more than the maps that are there."""
-        tick(1, 1)
-        return {}
+    order: ClassVar[int] = 10
+    passes: ClassVar[int] = 3
+    headline: ClassVar[tuple[str, ...]] = ("effective_area_predicted", "mass_50_predicted", "gini_predicted")
 
     def evaluate(self, evidence: Evidence) -> Finding:
         """Compute every number of `metrics.spread` on both maps."""

@@ -18,7 +18,7 @@ from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section, Table, Tick, examples_named
+from overfocus.diagnosis.section import Finding, OnProgress, Section, Table, examples_named
 from overfocus.diagnosis.sections.hiding import scattered
 from overfocus.diagnosis.wording import located, percent
 from overfocus.metrics.score import Metric, Score
@@ -43,11 +43,15 @@ FIRST = 12
 
 @dataclass(frozen=True)
 class Transplant(Section):
-    """Flags classes that a mark at one place carries, asking the network and no map."""
+    """Flags classes that a mark at one place carries, by the network and no map."""
 
     name: ClassVar[str] = "transplant"
     title: ClassVar[str] = "What a small piece carries"
     question: ClassVar[str] = "Does a piece of one image make it see its class in another?"
+    order: ClassVar[int] = 120
+    passes: ClassVar[int] = 50
+    headline: ClassVar[tuple[str, ...]] = ("flagged", "carried", "taken")
+    needs: ClassVar[str] = "two classes, 5 pieces a class"
     side: float = 0.25
     """Height and width of a piece, as shares of the image's."""
     steps: int = 7
@@ -59,7 +63,9 @@ class Transplant(Section):
         """Need images of two classes."""
         return "" if len(sample.labels.unique()) > 1 else "the images are all of one class"
 
-    def collect(self, classifier: Classifier, sample: Sample, evidence: Evidence, tick: Tick) -> dict[str, np.ndarray]:
+    def collect(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
+    ) -> dict[str, np.ndarray]:
         """Return transplant/: places [P, 4], rows [n], donors [P, n] (the class of each image's donor), own [P, n]
         (the rise of that class) and taken [P, n] (whether it is named), both NaN where the image was named so before,
         and count, mean and variance of the rises of each class with other donors, others/NAME [P, K] each.
@@ -73,7 +79,7 @@ class Transplant(Section):
             donors = _others(len(rows), key.fold_in(str(number)))
             after = _pasted(classifier, whole, donors, box)
             found.append(_risen(log_odds(after) - before, named(after), predicted, predicted[donors]))
-            tick(number + 1, len(places))
+            on_progress(self.title, number + 1, len(places))
         arrays = {f"transplant/{name}": np.stack([each[name] for each in found]) for name in found[0]}
         return {"transplant/places": places.numpy(), "transplant/rows": rows.numpy(), **arrays}
 
@@ -81,11 +87,11 @@ class Transplant(Section):
         """Compute what the pieces of each class carry, and how often a piece is named instead of the image."""
         each, rows = carriers(evidence), evidence.tensor("transplant/rows").long()
         taken = evidence.tensor("transplant/taken").double().nanmean(dim=0)
-        asked, flagged = [one for one in each if one.n], [one for one in each if one.flagged]
-        note = "" if asked else f"no class with {FEWEST} pieces at a place"
+        tested, flagged = [one for one in each if one.n], [one for one in each if one.flagged]
+        note = "" if tested else f"no class with {FEWEST} pieces at a place"
         scores = {
-            "flagged": Score(FLAGGED, float(len(flagged)) if asked else nan, n=len(rows), note=note),
-            "carried": Score(CARRIED, fmean(one.share for one in asked) if asked else nan, n=len(rows), note=note),
+            "flagged": Score(FLAGGED, float(len(flagged)) if tested else nan, n=len(rows), note=note),
+            "carried": Score(CARRIED, fmean(one.share for one in tested) if tested else nan, n=len(rows), note=note),
         }
         notes = (
             "A piece is pasted where it was. Its class's log-odds are compared with those that a piece of any other "
@@ -94,26 +100,26 @@ class Transplant(Section):
             "no proof: only marks that these images bear can be found. Look at the places that are not flagged, too.",
         )
         return self.found(
-            lambda scores: self._sentence(scores, flagged, asked, evidence.classes),
+            lambda scores: self._sentence(scores, flagged, tested, evidence.classes),
             {"taken": (TAKEN, scattered(taken, rows, len(evidence.labels)))}, evidence.seed, scores,
-            tables=(_table(each, evidence),), notes=notes, asked=rows,
+            tables=(_table(each, evidence),), notes=notes, rows=rows,
             flagged=frozenset(one.label for one in flagged),
         )  # fmt: skip
 
     def _sentence(
-        self, scores: Mapping[str, Score], flagged: list[Carried], asked: list[Carried], classes: list[str]
+        self, scores: Mapping[str, Score], flagged: list[Carried], tested: list[Carried], classes: list[str]
     ) -> str:
-        if not asked:
+        if not tested:
             return f"No class has {FEWEST} pieces at a place: too few to say anything."
         taken = (
             f"A pasted piece of {percent(self.side**2)} of the area makes it name the class of the piece in "
             f"{percent(scores['taken'].value, 1)} of the cases."
         )
         if not flagged:
-            return f"{taken} None of {len(asked)} classes is carried by one place."
+            return f"{taken} None of {len(tested)} classes is carried by one place."
         names = ", ".join(repr(classes[one.label]) for one in flagged[:5])
         return (
-            f"{taken} {len(flagged)} of {len(asked)} classes are carried by one place, as by a watermark: {names}. "
+            f"{taken} {len(flagged)} of {len(tested)} classes are carried by one place, as by a watermark: {names}. "
             "Look at the place, hide it, and ask again."
         )
 

@@ -9,12 +9,12 @@ from math import isfinite
 from markupsafe import Markup
 
 from overfocus.core.errors import OverfocusError
+from overfocus.diagnosis.catalogue import headline
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.section import Chart, Finding, Table
 from overfocus.diagnosis.side_by_side import MetricRow, SideBySide
 from overfocus.metrics.score import Metric, Score
 from overfocus.report.drawing.charts import overlaid, span, svg
-from overfocus.report.headline import headline
 from overfocus.report.terminal.diagnosis import apart
 
 NONE, MINUS = "no answer", "\u2212"

@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from overfocus.diagnosis.catalogue import headline
 from overfocus.diagnosis.section import Line
 from overfocus.report.drawing.axes import HEIGHT, MethodStyle, frame, legend, method_styles, rows, sheet
 from overfocus.report.drawing.callout import called_out
 from overfocus.report.drawing.drawn import PAPER, Drawn, drawn
-from overfocus.report.headline import headline
 from overfocus.report.study.claim import named, short
 from overfocus.statistics.correlation import Region, mean_region, rank_correlation
 from overfocus.study.comparison import Comparison

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from overfocus.core.files import write
-from overfocus.report.headline import headline
+from overfocus.diagnosis.catalogue import headline
 from overfocus.report.study.table_text import Column, Row, StudyTable, as_csv, as_latex, as_markdown
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison

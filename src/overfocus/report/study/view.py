@@ -8,6 +8,7 @@ from math import isfinite
 
 from markupsafe import Markup
 
+from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.report.label import Label, label
 from overfocus.report.study import charts as study_charts
 from overfocus.report.study.number import Number, percent, plain, points
@@ -64,28 +65,26 @@ class Plan:
     """Which charts and numbers a chapter is made of."""
 
     key: str
-    title: str
-    question: str
     charts: tuple[str, ...]
     """Names of functions of `study_charts`."""
-    sections: tuple[str, ...] = ()
-    """Sections of the examination whose foremost numbers are told."""
+    section: str = ""
+    """The section of the examination whose foremost numbers are shown."""
+    title: str = ""
+    """Title and question are those of the section unless given."""
+    question: str = ""
     note: str = ""
 
 
 PLANS = (
-    Plan("wider", "Spread against accuracy", "Does looking wider pay?", ("spread_against_accuracy",), ("spread",),
+    Plan("wider", ("spread_against_accuracy",), "spread", "Spread against accuracy", "Does looking wider pay?",
          "A wider map is not a better model by itself: it can widen onto the background."),
-    Plan("accuracy", "Accuracy", "How much data does it take, and how does training go?",
-         ("accuracy_by_size", "training_curves", "split_accuracies")),
-    Plan("hiding", "What hiding costs", "What is left when the places it looks at are hidden?", ("hiding",),
-         ("hiding",)),
-    Plan("confidence", "Reliability", "Is it as sure as it is right?", ("reliability",), ("confidence",)),
-    Plan("robustness", "Robustness", "How much accuracy is left under small, targeted changes?", ("robustness",),
-         ("robustness",)),
-    Plan("localization", "Localization", "Can its maps tell where the object is, better than what needs no model?",
-         ("localization",), ("localization",)),
-    Plan("parts", "On the object", "Does it look at the object, and at all its parts?", ("part_shares",), ("focus",)),
+    Plan("accuracy", ("accuracy_by_size", "training_curves", "split_accuracies"), "", "Accuracy",
+         "How much data does it take, and how does training go?"),
+    Plan("hiding", ("hiding",), "hiding"),
+    Plan("confidence", ("reliability",), "confidence"),
+    Plan("robustness", ("robustness",), "robustness"),
+    Plan("localization", ("localization",), "localization"),
+    Plan("parts", ("part_shares",), "focus"),
 )  # fmt: skip
 
 
@@ -100,10 +99,11 @@ def _chapter(comparison: Comparison, plan: Plan) -> Chapter:
     first = {"", *(str(size) for size in comparison.study.sizes[-SHOWN:])}
     at_once = [tuple(each for each in group if each.size in first) for group in figures]
     more = [tuple(each for each in group if each.size not in first) for group in figures]
-    tables = [each for name in plan.sections for size in comparison.study.sizes
-              if (each := _measure_table(comparison, name, size))]  # fmt: skip
+    sizes = comparison.study.sizes if plan.section else ()
+    tables = [each for size in sizes if (each := _measure_table(comparison, plan.section, size))]
+    about = plan if plan.title else SECTIONS[plan.section]
     return Chapter(
-        plan.key, plan.title, plan.question, tuple(filter(None, at_once)), tuple(filter(None, more)), tuple(tables),
+        plan.key, about.title, about.question, tuple(filter(None, at_once)), tuple(filter(None, more)), tuple(tables),
         plan.note,
     )  # fmt: skip
 

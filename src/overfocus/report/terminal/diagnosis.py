@@ -6,9 +6,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from overfocus.diagnosis.catalogue import headline
 from overfocus.diagnosis.side_by_side import MetricRow, SideBySide
 from overfocus.metrics.score import Score
-from overfocus.report.headline import headline
 from overfocus.report.terminal.tables import _console, _print
 
 
