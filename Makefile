@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
-# A process for each core, so one thread for each process.
-TESTING := OMP_NUM_THREADS=1
+# A process for each core, so one thread for each process; the tests of a file share its fixtures in one process.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help demo test test-all test-lowest lint format docs bench clean
+.PHONY: help demo test test-slow test-all test-lowest lint format docs bench clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -23,17 +23,20 @@ demo: .venv/installed ## seven methods trained, examined, compared and reported 
 	$(BIN)/overfocus demo --out $(DEMO)
 
 test: .venv/installed-dev lint ## what must be green: format, lint, types, tests
-	$(TESTING) $(BIN)/python -m pytest -n auto --dist loadfile
+	$(PYTEST)
 
-test-all: .venv/installed-dev lint ## with the slow tests
-	$(BIN)/python -m pytest -m "slow or not slow"
+# In the order of tests/conftest.py, which puts the longest files first.
+test-slow: .venv/installed-dev ## the slow tests alone, about a quarter of an hour on two cores
+	$(PYTEST) -m slow --no-loadscope-reorder --durations=20
+
+test-all: test test-slow ## both
 
 # Needs uv, and a Python 3.10 (OLDEST=path). Compiling an objective wants a newer torch than 2.7 and is left out there.
 OLDEST ?= python3.10
 test-lowest: ## the fast tests with the oldest Python and the oldest versions that are promised
 	uv venv --clear --python $(OLDEST) .venv-lowest
 	uv pip install --python .venv-lowest --resolution lowest-direct --editable '.[timm,parquet]' 'pytest>=8.2' 'pytest-xdist>=3.6'
-	$(TESTING) .venv-lowest/bin/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n auto --dist loadfile
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -103,10 +103,10 @@ def table(drop: float, size: int, shape: tuple[int, int, int], asked: argparse.N
 
 
 def tables(asked: argparse.Namespace) -> Iterator[Table]:
-    maps = ((4, 3, 14), (4, 2, 28)) if asked.tiny else MAPS
+    maps, sizes, drops = (((4, 3, 14),), (3,), (0.1,)) if asked.tiny else (MAPS, (3, 7), (0.1, 0.2))
     for shape in maps:
-        for size in (3, 7):
-            for drop in (0.1, 0.2):
+        for size in sizes:
+            for drop in drops:
                 yield table(drop, size, shape, asked)
 
 

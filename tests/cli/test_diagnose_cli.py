@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import sys
 
@@ -111,13 +112,12 @@ def test_a_strangers_file_on_a_folder_with_boxes_that_are_not_all_good(overfocus
     own = ("--model", "overfocus_cnn", "--setting", "widths=[4,8]", "--out", tmp_path / "d")
     code, out, err = overfocus("diagnose", tmp_path / "net.pt", *asked, *own)
     assert code == 0, err
-    assert "4 boxes without area are left out" in out
-    assert "2 boxes reach beyond their image" in out
-    assert "1 annotations name no file" in out
+    for count, word in (("4", "without area"), ("2", "beyond"), ("1", "annotations")):
+        assert re.search(rf"\b{count} [^\n;.]*{word}", out)
     found = json.loads((tmp_path / "d" / "scores.json").read_text())["sections"]
     assert found["focus"]["scores"]["energy_inside"]["n"] == 12
     assert found["localization"]["scores"]["max_box_acc"]["n"] == 12
-    assert any("4 images without a box left out" in note for note in found["localization"]["notes"])
+    assert any(re.search(r"\b4 [^;.]*\bbox", note) for note in found["localization"]["notes"])
     page = (tmp_path / "d" / "diagnosis.html").read_text()
     assert "<script>b" not in page
     code, _, err = overfocus(
@@ -144,9 +144,9 @@ def test_a_second_set_in_a_folder_is_called_by_its_name(overfocus, runs, tmp_pat
     (("--at", "features.9"), "no layer"),
     (("--split", "digitonly"), "digit-only"),
     (("--map", "gradcamm"), "gradcam"),
-    (("--map", "occlusion"), "no layer to look at"),
-    (("--mean", "a,b,c"), "give numbers"),
-    (("--data", "nowhere/at/all"), "no such file"),
+    (("--map", "occlusion"), "layer"),
+    (("--mean", "a,b,c"), "numbers"),
+    (("--data", "nowhere/at/all"), "nowhere/at/all"),
     (("--ood", "fashion_mnist", "--root", "nowhere"), "fashion_mnist"),
 ])  # fmt: skip
 def test_a_wrong_argument_is_told_in_a_line_and_nothing_is_written(words, said, overfocus, runs, tmp_path):

@@ -1,5 +1,6 @@
 """Attacks: laws, known answers, a slow reading, captum, and the signs that an attack failed."""
 
+import re
 import sys
 from dataclasses import replace
 from math import sqrt
@@ -306,22 +307,22 @@ class TestFlags:
     @pytest.mark.parametrize(
         ("counts", "words"),
         [
-            ((5, 9, 4, 1, 2), "fgsm leaves 90.0 % right and noise 50.0 %"),
-            ((9, 3, 5, 4, 2), "pgd_8 leaves 40.0 % right and fgsm 30.0 %"),
-            ((9, 8, 2, 6, 2), "pgd_8 leaves 60.0 % right and pgd_2 20.0 %, though it may change more"),
+            ((5, 9, 4, 1, 2), "fgsm .*90.0 %.*noise 50.0 %"),
+            ((9, 3, 5, 4, 2), "pgd_8 .*40.0 %.*fgsm 30.0 %"),
+            ((9, 8, 2, 6, 2), "pgd_8 .*60.0 %.*pgd_2 20.0 %"),
         ],
     )
     def test_each_sign_of_a_failed_attack(self, counts, words):
         said = flags(TRUTH, right(10), dict(zip(ATTACKS, map(right, counts))), ATTACKS, CALM)
         assert len(said) == 1
-        assert words in said[0]
+        assert re.search(words, said[0])
 
     def test_the_model_and_nan_are_told(self):
         seen = MaskingProbe(torch.arange(10) < 2, torch.arange(10) < 3, True)
         lost = torch.where(torch.arange(10) < 4, -1, TRUTH)
         said = flags(TRUTH, right(10), {"noise": lost}, ATTACKS, seen)
-        for words in ("differ for 20.0 %", "zero for 30.0 %", "probabilities", "4 images have no answer under noise"):
-            assert sum(words in sentence for sentence in said) == 1
+        for words in ("differ .*20.0 %", "zero .*30.0 %", "probabilities", "4 images .*noise"):
+            assert sum(bool(re.search(words, sentence)) for sentence in said) == 1
 
     def test_attacks_of_other_sizes_are_not_compared(self):
         attacks = {"noise": SignNoise(0.01), "fgsm": FGSM(0.03), "pgd": PGD(0.04), "l2": PGD(0.5, norm="l2")}

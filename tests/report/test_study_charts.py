@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -134,19 +135,19 @@ class TestPage:
 class TestTitles:
     def test_what_was_planted_is_said(self, every):
         title = every["spread_against_accuracy"].title
-        assert title == "Against plain: cutout looks wider and is more accurate; neither is shown of sgdrop"
-        assert every["hiding"].title.endswith("lower with cutout than with plain")
-        assert every["training_curves"].title.endswith("higher with cutout than with plain")
-        assert every["accuracy_by_size"].title.count("cutout above plain") == 2
+        assert re.search(r"cutout \w+ wider .*more accurate; .*sgdrop", title)
+        assert re.search("lower .*cutout .*plain", every["hiding"].title)
+        assert re.search("higher .*cutout .*plain", every["training_curves"].title)
+        assert len(re.findall("cutout above plain", every["accuracy_by_size"].title)) == 2
 
     def test_wider_and_worse_is_said_as_well(self, tmp_path):
         of = made(tmp_path, right={CUTOUT: 0.7}, wide={CUTOUT: 0.6, SGDROP: 0.1})
         title = spread_against_accuracy(Comparison(of), size_of(of)).title
-        assert title == "Against plain: cutout looks wider and is less accurate; sgdrop looks narrower"
+        assert re.search(r"cutout \w+ wider .*less accurate; sgdrop \w+ narrower$", title)
 
     @pytest.mark.parametrize(
         ("seeds", "methods", "said"),
-        [(1, METHODS, "luck"), (5, (PLAIN,), "How wide plain looks"), (5, METHODS, "No method is shown")],
+        [(1, METHODS, "luck"), (5, (PLAIN,), "wide plain"), (5, METHODS, "No method")],
     )
     def test_nothing_is_said_that_is_not_shown(self, tmp_path, seeds, methods, said):
         of = made(tmp_path, methods, seeds)
@@ -170,7 +171,7 @@ class TestNumbers:
         assert line.y == [pytest.approx(np.mean(values))]
         half = stats.t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
         assert line.high[0] - line.y[0] == pytest.approx(half)
-        assert "4 to 5 seeds" in chart.text
+        assert re.search(r"\b4 to 5\b", chart.text)
 
     def test_a_method_without_runs_is_not_drawn(self, tmp_path):
         whole = made(tmp_path, seeds=2)

@@ -12,6 +12,7 @@ from study_noise import flip_p, philox
 from overfocus.core.errors import OverfocusError
 from overfocus.statistics.paired import holm, improvement, mann_whitney_ends, paired, sign_flip, t_test
 from overfocus.statistics.power import power, seeds_to_flip, seeds_to_settle, smallest_detectable
+from prose import numbers
 
 multipletests = pytest.importorskip("statsmodels.stats.multitest").multipletests
 TTestPower = pytest.importorskip("statsmodels.stats.power").TTestPower
@@ -108,7 +109,7 @@ def test_probability_of_improvement_by_hand():
     """Of nine pairs (2, 3, 3) x (1, 2, 3): wins 1 + 2 + 2, ties 1 + 1 + 1."""
     assert improvement(np.array([2.0, 3, 3]), np.array([1.0, 2, 3])).value == pytest.approx((5 + 1.5) / 9)
     assert improvement(np.array([2.0, 3, 3]), np.array([1.0, 2, 3]), "lower").value == pytest.approx(2.5 / 9)
-    assert improvement(np.array([1.0]), np.array([0.0])).note == "one seed: no interval can be given"
+    assert improvement(np.array([1.0]), np.array([0.0])).note
 
 
 def test_probability_of_improvement_is_that_of_mann_whitney():
@@ -137,7 +138,7 @@ def test_missing_runs_drop_the_pair():
     method, base = np.array([0.9, nan, 0.7, 0.8, 0.6]), np.array([0.8, 0.8, nan, 0.6, 0.5])
     found = paired(method, base)
     assert found.n == 3
-    assert found.difference.note == "2 of 5 seeds lack a run and are left out"
+    assert numbers(found.difference.note) == ["2", "5"]
     assert found.difference.value == pytest.approx((0.1 + 0.2 + 0.1) / 3)
     assert found.p == pytest.approx(paired(method[[0, 3, 4]], base[[0, 3, 4]]).p)
 
@@ -145,7 +146,7 @@ def test_missing_runs_drop_the_pair():
 def test_one_seed_has_a_difference_and_no_more():
     found = paired(np.array([0.9]), np.array([0.8]))
     assert found.difference.value == pytest.approx(0.1)
-    assert found.difference.note == "one seed: no interval can be given"
+    assert "one seed" in found.difference.note
     for number in (found.noise, found.p, found.p_sign_flip, found.detectable, found.bootstrap.low):
         assert isnan(number)
 
@@ -166,7 +167,7 @@ def test_equal_differences_leave_the_t_test_without_an_answer(base):
     assert not found.difference.bounded
     assert not found.bootstrap.bounded
     assert found.p_sign_flip == 2 / 32
-    assert "noise cannot be estimated" in found.difference.note
+    assert "noise" in found.difference.note
 
 
 def test_the_same_runs_differ_by_nothing():
@@ -183,7 +184,7 @@ def test_lower_is_better_turns_wins_and_not_the_difference():
 
 
 def test_lengths_must_match():
-    with pytest.raises(OverfocusError, match="5 numbers cannot be paired with 4"):
+    with pytest.raises(OverfocusError, match=r"5 .* 4\b"):
         paired(BASE, BASE[:4])
 
 

@@ -11,6 +11,7 @@ from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.metrics.score import Metric
 from overfocus.statistics.paired import holm
 from overfocus.statistics.verdict import compared, per_class_effects
+from prose import numbers
 
 BASE = np.array([0.80, 0.82, 0.81, 0.79, 0.83])
 NOISE = np.array([0.001, -0.002, 0.0, 0.002, -0.001])
@@ -27,40 +28,42 @@ def accuracy(method, base=BASE):
 def test_better():
     found = accuracy(BASE + 0.02 + NOISE)
     assert found.verdict == "better"
-    assert found.sentence == (
-        "better by 2.0 points [1.8, 2.2]; the sign-flip test, which needs no normal noise, cannot confirm it with "
-        "5 seeds, only from 6 on"
-    )
+    assert numbers(found.claim) == ["2.0", "1.8", "2.2"]
+    assert "sign-flip" in found.caveat
+    assert numbers(found.caveat) == ["5", "6"]
+    assert found.sentence == f"{found.claim}; {found.caveat}"
     assert found.more_seeds == 0
 
 
 def test_worse():
     found = accuracy(BASE - 0.02 + NOISE)
-    assert (found.verdict, found.claim) == ("worse", "worse by 2.0 points [1.8, 2.2]")
+    assert (found.verdict, numbers(found.claim)) == ("worse", ["2.0", "1.8", "2.2"])
 
 
 def test_lower_is_better():
-    assert effect(BASE - 0.02 + NOISE, better="lower").claim == "better (lower) by 0.020 [0.018, 0.022]"
+    found = effect(BASE - 0.02 + NOISE, better="lower")
+    assert (found.verdict, numbers(found.claim)) == ("better", ["0.020", "0.018", "0.022"])
+    assert "lower" in found.claim
     assert effect(BASE + 0.02 + NOISE, better="lower").verdict == "worse"
 
 
 def test_neither_is_better():
     found = effect(BASE - 0.02 + NOISE, better="neither", unit="of the map")
-    assert (found.verdict, found.claim) == ("different", "lower by 0.020 of the map [0.018, 0.022]")
+    assert (found.verdict, numbers(found.claim)) == ("different", ["0.020", "0.018", "0.022"])
+    assert "lower" in found.claim
+    assert "of the map" in found.claim
 
 
 def test_better_by_less_than_matters():
     found = accuracy(BASE + 0.003 + NOISE / 4)
     assert found.verdict == "better"
-    assert "that is less than the 1 point that matters" in found.caveat
+    assert found.paired.difference.high < 0.01
+    assert "1 point " in found.caveat
 
 
 def test_no_difference_larger_than_the_margin():
     found = accuracy(BASE + NOISE)
-    assert (found.verdict, found.claim) == (
-        "no difference",
-        "no difference larger than 1 point: +0.0 points [-0.2, 0.2]",
-    )
+    assert (found.verdict, numbers(found.claim)) == ("no difference", ["1", "+0.0", "-0.2", "0.2"])
     assert found.caveat == ""
 
 
@@ -73,7 +76,9 @@ def test_without_a_margin_nothing_is_said_to_make_no_difference():
 def test_too_few_seeds_and_how_many_more():
     found = accuracy(BASE + 0.006 + 6 * NOISE)
     assert found.verdict == "too few seeds"
-    assert found.sentence == "too few seeds to say: +0.6 points [-0.6, 1.8]; about 17 more seeds would settle it"
+    assert numbers(found.claim) == ["+0.6", "-0.6", "1.8"]
+    assert 16.5 <= found.more_seeds < 17.5
+    assert numbers(found.caveat) == ["17"]
 
 
 def test_the_smaller_question_counts():
@@ -84,7 +89,7 @@ def test_the_smaller_question_counts():
 def test_what_nobody_can_settle():
     found = effect(BASE + 9 * NOISE)
     assert found.more_seeds == inf
-    assert found.caveat == "1,000 seeds would not settle it, and 0.024 would have shown in 4 of 5 such studies"
+    assert numbers(found.caveat) == ["1,000", "0.024", "4", "5"]
     assert found.as_dict()["more_seeds"] is None
 
 
@@ -96,15 +101,17 @@ def test_lost_to_holm():
     found = compared({"plain": BASE, "one": one, **idle}, "plain", margin=0.001, unit="points").effects["one"]
     assert found.verdict == "too few seeds"
     assert found.p == pytest.approx(4 * found.paired.p)
-    assert "alone, but" in found.caveat
-    assert "after Holm over 4 methods" in found.caveat
+    assert found.paired.p <= 0.05 < found.p
+    assert "Holm" in found.caveat
+    assert {f"{found.paired.p:.2g}", f"{found.p:.2g}", "4"} <= set(numbers(found.caveat))
 
 
 def test_sign_flips_that_could_speak_and_do_not():
     d = np.array([-0.1, 0.4, 0.4, 0.8, 0.6, 0.7]) / 100
     found = accuracy(0.8 + d, np.full(6, 0.8))
     assert (found.verdict, found.p_sign_flip) == ("better", 4 / 64)
-    assert found.caveat.endswith("the sign-flip test, which needs no normal noise, does not confirm it (p = 0.062)")
+    assert "sign-flip" in found.caveat
+    assert numbers(found.caveat)[-1] == "0.062"
 
 
 def test_sign_flips_that_confirm_are_no_caveat():
@@ -116,35 +123,40 @@ def test_sign_flips_that_confirm_are_no_caveat():
 def test_one_seed():
     found = accuracy(BASE[:1] + 0.02, BASE[:1])
     assert (found.verdict, isnan(found.p), isnan(found.more_seeds)) == ("too few seeds", True, True)
-    assert found.sentence == "too few seeds to say: +2.0 points; one seed: no interval can be given"
+    assert (numbers(found.claim), found.caveat) == (["+2.0"], found.paired.difference.note)
+    assert found.caveat
 
 
 def test_no_seed():
     found = accuracy(np.full(5, nan))
-    assert found.sentence == "too few seeds to say: no seed has both runs; 5 of 5 seeds lack a run and are left out"
+    assert (found.verdict, found.paired.n) == ("too few seeds", 0)
+    assert (numbers(found.claim), numbers(found.caveat)) == ([], ["5", "5"])
 
 
 def test_a_missing_run_is_told():
     method = BASE + 0.02 + NOISE
     method[1] = nan
-    assert "1 of 5 seeds lack a run and are left out" in accuracy(method).sentence
+    found = accuracy(method)
+    assert found.paired.n == 4
+    assert numbers(found.caveat)[:2] == ["1", "5"]
 
 
 def test_the_same_difference_on_every_seed_is_no_certainty():
     found = accuracy(BASE + 0.01)
     assert found.verdict == "too few seeds"
-    assert found.claim == "too few seeds to say: +1.0 points"
+    assert numbers(found.claim) == ["+1.0"]
     assert found.more_seeds == 1
     eight = np.linspace(0.8, 0.87, 8)
     found = accuracy(eight + 0.01, eight)
     assert (found.verdict, found.p) == ("better", 2 / 2**8)
-    assert "this rests on the sign-flip test" in found.caveat
+    assert "sign-flip" in found.caveat
 
 
 def test_the_same_numbers_on_every_seed():
     found = accuracy(BASE.copy())
     assert found.verdict == "no difference"
-    assert found.sentence == "no difference: the same number on all 5 seeds; perhaps the method did not act"
+    assert numbers(found.claim) == ["5"]
+    assert found.caveat
 
 
 def test_all_of_a_study():
@@ -193,7 +205,7 @@ def test_ends_are_not_rounded_to_nothing():
     """An interval that leaves 0 out must not be shown as one that begins at 0.0."""
     found = accuracy(BASE + 0.0021 + NOISE)
     assert found.verdict == "better"
-    assert found.claim == "better by 0.21 points [0.01, 0.41]"
+    assert numbers(found.claim) == ["0.21", "0.01", "0.41"]
 
 
 def test_effects_by_class():
