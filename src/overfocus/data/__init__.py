@@ -2,9 +2,10 @@
 
 from overfocus.data.augment import Augment, Changes
 from overfocus.data.decode import BadImage, decoded, verified
+from overfocus.data.images import Images, Masks, TensorImages
 from overfocus.data.load import load, names
 from overfocus.data.resize import fit, fit_boxes, fit_mask, fitted
-from overfocus.data.split import Dataset, Images, Masks, Split, Splits, TensorImages
+from overfocus.data.split import Dataset, Split, Splits
 from overfocus.data.stream import Minibatch, Stream
 from overfocus.data.subset import balanced, few, hold_out
 from overfocus.data.totem import totem

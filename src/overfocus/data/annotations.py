@@ -16,8 +16,9 @@ from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data.image_files import opened
+from overfocus.data.images import Images, TensorImages
 from overfocus.data.resize import Size
-from overfocus.data.split import Dataset, Images, Split, TensorImages
+from overfocus.data.split import Dataset, Split
 
 Corners = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels, x1 and y1 excluded."""

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.data.images import Images, TensorImages
 from overfocus.data.resize import Size, fitted
-from overfocus.data.split import Images, Split, TensorImages
+from overfocus.data.split import Split
 
 OnBadImage = Literal["error", "skip"]
 Progress = Callable[[int, int], None]
@@ -46,7 +47,7 @@ def decoded(
         if isinstance(image, OverfocusError):
             bad.append(BadImage(row, str(image)))
         else:
-            pixels.numpy()[row] = _same_size(image, (height, width), split.images.name(row)).numpy()
+            pixels.numpy()[row] = checked_size(image, (height, width), split.images.name(row)).numpy()
     good = _kept(len(split), bad, on_bad_image)
     names = f"{split.images.name(0)} and others"
     if len(good) < len(split):
@@ -145,7 +146,8 @@ def first_size(images: Images) -> Size:
     raise OverfocusError(f"none of {len(images)} images can be read; the first is {images.name(0)}")
 
 
-def _same_size(image: Tensor, size: Size, name: str) -> Tensor:
+def checked_size(image: Tensor, size: Size, name: str) -> Tensor:
+    """Return `image` [C, H, W]; OverfocusError where it is not of `size`."""
     if image.shape[-2:] != size:
         raise OverfocusError(
             f"{name}: {image.shape[-2]} x {image.shape[-1]} pixels where others have {size[0]} x {size[1]}; "

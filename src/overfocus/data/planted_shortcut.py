@@ -19,7 +19,8 @@ from torch import Tensor
 from overfocus.core.boxes import inside
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
-from overfocus.data.split import ChangedImages, Dataset, Images, Split
+from overfocus.data.images import Images, WrappedImages
+from overfocus.data.split import Dataset, Split
 
 Kind = Literal["watermark", "background"]
 SIDE = 1 / 7
@@ -81,7 +82,7 @@ Paint = Callable[[Tensor, int, int], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Painted(ChangedImages):
+class Painted(WrappedImages):
     """Images with a shortcut each."""
 
     source: Images

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.split import ChangedImages, Images, Masks, PickedImages, Split, TensorImages
+from overfocus.data.images import Images, Masks, PickedImages, TensorImages, WrappedImages
+from overfocus.data.split import Split
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -75,7 +76,7 @@ def cover(stored: Size, size: Size) -> Size:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedImages(ChangedImages):
+class FittedImages(WrappedImages):
     """Images brought to one size as they are read."""
 
     source: Images

@@ -13,8 +13,9 @@ from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.data.augment import Augment, Changes
 from overfocus.data.decode import BadImage, OnBadImage, Progress, decoded, first_size, verified
+from overfocus.data.images import TensorImages
 from overfocus.data.resize import Size, as_size, fitted, unfitted
-from overfocus.data.split import Split, TensorImages
+from overfocus.data.split import Split
 from overfocus.data.worker import KeptImages, Worker, loader
 
 GIBIBYTE = 2**30

@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from overfocus.core.key import Key
+from overfocus.data.images import TensorImages
 from overfocus.data.scene import SIDE, below, clutter, direction, grid, stamp, window
-from overfocus.data.split import Dataset, Split, TensorImages
+from overfocus.data.split import Dataset, Split
 
 PARTS = ("disc", "stripes", "digit")
 CLASSES = tuple(str(digit) for digit in range(10))

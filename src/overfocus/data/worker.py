@@ -18,9 +18,9 @@ from torch.utils.data import Dataset as TorchDataset
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.data.augment import Augment
-from overfocus.data.decode import attempt, processors
+from overfocus.data.decode import checked_size, processors
+from overfocus.data.images import Images, WrappedImages
 from overfocus.data.resize import Size
-from overfocus.data.split import ChangedImages, Images
 
 THREADS = 8
 """Of one process at most: more would only wait for the interpreter's lock."""
@@ -30,7 +30,7 @@ EpochRow = tuple[int, int]
 
 @dataclass(eq=False)
 class Worker(TorchDataset):
-    """Reads image `row` for `epoch`. An error is handed over as a value: raised, it would drown in a traceback."""
+    """Reads image `row` for `epoch`. An error is returned, since raised in a process it comes inside a traceback."""
 
     images: Images
     size: Size
@@ -51,13 +51,14 @@ class Worker(TorchDataset):
 
     def __getitem__(self, key: EpochRow) -> Tensor | OverfocusError:
         epoch, row = key
-        image = attempt(self.images, row)
-        if isinstance(image, OverfocusError):
-            return image
-        if self.augment.by_image:
-            with _seeded(Key.seeded(self.seed, epoch, row).fold_in("image").seed()):
-                image = self._transform(image)
-        return self._checked(image, row)
+        try:
+            image = self.images.read(row)
+            if self.augment.by_image:
+                with _seeded(Key.seeded(self.seed, epoch, row).fold_in("image").seed()):
+                    image = self._transform(image)
+            return checked_size(image, self.size, self.images.name(row))
+        except OverfocusError as error:
+            return error
 
     @cached_property
     def _transform(self) -> Callable[[Tensor], Tensor]:
@@ -72,15 +73,6 @@ class Worker(TorchDataset):
             }  # fmt: skip
             steps.append(policies[self.augment.policy]())
         return v2.Compose(steps)
-
-    def _checked(self, image: Tensor, row: int) -> Tensor | OverfocusError:
-        if image.shape[-2:] == self.size:
-            return image
-        height, width = self.size
-        return OverfocusError(
-            f"{self.images.name(row)}: {image.shape[-2]} x {image.shape[-1]} pixels where others have "
-            f"{height} x {width}; give one size to bring all to, such as --size 224"
-        )
 
 
 @contextmanager
@@ -97,7 +89,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @dataclass(eq=False)
-class KeptImages(ChangedImages):
+class KeptImages(WrappedImages):
     """Images of one size, of which the first stay decoded once they were read, as many as fit `budget` bytes."""
 
     source: Images

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
-from overfocus.data.split import Dataset, Images, Split
+from overfocus.data.images import Images
+from overfocus.data.split import Dataset, Split
 
 
 @dataclass(frozen=True, eq=False)

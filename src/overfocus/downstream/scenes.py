@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from overfocus.core.key import Key
+from overfocus.data.images import TensorImages
 from overfocus.data.scene import SIDE, below, clutter, stamp, window
-from overfocus.data.split import TensorImages
 from overfocus.data.totem import CLASSES, FIRST_TEST_DIGIT, ORDERS, PART, PARTS, paint_parts
 from overfocus.downstream.objects import Objects, ObjectSet
 
