@@ -142,7 +142,8 @@ OUTSIDE = '<?xml version="1.0"?><!DOCTYPE a SYSTEM "file:///etc/passwd"><annotat
         (ENTITIES, r"000001\.xml is not VOC XML \(a document type 'a'"),
         (OUTSIDE, "a document type 'a'"),
         ("<annotation><object>", "not VOC XML"),
-        ("<annotation><object><name>dog</name></object></annotation>", "lacks its name or its bndbox"),
+        ("<annotation><object><name>dog</name></object></annotation>", "lacks its bndbox"),
+        (ENTITIES[ENTITIES.index("<annotation>") :].replace("&y;", " "), r"000001\.xml: an object lacks its name"),
         ("<annotation><object><name>dog</name><bndbox><xmin>x</xmin></bndbox></object></annotation>", "not VOC XML"),
     ],
 )

@@ -28,6 +28,9 @@ from overfocus.data.images import TensorImages
 from overfocus.data.scene import SIDE, below, clutter, direction, grid, stamp, window
 from overfocus.data.split import Dataset, Split
 
+CARD = (
+    "embedded: 10 classes, 40 x 40 RGB, 3,000 + 1,000; each of three parts names the class, seven test splits hide them"
+)
 PARTS = ("disc", "stripes", "digit")
 CLASSES = tuple(str(digit) for digit in range(10))
 SPLITS = {

@@ -10,6 +10,19 @@ from overfocus.data.finalize import PARTS
 from overfocus.data.readers.parquet import LABEL_COLUMNS, from_columns, ordered, pick_columns
 from overfocus.data.split import Dataset
 
+RANK = 30
+CARD = "a set that `datasets` saved to disk"
+
+
+def recognises(path: Path) -> bool:
+    """Say whether `datasets` saved a set to the folder `path`."""
+    return (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file()
+
+
+def read(path: Path, channels: int | None = None) -> Dataset:
+    """Read a set that `datasets` saved to the folder `path`."""
+    return from_hub(str(path), channels=channels)
+
 
 def from_hub(name: str, download: bool = False, channels: int | None = None) -> Dataset:
     """Read `owner/name` or `owner/name:configuration` from the local cache, or from the hub if `download`.

@@ -18,7 +18,16 @@ IMAGE_COLUMNS = ("image", "img", "pixel_values", "picture")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 
 
-def from_parquet(path: Path, channels: int | None = None) -> Dataset:
+RANK = 40
+CARD = "parquet"
+
+
+def recognises(path: Path) -> bool:
+    """Say whether `path` is a parquet file, or a folder with some in it or in its `data/`."""
+    return bool(_files(path))
+
+
+def read(path: Path, channels: int | None = None) -> Dataset:
     """Read one file, or the files of a folder (or of its `data/`) by the part that their names begin with."""
     try:
         import pyarrow.parquet as pq
@@ -85,12 +94,18 @@ def pick_columns(where: str, columns: Sequence[str]) -> tuple[str, str]:
     return found[0][0], found[1][0]
 
 
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    return sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
+
+
 def _by_part(path: Path) -> dict[str, list[Path]]:
     """Return split -> its files. Without a test part, validation is the test."""
     if path.is_file():
         return {"train": [path]}
     parts: dict[str, list[Path]] = {}
-    for file in sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet")):
+    for file in _files(path):
         part = PARTS.get(file.name.removesuffix(".parquet").split("-")[0].lower())
         if part:
             parts.setdefault(part, []).append(file)
