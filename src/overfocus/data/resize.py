@@ -117,7 +117,10 @@ def fitted(split: Split, size: Size) -> Split:
     else:
         small = FittedImages(images, size)
     boxes = None if split.boxes is None else _fitted_boxes(split.boxes, images, size)
-    masks = {name: _fitted_masks(masks, size) for name, masks in split.masks.items()}
+    masks = {
+        name: fit_mask(masks, size) if isinstance(masks, Tensor) else FittedMasks(masks, size)
+        for name, masks in split.masks.items()
+    }
     return replace(split, images=small, boxes=boxes, masks=masks)
 
 
@@ -127,10 +130,6 @@ def _fitted_boxes(boxes: Sequence[Tensor], images: Images, size: Size) -> list[T
     counts = [len(box) for box in boxes]
     moved, seen = _moved(torch.cat(list(boxes)), images.size(0), size)
     return [box[kept] for box, kept in zip(moved.split(counts), seen.split(counts), strict=True)]
-
-
-def _fitted_masks(masks: Masks, size: Size) -> Masks:
-    return fit_mask(masks, size) if isinstance(masks, Tensor) else FittedMasks(masks, size)
 
 
 def unfitted(images: Images) -> Images:

@@ -12,7 +12,7 @@ from torch import Tensor
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.data.augment import Augment, Changes
-from overfocus.data.decode import BadImage, OnBadImage, Progress, decoded, first_size, verified
+from overfocus.data.decode import BadImage, OnBadImage, decoded, first_size, verified
 from overfocus.data.images import TensorImages
 from overfocus.data.resize import Size, as_size, fitted, unfitted
 from overfocus.data.split import Split
@@ -68,7 +68,6 @@ class Stream:
     on_bad_image: OnBadImage = "error"
     drop_last: bool = False
     """Leave out any last batch that is not full (training only)."""
-    progress: Progress | None = None
     bad: list[BadImage] = field(default_factory=list, init=False)
     """The images that were left out because they cannot be read; rows count in the split that was given."""
     path: Literal["memory", "workers"] = field(default="memory", init=False)
@@ -110,14 +109,14 @@ class Stream:
     def _decode(self) -> None:
         """Hold all images on the device."""
         size = None if self.size is None else as_size(self.size)
-        self.split, self.bad = decoded(self.split, size, self.on_bad_image, self.progress)
+        self.split, self.bad = decoded(self.split, size, self.on_bad_image)
         assert isinstance(self.split.images, TensorImages)
         self._pixels = self.split.images.pixels.to(self.device)
 
     def _open(self, size: Size) -> None:
         """Set up the workers."""
         if self.on_bad_image == "skip":
-            self.split, self.bad = verified(self.split, "skip", self.progress)
+            self.split, self.bad = verified(self.split, "skip")
         if self.size is not None:
             self.split = fitted(self.split, size)
         augment = self.augment if self.train else Augment()

@@ -125,7 +125,7 @@ class Threads:
     worker: Worker
     pinned: bool
 
-    def batches(self, keys: Sequence[Sequence[EpochRow]]) -> Iterator[Tensor]:
+    def batches(self, keys: Sequence[list[EpochRow]]) -> Iterator[Tensor]:
         """Yield a batch for each list of keys; an image that cannot be read is an `OverfocusError`."""
         count = min(processors(), THREADS)
         pool, ahead = ThreadPoolExecutor(count), deque[Future[Tensor]]()
@@ -147,28 +147,16 @@ class Threads:
 
 
 @dataclass(eq=False)
-class _Plan:
-    """The batches that the loader asks its workers for; exchanged from epoch to epoch, so that the workers live on."""
-
-    batches: Sequence[Sequence[EpochRow]] = ()
-
-    def __iter__(self) -> Iterator[Sequence[EpochRow]]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-@dataclass(eq=False)
 class Processes:
     """Batches of images [B, C, H, W] uint8 by their keys, read in processes, or in this one and thread for none."""
 
     source: DataLoader
-    plan: _Plan
+    plan: list[list[EpochRow]]
+    """The batches that `source` loads; exchanged from epoch to epoch, so that its processes live on."""
 
-    def batches(self, keys: Sequence[Sequence[EpochRow]]) -> Iterator[Tensor]:
+    def batches(self, keys: Sequence[list[EpochRow]]) -> Iterator[Tensor]:
         """Yield a batch for each list of keys; an image that cannot be read is an `OverfocusError`."""
-        self.plan.batches = keys
+        self.plan[:] = keys
         for batch in self.source:
             if isinstance(batch, OverfocusError):
                 raise batch
@@ -180,10 +168,10 @@ def loader(worker: Worker, workers: int, device: torch.device) -> Threads | Proc
     # What torchvision draws comes from the global generators, which threads would share.
     if workers == 0 and not worker.augment.by_image:
         return Threads(worker, pinned=device.type == "cuda")
-    plan = _Plan()
+    plan: list[list[EpochRow]] = []
     source = DataLoader(
         worker,
-        batch_sampler=plan,  # pyright: ignore[reportArgumentType]
+        batch_sampler=plan,
         num_workers=workers,
         collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
         pin_memory=device.type == "cuda",

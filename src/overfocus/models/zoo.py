@@ -27,15 +27,8 @@ NO_AUXILIARY = {"googlenet": {"aux_logits": False, "init_weights": True}}
 NO_AUXILIARY["inception_v3"] = NO_AUXILIARY["googlenet"]
 # Settings that `create_model` makes itself, or that would fetch or change what a classifier returns.
 HELD = {
-    "aux_logits",
-    "checkpoint_path",
-    "features_only",
-    "in_chans",
-    "num_classes",
-    "pretrained",
-    "progress",
-    "weights",
-}
+    "aux_logits", "checkpoint_path", "features_only", "in_chans", "num_classes", "pretrained", "progress", "weights",
+}  # fmt: skip
 # How a factory may call the number of classes and of channels.
 CLASSES = ("num_classes", "classes")
 CHANNELS = ("channels", "in_channels", "in_chans")

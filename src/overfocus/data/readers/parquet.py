@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ def read(path: Path, channels: int | None = None) -> Dataset:
             raise OverfocusError(
                 f"{files[0]}: not a parquet file that can be read ({error}); fetch it again"
             ) from error
-    names = class_names(next(iter(tables.values())).schema)
+    written = (next(iter(tables.values())).schema.metadata or {}).get(b"huggingface")
+    names = class_names(json.loads(written)["info"]["features"]) if written else None
     columns = {part: (*pick_columns(str(path), table.column_names), table) for part, table in tables.items()}
     rows = {part: (table[image], table[label].to_pylist()) for part, (image, label, table) in columns.items()}
     return from_columns(path.resolve().name.removesuffix(".parquet"), rows, names, channels)
@@ -72,12 +73,11 @@ def _check_labels(name: str, part: str, labels: Sequence[Any], number: dict[Any,
         )
 
 
-def class_names(schema: Any) -> tuple[str, ...] | None:
-    """Return the names that the hub writes into the schema, if there are any."""
-    written = (schema.metadata or {}).get(b"huggingface")
-    features = json.loads(written)["info"]["features"] if written else {}
+def class_names(features: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names of the classes where `features`, the hub's types of the columns, have any."""
     for column in LABEL_COLUMNS:
-        names = features.get(column, {}).get("names")
+        feature = features.get(column)
+        names = feature.get("names") if isinstance(feature, dict) else getattr(feature, "names", None)
         if names:
             return tuple(names)
     return None
