@@ -174,7 +174,7 @@ def test_classified_images_with_boxes_are_objects_of_their_class():
     split = dataset.splits["train"]
     assert listed(found.train.labels) == [[label] for label in split.labels.tolist()]
     assert listed(found.train.boxes) == listed(split.boxes)
-    with pytest.raises(OverfocusError, match="does not tell where its objects are"):
+    with pytest.raises(OverfocusError, match="does not say where its objects are"):
         objects_of(dataset.with_splits(lambda each: type(each)(each.images, each.labels, each.classes)))
 
 

@@ -1,4 +1,4 @@
-"""What is left to do once files and labels are known: grey or colour, a test part, the statistics of the channels."""
+"""The last step of most readers: grey or colour, a test part, the statistics of the channels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from overfocus.data.split import Dataset, Split
 from overfocus.data.subset import hold_out
 
 PARTS = {"train": "train", "training": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
-"""What people call a part, in lower case -> the split it is."""
+"""Usual name of a part, in lower case -> its split."""
 HOLDOUT = 0.2
 
 

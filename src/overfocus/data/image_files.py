@@ -1,4 +1,4 @@
-"""Images in files and in archives: read with Pillow, brought to grey or RGB, and named when they cannot be read."""
+"""Images in files and in tables: read with Pillow, brought to grey or RGB; errors name the image."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def is_grey(images: StoredImages, most: int = 64) -> bool:
 
 @contextmanager
 def opened(source: str | bytes, name: str) -> Iterator[Image.Image]:
-    """Open an image; whatever is wrong with it, here or while it is read, is an error that names it."""
+    """Open an image; OverfocusError, which names it, for whatever is wrong with it here or in the block."""
     try:
         if not (len(source) if isinstance(source, bytes) else os.path.getsize(source)):
             raise OverfocusError(f"{name}: the file is empty; {REMEDY}")

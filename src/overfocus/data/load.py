@@ -1,4 +1,4 @@
-"""One call from what a person types to a set of images."""
+"""One call from what a user types to a set of images."""
 
 from __future__ import annotations
 
@@ -47,13 +47,15 @@ def load(  # noqa: PLR0913
 ) -> Dataset:
     """Load a set by name, by path (whose layout is recognised), or from the hub.
 
-    - `root`: where named sets lie; by default the environment's OVERFOCUS_DATA, else `data`.
-    - `size`: height and width in pixels to which images, boxes and masks are brought; None keeps what is stored.
-    - `per_class`, `fraction`: train on this many images, or this part, of each class; nested for the same `seed`.
-    - `val`: the part of each class of the training images that becomes the split `val`, taken before anything else.
+    - `root`: the folder of named sets; by default the environment variable OVERFOCUS_DATA, else `data`.
+    - `size`: height and width in pixels to bring images, boxes and masks to; None keeps those of the files.
+    - `per_class`, `fraction`: train on this many images, or this share, of each class; nested for the same `seed`.
+    - `val`: the share of each class of the training images that becomes the split `val`, before they are thinned.
     - `boxes`: where the objects are: a CSV, a COCO JSON, or a folder of VOC XML or of masks.
     - `channels`: 1 grey or 3 RGB for files; by default grey only where all of a sample are.
     - `on_bad_image`: `skip` reads every file once and leaves out those that cannot be read.
+
+    Raises UnknownName for a name that is not known, OverfocusError for data that cannot be read.
     """
     dataset = _named(str(data), root, download, channels)
     if boxes is not None:

@@ -26,7 +26,10 @@ def as_size(size: int | Size) -> Size:
 
 
 def fit(images: Tensor, size: Size, mode: str = "bilinear") -> Tensor:
-    """Fit `images` [C, H, W] or [B, C, H, W], uint8, to `size`; bilinear, antialiased. What fits is returned."""
+    """Fit `images` [C, H, W] or [B, C, H, W], uint8, to `size` (H, W): bilinear, antialiased, then the centre.
+
+    Images that have the size are returned as they are.
+    """
     if images.shape[-2:] == size:
         return images
     batch = images if images.ndim == 4 else images[None]
@@ -49,7 +52,7 @@ def fit_mask(mask: Tensor, size: Size) -> Tensor:
 def fit_boxes(boxes: Tensor, stored: Size, size: Size) -> Tensor:
     """Move `boxes` [n, 4] on an image of the size `stored` to where `fit` takes them, rounded outwards.
 
-    Those that are cut away as a whole are left out.
+    Boxes outside the cut are left out.
     """
     moved, seen = _moved(boxes, stored, size)
     return moved[seen]
@@ -107,7 +110,7 @@ class FittedMasks:
 
 
 def fitted(split: Split, size: Size) -> Split:
-    """Return `split` with images, boxes and masks brought to `size`; files stay unread until they are asked for."""
+    """Return `split` with images, boxes and masks brought to `size`; files are read later, one by one."""
     images = split.images
     if isinstance(images, TensorImages):
         if images.size(0) == size or not len(images):

@@ -15,7 +15,7 @@ from overfocus.data.images import Images, Masks, PickedMasks
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images with their labels, and where the object is if that is known."""
+    """Images with their labels and, where known, boxes and masks of their objects."""
 
     images: Images
     labels: Tensor
@@ -77,7 +77,7 @@ class Dataset:
     std: tuple[float, ...]
     """Of each channel over the pixels of the training images, in units of the mean."""
     note: str = ""
-    """What a reader of its figures must know: licence, lossy copies, holdouts, what was left out."""
+    """What matters for its figures: licence, lossy copies, holdouts, what is left out."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", Splits(self.splits))

@@ -36,17 +36,17 @@ class Minibatch(NamedTuple):
 class Stream:
     """Batches of a split, epoch by epoch.
 
-    There are two paths. `memory`: the whole split lies on the device as uint8, and every process yields the global
-    batch, of which it takes its part (`mine`). `workers`: threads or processes read the files, and every process yields
-    its own rows. Flip, crop and jitter are done on the device in both, from draws keyed by seed, epoch and place in the
-    epoch, so both give the same batches.
+    There are two paths. `memory`: the whole split is on the device as uint8, and every process yields the global
+    batch, of which it takes its share (`mine`). `workers`: threads or processes read the files, and every process
+    yields its own rows. Flip, crop and jitter are done on the device in both, from draws keyed by seed, epoch and
+    place in the epoch, so both give the same batches.
 
     Training draws a new order each epoch; a last batch with fewer than two images for each process is left out, since
     batch norm has no variance of one. Evaluation takes all images in order.
     """
 
     split: Split
-    """What is streamed; without the images that could not be read, once the stream is made."""
+    """The images; those that cannot be read are gone once the stream is made."""
     _: KW_ONLY
     batch: int
     """Images of a global batch, over all processes."""
@@ -69,7 +69,7 @@ class Stream:
     drop_last: bool = False
     """Leave out any last batch that is not full (training only)."""
     bad: list[BadImage] = field(default_factory=list, init=False)
-    """The images that were left out because they cannot be read; rows count in the split that was given."""
+    """The images left out because they cannot be read; their rows are those of the given split."""
     path: Literal["memory", "workers"] = field(default="memory", init=False)
 
     def __post_init__(self) -> None:

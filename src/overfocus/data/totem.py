@@ -7,7 +7,7 @@
 - `digit`: a handwritten one, from scikit-learn's `load_digits`; no writer is in both train and test.
 
 Each part alone suffices. All three are shown in training, so a network may stop at the easiest; the test splits hide
-parts behind the scene and so tell which of them it can use. Made in memory from a seed, with integers only: bit for bit
+parts and so show which of them it can use. Made in memory from a seed, with integers only: bit for bit
 the same everywhere.
 """
 
@@ -162,7 +162,7 @@ def _handwriting() -> tuple[Tensor, Tensor]:
 
 
 def _table() -> Tensor:
-    """Read the file behind `load_digits` without importing scikit-learn, which takes seconds: [1797, 65] int64."""
+    """Read the file of `load_digits` without importing scikit-learn, which takes seconds: [1797, 65] int64."""
     spec = find_spec("sklearn")
     path = Path(spec.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if spec else Path()
     if not path.is_file():

@@ -77,7 +77,7 @@ class Worker(TorchDataset):
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch and Python, which torchvision draws from, and give them back as they were."""
+    """Seed the global generators of torch and Python, which torchvision draws from, and restore them afterwards."""
     ours, pythons = torch.default_generator.get_state(), random.getstate()
     torch.default_generator.manual_seed(seed)
     random.seed(seed)
@@ -90,7 +90,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @dataclass(eq=False)
 class KeptImages(WrappedImages):
-    """Images of one size, of which the first stay decoded once they were read, as many as fit `budget` bytes."""
+    """Images of one size; the first stay decoded once they are read, as many as fit `budget` bytes."""
 
     source: Images
     to: Size
@@ -119,7 +119,7 @@ class KeptImages(WrappedImages):
 class Threads:
     """Batches of images [B, C, H, W] uint8 by their keys, read in this process some batches ahead.
 
-    Pillow gives the interpreter's lock free while it decodes.
+    Pillow releases the interpreter's lock while it decodes.
     """
 
     worker: Worker

@@ -1,4 +1,4 @@
-"""What a transfer starts from: the network of a finished run, or the same network before its training."""
+"""Starts of a transfer: the network of a finished run, or the same network before its training."""
 
 from __future__ import annotations
 
