@@ -72,12 +72,6 @@ def test_nothing_readable_is_an_error(damaged):
         verified(split_of([damaged / "dog" / "text.jpg"]), "skip")
 
 
-def test_progress_is_reported(damaged):
-    seen = []
-    decoded(split_of([damaged / "cat" / "1.jpg"] * 5), (8, 8), progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (5, 5)
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_every_mode_is_brought_to_the_channels_of_the_set(tmp_path, mode, channels):

@@ -46,7 +46,7 @@ class Counted:
     def settings(self):
         return self.told
 
-    def score(self, start, tell):
+    def score(self, start, on_epoch):
         self.asked.append((start.method, start.seed))
         return {"first": len(start.method) / 10 + start.seed / 100, "second": nan}
 
@@ -98,10 +98,10 @@ def test_what_is_there_is_not_done_again(runs, tmp_path):
 
 def test_a_task_that_fails_keeps_what_was_done(runs, tmp_path):
     class Failing(Counted):
-        def score(self, start, tell):
+        def score(self, start, on_epoch):
             if start.method == "scratch":
                 raise OverfocusError("stop")
-            return super().score(start, tell)
+            return super().score(start, on_epoch)
 
     with pytest.raises(OverfocusError, match="stop"):
         transfer(starts(runs[:1]), Failing(), tmp_path, print)

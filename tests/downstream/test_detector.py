@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.split import TensorImages
+from overfocus.data.images import TensorImages
 from overfocus.downstream.detect import DetectSettings, average_precision, mirrored, train_detector
 from overfocus.downstream.detector import Anchors, Encoder, anchors_of, create_detector, shorter_side
 from overfocus.downstream.objects import Objects

@@ -142,7 +142,8 @@ OUTSIDE = '<?xml version="1.0"?><!DOCTYPE a SYSTEM "file:///etc/passwd"><annotat
         (ENTITIES, r"000001\.xml is not VOC XML \(a document type 'a'"),
         (OUTSIDE, "a document type 'a'"),
         ("<annotation><object>", "not VOC XML"),
-        ("<annotation><object><name>dog</name></object></annotation>", "lacks its name or its bndbox"),
+        ("<annotation><object><name>dog</name></object></annotation>", "lacks its bndbox"),
+        (ENTITIES[ENTITIES.index("<annotation>") :].replace("&y;", " "), r"000001\.xml: an object lacks its name"),
         ("<annotation><object><name>dog</name><bndbox><xmin>x</xmin></bndbox></object></annotation>", "not VOC XML"),
     ],
 )
@@ -173,7 +174,7 @@ def test_classified_images_with_boxes_are_objects_of_their_class():
     split = dataset.splits["train"]
     assert listed(found.train.labels) == [[label] for label in split.labels.tolist()]
     assert listed(found.train.boxes) == listed(split.boxes)
-    with pytest.raises(OverfocusError, match="does not tell where its objects are"):
+    with pytest.raises(OverfocusError, match="does not say where its objects are"):
         objects_of(dataset.with_splits(lambda each: type(each)(each.images, each.labels, each.classes)))
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from overfocus.core.key import Key
-from overfocus.data.split import TensorImages
+from overfocus.data.images import TensorImages
 from overfocus.downstream.scenes import EDGE, background, totem_scenes
 
 

@@ -65,7 +65,7 @@ def transfer(  # noqa: PLR0913
     found = starts(runs, best=best, scratch=scratch)
     given = {"data": data, "root": root, "size": size, "epochs": epochs, "batch": batch, "lr": lr}
     aim = _task(task, {name: value for name, value in given.items() if value is not None}, changes or [])
-    outcomes = carried(found, aim(found, out, seed, accelerator), out, TransferProgress().tell)
+    outcomes = carried(found, aim(found, out, seed, accelerator), out, TransferProgress().on_epoch)
     if as_json:
         print(json.dumps(json.loads((out / RECORD).read_text(encoding="utf-8"))))
         return

@@ -73,7 +73,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
         if disk_is_full(error):
             raise DiskFull(
                 f"the disk is full, {path.name} in {path.parent} was not written; what was there is untouched: "

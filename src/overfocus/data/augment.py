@@ -43,7 +43,7 @@ class Augment:
 
     @staticmethod
     def default_for(name: str, size: int) -> Augment:
-        """Return what is customary for the set `name` at `size` pixels; nothing that makes another class of it."""
+        """Return the usual changes for the set `name` at `size` pixels; none that would change an image's class."""
         if name == "totem":
             return Augment()
         if name == "fashion_mnist":

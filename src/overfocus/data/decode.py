@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.data.images import Images, TensorImages
 from overfocus.data.resize import Size, fitted
-from overfocus.data.split import Images, Split, TensorImages
+from overfocus.data.split import Split
 
 OnBadImage = Literal["error", "skip"]
-Progress = Callable[[int, int], None]
-"""Called with how many images are done, and how many there are."""
 LONG = 2000
 """Images from which on a progress bar is worth its lines."""
 
@@ -32,21 +31,22 @@ class BadImage:
     reason: str
 
 
-def decoded(
-    split: Split, size: Size | None = None, on_bad_image: OnBadImage = "error", progress: Progress | None = None
-) -> tuple[Split, list[BadImage]]:
-    """Return `split` with all images in memory at one `size`, without those that cannot be read, and these."""
+def decoded(split: Split, size: Size | None = None, on_bad_image: OnBadImage = "error") -> tuple[Split, list[BadImage]]:
+    """Return `split` with all images in memory at one `size` (H, W), and the images that cannot be read.
+
+    With on_bad_image="skip" these are left out; else OverfocusError names the first.
+    """
     split = fitted(split, size) if size else split
     if isinstance(split.images, TensorImages):
         return split, []
     height, width = first_size(split.images)
     pixels = torch.empty(len(split), split.images.channels, height, width, dtype=torch.uint8)
     bad = []
-    for row, image in _read(split.images, progress):
+    for row, image in _read(split.images):
         if isinstance(image, OverfocusError):
             bad.append(BadImage(row, str(image)))
         else:
-            pixels.numpy()[row] = _same_size(image, (height, width), split.images.name(row)).numpy()
+            pixels.numpy()[row] = checked_size(image, (height, width), split.images.name(row)).numpy()
     good = _kept(len(split), bad, on_bad_image)
     names = f"{split.images.name(0)} and others"
     if len(good) < len(split):
@@ -54,13 +54,11 @@ def decoded(
     return replace(split, images=TensorImages(pixels, names)), bad
 
 
-def verified(
-    split: Split, on_bad_image: OnBadImage = "error", progress: Progress | None = None
-) -> tuple[Split, list[BadImage]]:
-    """Read every image once; return `split` without those that cannot be read, and these."""
+def verified(split: Split, on_bad_image: OnBadImage = "error") -> tuple[Split, list[BadImage]]:
+    """Read every image once, and return what `decoded` does, with the images where they are."""
     if isinstance(split.images, TensorImages):
         return split, []
-    results = _read(split.images, progress)
+    results = _read(split.images)
     bad = [BadImage(row, str(image)) for row, image in results if isinstance(image, OverfocusError)]
     good = _kept(len(split), bad, on_bad_image)
     return (split.subset(good), bad) if bad else (split, bad)
@@ -72,7 +70,7 @@ def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, 
     most = max(256, min(4096, 2**26 // (height * width)))
     some = images.pick(torch.arange(0, len(images), max(1, len(images) // most)))
     sums = torch.zeros(3, some.channels, dtype=torch.float64)
-    for _, image in _read(some, None):
+    for _, image in _read(some):
         if not isinstance(image, OverfocusError):
             values = image.flatten(1).double() / 255
             sums += torch.stack((torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)))
@@ -94,17 +92,17 @@ def _kept(count: int, bad: list[BadImage], on_bad_image: OnBadImage) -> Tensor:
     return good.nonzero()[:, 0]
 
 
-def _read(images: Images, progress: Progress | None) -> Iterator[tuple[int, Tensor | OverfocusError]]:
+def _read(images: Images) -> Iterator[tuple[int, Tensor | OverfocusError]]:
     """Read all images in order on as many threads as there are processors."""
     count = len(images)
-    with ThreadPoolExecutor(processors()) as pool, _reporting(count, progress) as report:
+    with ThreadPoolExecutor(processors()) as pool, _progress_bar(count) as report:
         for start in range(0, count, 512):
             rows = range(start, min(start + 512, count))
             # To hand over a single small image costs as much as to read it.
             parts = [rows[first : first + 16] for first in range(0, len(rows), 16)]
             read = pool.map(lambda part: [attempt(images, row) for row in part], parts)
             yield from zip(rows, chain.from_iterable(read), strict=True)
-            report(rows.stop, count)
+            report(rows.stop)
 
 
 def attempt(images: Images, row: int) -> Tensor | OverfocusError:
@@ -121,18 +119,18 @@ def processors() -> int:
 
 
 @contextmanager
-def _reporting(count: int, progress: Progress | None) -> Iterator[Progress]:
-    """Report to `progress`, or with a bar on a terminal where the work is long."""
-    if progress is not None or count < LONG:
-        yield progress or (lambda done, total: None)
+def _progress_bar(count: int) -> Iterator[Callable[[int], object]]:
+    """Give what is called with how many of `count` images are done; on a terminal, a bar shows many."""
+    if count < LONG:
+        yield lambda done: None
         return
     from rich.console import Console
-    from rich.progress import Progress as Bar
+    from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Bar(console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("reading images", total=count)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def first_size(images: Images) -> Size:
@@ -145,7 +143,8 @@ def first_size(images: Images) -> Size:
     raise OverfocusError(f"none of {len(images)} images can be read; the first is {images.name(0)}")
 
 
-def _same_size(image: Tensor, size: Size, name: str) -> Tensor:
+def checked_size(image: Tensor, size: Size, name: str) -> Tensor:
+    """Return `image` [C, H, W]; OverfocusError where it is not of `size`."""
     if image.shape[-2:] != size:
         raise OverfocusError(
             f"{name}: {image.shape[-2]} x {image.shape[-1]} pixels where others have {size[0]} x {size[1]}; "

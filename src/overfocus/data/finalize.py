@@ -1,17 +1,18 @@
-"""What is left to do once files and labels are known: grey or colour, a test part, the statistics of the channels."""
+"""The last step of most readers: grey or colour, a test part, the statistics of the channels."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data.decode import channel_statistics
-from overfocus.data.image_files import EncodedImages, FileImages, is_grey, jpeg_quality
-from overfocus.data.split import Dataset, Images, Split
+from overfocus.data.image_files import StoredImages, is_grey, jpeg_quality
+from overfocus.data.split import Dataset, Split
 from overfocus.data.subset import hold_out
 
 PARTS = {"train": "train", "training": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
-"""What people call a part, in lower case -> the split it is."""
+"""Usual name of a part, in lower case -> its split."""
 HOLDOUT = 0.2
 
 
@@ -28,9 +29,10 @@ def finished(
 ) -> Dataset:
     """Decide on grey or colour, hold out test images where there are none, and measure the channels."""
     first = splits["train"].images
-    assert isinstance(first, (FileImages, EncodedImages))
+    assert isinstance(first, StoredImages)
     grey = channels is None and is_grey(first)
-    splits = {part: _with_channels(split, channels or (1 if grey else 3)) for part, split in splits.items()}
+    channels = channels or (1 if grey else 3)
+    splits = {part: replace(split, images=_converted(split.images, channels)) for part, split in splits.items()}
     held = "test" not in splits
     if held:
         # Always the same images, so that runs with different seeds are tested alike.
@@ -45,6 +47,5 @@ def finished(
     )
 
 
-def _with_channels(split: Split, channels: int) -> Split:
-    images: Images = replace(split.images, channels=channels)  # pyright: ignore[reportArgumentType]
-    return replace(split, images=images)
+def _converted(images: Any, channels: int) -> StoredImages:
+    return replace(images, channels=channels)

@@ -1,10 +1,11 @@
-"""Images in files and in archives: read with Pillow, brought to grey or RGB, and named when they cannot be read."""
+"""Images in files and in tables: read with Pillow, brought to grey or RGB; errors name the image."""
 
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,19 +17,42 @@ from PIL import Image
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.data.images import Images
 from overfocus.data.resize import Size, cover
-from overfocus.data.split import Images
 
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 REMEDY = "replace or remove it, or leave such images out with --on-bad-image skip"
 
 
+class StoredImages(Images):
+    """Images that are decoded as they are read; a dataclass below it says where they are."""
+
+    channels: int
+
+    @abstractmethod
+    def encoded_at(self, index: int) -> str | bytes:
+        """Return the path of the image file, or the encoded image itself."""
+
+    def read(self, index: int) -> Tensor:
+        """Return the image, [C, H, W] uint8."""
+        return _read(self.encoded_at(index), self.name(index), self.channels)
+
+    def read_for(self, index: int, size: Size) -> Tensor:
+        """Return the image, a large JPEG at a half, a quarter or an eighth: see `_draft`."""
+        return _read(self.encoded_at(index), self.name(index), self.channels, size)
+
+    def size(self, index: int) -> Size:
+        """Return height and width in pixels, from the head of the image."""
+        with opened(self.encoded_at(index), self.name(index)) as picture:
+            return picture.height, picture.width
+
+
 @dataclass(frozen=True, eq=False)
-class FileImages(Images):
+class FileImages(StoredImages):
     """Image files."""
 
     root: Path
-    """What their paths are told relative to in fingerprints."""
+    """The folder that fingerprints write their paths relative to."""
     paths: Sequence[str]
     channels: int = 3
 
@@ -39,17 +63,9 @@ class FileImages(Images):
         """Return the path of the file."""
         return str(self.paths[index])
 
-    def read(self, index: int) -> Tensor:
-        """Return the image, [C, H, W] uint8."""
-        return _read(self.paths[index], self.name(index), self.channels)
-
-    def read_for(self, index: int, size: Size) -> Tensor:
-        """Return the image, a large JPEG at a half, a quarter or an eighth: see `_draft`."""
-        return _read(self.paths[index], self.name(index), self.channels, size)
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Return height and width in pixels, from the head of the file."""
-        return _size(self.paths[index], self.name(index))
+    def encoded_at(self, index: int) -> str:
+        """Return the path of the file."""
+        return self.paths[index]
 
     def stamp(self, index: int) -> bytes:
         """Return the path below the root, and how many bytes the file has."""
@@ -58,7 +74,7 @@ class FileImages(Images):
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedImages(Images):
+class EncodedImages(StoredImages):
     """Encoded images (JPEG, PNG, ...) in a table, one in each row."""
 
     encoded: Any
@@ -73,23 +89,7 @@ class EncodedImages(Images):
         """Return the table and the row."""
         return f"{self.source}#{index}"
 
-    def read(self, index: int) -> Tensor:
-        """Return the image, [C, H, W] uint8."""
-        return _read(self._bytes(index), self.name(index), self.channels)
-
-    def read_for(self, index: int, size: Size) -> Tensor:
-        """Return the image, a large JPEG at a half, a quarter or an eighth: see `_draft`."""
-        return _read(self._bytes(index), self.name(index), self.channels, size)
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Return height and width in pixels, from the head of the image."""
-        return _size(self._bytes(index), self.name(index))
-
-    def stamp(self, index: int) -> bytes:
-        """Return the encoded bytes."""
-        return self._bytes(index)
-
-    def _bytes(self, index: int) -> bytes:
+    def encoded_at(self, index: int) -> bytes:
         """Return the encoded image, empty where the table has none."""
         value = self.encoded[index]
         value = value.as_py() if hasattr(value, "as_py") else value
@@ -98,23 +98,23 @@ class EncodedImages(Images):
             value = value.get("bytes") or (Path(path).read_bytes() if path and os.path.isfile(path) else b"")
         return value or b""
 
+    def stamp(self, index: int) -> bytes:
+        """Return the encoded bytes."""
+        return self.encoded_at(index)
 
-def is_grey(images: FileImages | EncodedImages, most: int = 64) -> bool:
-    """Tell whether `most` of the images, at even distances, have no colour; those that cannot be read do not count."""
+
+def is_grey(images: StoredImages, most: int = 64) -> bool:
+    """Say whether about `most` of the images, evenly spaced, have no colour; unreadable ones do not count."""
     modes = set()
     for index in range(0, len(images), max(1, len(images) // most)):
-        source = images.paths[index] if isinstance(images, FileImages) else images._bytes(index)
-        try:
-            with opened(source, images.name(index)) as picture:
-                modes.add(picture.mode in GREY_MODES)
-        except OverfocusError:
-            continue
+        with suppress(OverfocusError), opened(images.encoded_at(index), images.name(index)) as picture:
+            modes.add(picture.mode in GREY_MODES)
     return modes == {True}
 
 
 @contextmanager
 def opened(source: str | bytes, name: str) -> Iterator[Image.Image]:
-    """Open an image; whatever is wrong with it, here or while it is read, is an error that names it."""
+    """Open an image; OverfocusError, which names it, for whatever is wrong with it here or in the block."""
     try:
         if not (len(source) if isinstance(source, bytes) else os.path.getsize(source)):
             raise OverfocusError(f"{name}: the file is empty; {REMEDY}")
@@ -154,7 +154,7 @@ def _draft(picture: Image.Image, size: Size) -> None:
 def _converted(picture: Image.Image, name: str, channels: int) -> Image.Image:
     """Bring any mode to 8 bits, grey or RGB; of 16 bits the upper eight stay, and transparency is dropped."""
     if channels not in (1, 3):
-        raise OverfocusError(f"{name}: {channels} channels are asked for; files give 1 (grey) or 3 (RGB)")
+        raise OverfocusError(f"{name}: {channels} channels are requested; files give 1 (grey) or 3 (RGB)")
     if picture.mode == "F":
         raise OverfocusError(f"{name}: floating-point pixels; convert it to 8 or 16 bits, or use --on-bad-image skip")
     if picture.mode.startswith("I"):
@@ -163,24 +163,15 @@ def _converted(picture: Image.Image, name: str, channels: int) -> Image.Image:
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _size(source: str | bytes, name: str) -> tuple[int, int]:
-    with opened(source, name) as picture:
-        return picture.height, picture.width
-
-
-def jpeg_quality(images: FileImages | EncodedImages, index: int) -> int | None:
+def jpeg_quality(images: StoredImages, index: int) -> int | None:
     """Estimate the quality, 1 to 100, of a JPEG whose shorter side has at most 64 pixels; None for any other image.
 
     The Independent JPEG Group scales its table of luminance steps, which sums to 3,688, by 2 - quality / 50, and by
     50 / quality below 50.
     """
-    source = images.paths[index] if isinstance(images, FileImages) else images._bytes(index)
-    try:
-        with opened(source, images.name(index)) as picture:
-            tables = getattr(picture, "quantization", None)
-            if not tables or min(picture.size) > 64:
-                return None
+    with suppress(OverfocusError), opened(images.encoded_at(index), images.name(index)) as picture:
+        tables = getattr(picture, "quantization", None)
+        if tables and min(picture.size) <= 64:
             scale = sum(tables[0]) / 3688
-    except OverfocusError:
-        return None
-    return round(100 - 50 * scale if scale <= 1 else 50 / scale)
+            return round(100 - 50 * scale if scale <= 1 else 50 / scale)
+    return None

@@ -1,41 +1,49 @@
-"""Telling by its files how a set is laid out."""
+"""The layouts of sets of images on disk. The folder `readers` is the registry: a file that recognises paths is one."""
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, Protocol
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.readers.cub import cub
-from overfocus.data.readers.folder import from_folder
-from overfocus.data.readers.hub import from_hub
-from overfocus.data.readers.parquet import from_parquet
-from overfocus.data.readers.tiny_imagenet import tiny_imagenet
+from overfocus.data import readers as folder
 from overfocus.data.split import Dataset
 
 ARCHIVES = (".tar", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".7z")
 
 
+class Reader(Protocol):
+    """What the module of a layout has."""
+
+    RANK: int
+    """Layouts are tried in this order, so what only one layout has comes before what any folder has."""
+    CARD: str
+    """What it reads, in a few words."""
+
+    def recognises(self, path: Path) -> bool:
+        """Say whether the file or folder at `path` is laid out so."""
+        ...
+
+    def read(self, path: Path, channels: int | None = None) -> Dataset:
+        """Read the set at `path`: 1 channel (grey) or 3 (RGB), by default as the layout or its images have it."""
+        ...
+
+
+@cache
+def layouts() -> tuple[Reader, ...]:
+    """Return the layouts in the order in which they are tried."""
+    modules: list[Any] = [import_module(f"{folder.__name__}.{each.name}") for each in iter_modules(folder.__path__)]
+    return tuple(sorted((each for each in modules if hasattr(each, "recognises")), key=lambda each: each.RANK))
+
+
 def from_path(path: Path, channels: int | None = None) -> Dataset:
-    """Read what lies at `path`, whose layout is recognised by its files."""
-    if path.is_file():
-        return _from_file(path, channels)
-    if (path / "wnids.txt").is_file():
-        return tiny_imagenet(path)
-    if (path / "image_class_labels.txt").is_file():
-        return cub(path)
-    if (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file():
-        return from_hub(str(path), False, channels)
-    if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
-        return from_parquet(path, channels)
-    return from_folder(path, channels)
-
-
-def _from_file(path: Path, channels: int | None) -> Dataset:
-    if path.suffix == ".parquet":
-        return from_parquet(path, channels)
-    what = (
-        "unpack the archive and name the folder"
-        if path.suffix.lower() in ARCHIVES
-        else "name a folder or a parquet file"
-    )
+    """Read the file or folder at `path`, whose layout is recognised by its files."""
+    for layout in layouts():
+        if layout.recognises(path):
+            return layout.read(path, channels)
+    archive = path.suffix.lower() in ARCHIVES
+    what = "unpack the archive and name the folder" if archive else "name a folder or a parquet file"
     raise OverfocusError(f"data: {path} is a file that is not read as a set of images; {what}")

@@ -1,4 +1,4 @@
-"""One call from what a person types to a set of images."""
+"""One call from what a user types to a set of images."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
 from overfocus.data.annotations import annotated
 from overfocus.data.decode import BadImage, OnBadImage, verified
-from overfocus.data.layout import from_path
+from overfocus.data.layout import from_path, layouts
 from overfocus.data.readers.hub import from_hub
 from overfocus.data.readers.torchvision_sets import SETS
 from overfocus.data.resize import Size, as_size, fitted
 from overfocus.data.split import Dataset, Split
 from overfocus.data.subset import few, hold_out
+from overfocus.data.totem import CARD as TOTEM_CARD
 from overfocus.data.totem import totem
 
-TOTEM_CARD = (
-    "embedded: 10 classes, 40 x 40 RGB, 3,000 + 1,000; each of three parts names the class, seven test splits hide them"
-)
-PLACES = (
-    ("PATH", "a folder of images (class per folder, or train/val[/test] inside), Tiny-ImageNet, CUB-200, parquet"),
-    ("hub:OWNER/NAME", "a set of the Hugging Face hub, or hub:PATH of one saved to disk"),
-)
+CARDS = {"totem": TOTEM_CARD, **{name: each.card for name, each in SETS.items()}}
+"""Every set with a name -> what it is in a line."""
 
 
 def names() -> list[tuple[str, str]]:
-    """Return what `load` knows: (name, what it is in a line)."""
-    return [("totem", TOTEM_CARD), *((name, each.card) for name, each in SETS.items()), *PLACES]
+    """Return what `load` takes: (name, what it is in a line)."""
+    return [
+        *CARDS.items(),
+        ("PATH", ", ".join(layout.CARD for layout in reversed(layouts()))),
+        ("hub:OWNER/NAME", "a set of the Hugging Face hub, or hub:PATH of one saved to disk"),
+    ]
 
 
 def load(  # noqa: PLR0913
@@ -47,15 +47,17 @@ def load(  # noqa: PLR0913
 ) -> Dataset:
     """Load a set by name, by path (whose layout is recognised), or from the hub.
 
-    - `root`: where named sets lie; by default the environment's OVERFOCUS_DATA, else `data`.
-    - `size`: height and width in pixels to which images, boxes and masks are brought; None keeps what is stored.
-    - `per_class`, `fraction`: train on this many images, or this part, of each class; nested for the same `seed`.
-    - `val`: the part of each class of the training images that becomes the split `val`, taken before anything else.
-    - `boxes`: a CSV, a COCO JSON, or a folder of VOC XML or of masks that tells where the objects are.
+    - `root`: the folder of named sets; by default the environment variable OVERFOCUS_DATA, else `data`.
+    - `size`: height and width in pixels to bring images, boxes and masks to; None keeps those of the files.
+    - `per_class`, `fraction`: train on this many images, or this share, of each class; nested for the same `seed`.
+    - `val`: the share of each class of the training images that becomes the split `val`, before they are thinned.
+    - `boxes`: where the objects are: a CSV, a COCO JSON, or a folder of VOC XML or of masks.
     - `channels`: 1 grey or 3 RGB for files; by default grey only where all of a sample are.
     - `on_bad_image`: `skip` reads every file once and leaves out those that cannot be read.
+
+    Raises UnknownName for a name that is not known, OverfocusError for data that cannot be read.
     """
-    dataset = _found(str(data), root, download, channels)
+    dataset = _named(str(data), root, download, channels)
     if boxes is not None:
         dataset = annotated(dataset, Path(boxes))
     dataset = _parts(dataset, seed, val, per_class, fraction)
@@ -67,7 +69,7 @@ def load(  # noqa: PLR0913
     return dataset
 
 
-def _found(data: str, root: str | Path | None, download: bool, channels: int | None) -> Dataset:
+def _named(data: str, root: str | Path | None, download: bool, channels: int | None) -> Dataset:
     if data == "totem":
         return totem()
     if data in SETS:
@@ -78,8 +80,8 @@ def _found(data: str, root: str | Path | None, download: bool, channels: int | N
     if path.exists():
         return from_path(path, channels)
     if any(mark in data for mark in "/\\."):
-        raise OverfocusError(f"data: no such file or folder {data!r}; as a name, {nearest(data, ('totem', *SETS))}")
-    raise UnknownName("data set", data, ("totem", *SETS))
+        raise OverfocusError(f"data: no such file or folder {data!r}; as a name, {nearest(data, CARDS)}")
+    raise UnknownName("data set", data, CARDS)
 
 
 def _parts(dataset: Dataset, seed: int, val: float, per_class: int | None, fraction: float | None) -> Dataset:

@@ -1,8 +1,8 @@
-"""A shortcut that is made on purpose: something that names the class in training, and something else in testing.
+"""A shortcut that is planted on purpose: it names the class in training images, and another class in test images.
 
-Photographers' marks, rulers, hospitals' labels and studio backgrounds go with a class in the images that one has, and
-not in those that come. Here such a thing is painted into the images of any set, so that it is known what a network that
-fell for it would do: Geirhos et al., "Shortcut learning in deep neural networks" (2004.07780).
+Photographers' marks, rulers, hospitals' labels and studio backgrounds often go with a class in the images at hand, but
+not in new ones. Painted into the images of any set, such a cue makes it known what a network that relies on it would
+predict: Geirhos et al., "Shortcut learning in deep neural networks" (2004.07780).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from torch import Tensor
 from overfocus.core.boxes import inside
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
-from overfocus.data.split import ChangedImages, Dataset, Images, Split
+from overfocus.data.images import Images, WrappedImages
+from overfocus.data.split import Dataset, Split
 
 Kind = Literal["watermark", "background"]
 SIDE = 1 / 7
@@ -28,13 +29,13 @@ SIDE = 1 / 7
 
 @dataclass(frozen=True)
 class PlantedShortcut:
-    """What is painted into images, and how often it tells the truth.
+    """What is painted into images, and how often it agrees with the label.
 
     kind      `watermark`: a small checked square at the border, at another place for each class. `background`:
               stripes of another direction for each class, where no object is: outside the boxes or masks where the set
               has them, else on pixels that are black in all channels.
-    strength  share of the training images whose shortcut is that of their class; the others bear that of another
-              class, drawn at random. 1/K is no tie at all.
+    strength  share of the training images with the shortcut of their own class, in [0, 1]; the others have that of
+              another class, drawn at random. At 1/K for K classes it says nothing about the class.
     """
 
     kind: Kind = "watermark"
@@ -60,8 +61,8 @@ class PlantedShortcut:
             splits[name] = self._painted(split, _marks(split, key.fold_in(name), 0.0))
             splits[f"{name}-tied"] = self._painted(split, split.labels)
             splits[f"{name}-clean"] = split
-        told = f"A {self.kind} is painted into it that names the class in {self.strength:.0%} of the training images."
-        return replace(dataset, splits=splits).noting(told)
+        note = f"A {self.kind} is painted into it that names the class in {self.strength:.0%} of the training images."
+        return replace(dataset, splits=splits).noting(note)
 
     def _painted(self, split: Split, marks: Tensor) -> Split:
         paint = partial(watermarked, len(split.classes)) if self.kind == "watermark" else partial(backed, split)
@@ -69,11 +70,11 @@ class PlantedShortcut:
 
 
 def _marks(split: Split, key: Key, strength: float) -> Tensor:
-    """Return whose shortcut each image bears: [N] int64."""
+    """Return the class whose shortcut each image gets: [N] int64."""
     classes, count = len(split.classes), len(split)
     coin, other = key.uniform(count, 2).unbind(1)
-    further = 1 + (other * (classes - 1)).long()
-    return torch.where(coin < strength, split.labels, (split.labels + further) % classes)
+    offset = 1 + (other * (classes - 1)).long()
+    return torch.where(coin < strength, split.labels, (split.labels + offset) % classes)
 
 
 Paint = Callable[[Tensor, int, int], Tensor]
@@ -81,7 +82,7 @@ Paint = Callable[[Tensor, int, int], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Painted(ChangedImages):
+class Painted(WrappedImages):
     """Images with a shortcut each."""
 
     source: Images
@@ -108,9 +109,9 @@ def watermarked(classes: int, image: Tensor, mark: int, index: int) -> Tensor:
 
 
 def backed(split: Split, image: Tensor, mark: int, index: int) -> Tensor:
-    """Return the image before the background of class `mark`; `split` says where its object is."""
-    behind = stripes(mark, len(split.classes), (image.shape[1], image.shape[2]))
-    return torch.where(_object(split, index, image), image, behind)
+    """Return the image with the background of class `mark` around its object, which `split` locates."""
+    background = stripes(mark, len(split.classes), (image.shape[1], image.shape[2]))
+    return torch.where(_object(split, index, image), image, background)
 
 
 def place(mark: int, classes: int, size: tuple[int, int]) -> tuple[int, int, int]:

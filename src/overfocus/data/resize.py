@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.split import ChangedImages, Images, Masks, PickedImages, Split, TensorImages
+from overfocus.data.images import Images, Masks, PickedImages, TensorImages, WrappedImages
+from overfocus.data.split import Split
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -25,7 +26,10 @@ def as_size(size: int | Size) -> Size:
 
 
 def fit(images: Tensor, size: Size, mode: str = "bilinear") -> Tensor:
-    """Fit `images` [C, H, W] or [B, C, H, W], uint8, to `size`; bilinear, antialiased. What fits is returned."""
+    """Fit `images` [C, H, W] or [B, C, H, W], uint8, to `size` (H, W): bilinear, antialiased, then the centre.
+
+    Images that have the size are returned as they are.
+    """
     if images.shape[-2:] == size:
         return images
     batch = images if images.ndim == 4 else images[None]
@@ -48,7 +52,7 @@ def fit_mask(mask: Tensor, size: Size) -> Tensor:
 def fit_boxes(boxes: Tensor, stored: Size, size: Size) -> Tensor:
     """Move `boxes` [n, 4] on an image of the size `stored` to where `fit` takes them, rounded outwards.
 
-    Those that are cut away as a whole are left out.
+    Boxes outside the cut are left out.
     """
     moved, seen = _moved(boxes, stored, size)
     return moved[seen]
@@ -75,7 +79,7 @@ def cover(stored: Size, size: Size) -> Size:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedImages(ChangedImages):
+class FittedImages(WrappedImages):
     """Images brought to one size as they are read."""
 
     source: Images
@@ -106,7 +110,7 @@ class FittedMasks:
 
 
 def fitted(split: Split, size: Size) -> Split:
-    """Return `split` with images, boxes and masks brought to `size`; files stay unread until they are asked for."""
+    """Return `split` with images, boxes and masks brought to `size`; files are read later, one by one."""
     images = split.images
     if isinstance(images, TensorImages):
         if images.size(0) == size or not len(images):
@@ -116,7 +120,10 @@ def fitted(split: Split, size: Size) -> Split:
     else:
         small = FittedImages(images, size)
     boxes = None if split.boxes is None else _fitted_boxes(split.boxes, images, size)
-    masks = {name: _fitted_masks(masks, size) for name, masks in split.masks.items()}
+    masks = {
+        name: fit_mask(masks, size) if isinstance(masks, Tensor) else FittedMasks(masks, size)
+        for name, masks in split.masks.items()
+    }
     return replace(split, images=small, boxes=boxes, masks=masks)
 
 
@@ -126,10 +133,6 @@ def _fitted_boxes(boxes: Sequence[Tensor], images: Images, size: Size) -> list[T
     counts = [len(box) for box in boxes]
     moved, seen = _moved(torch.cat(list(boxes)), images.size(0), size)
     return [box[kept] for box, kept in zip(moved.split(counts), seen.split(counts), strict=True)]
-
-
-def _fitted_masks(masks: Masks, size: Size) -> Masks:
-    return fit_mask(masks, size) if isinstance(masks, Tensor) else FittedMasks(masks, size)
 
 
 def unfitted(images: Images) -> Images:

@@ -12,9 +12,10 @@ from torch import Tensor
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.data.augment import Augment, Changes
-from overfocus.data.decode import BadImage, OnBadImage, Progress, decoded, first_size, verified
+from overfocus.data.decode import BadImage, OnBadImage, decoded, first_size, verified
+from overfocus.data.images import TensorImages
 from overfocus.data.resize import Size, as_size, fitted, unfitted
-from overfocus.data.split import Split, TensorImages
+from overfocus.data.split import Split
 from overfocus.data.worker import KeptImages, Worker, loader
 
 GIBIBYTE = 2**30
@@ -35,17 +36,17 @@ class Minibatch(NamedTuple):
 class Stream:
     """Batches of a split, epoch by epoch.
 
-    There are two paths. `memory`: the whole split lies on the device as uint8, and every process yields the global
-    batch, of which it takes its part (`mine`). `workers`: threads or processes read the files, and every process yields
-    its own rows. Flip, crop and jitter are done on the device in both, from draws keyed by seed, epoch and place in the
-    epoch, so both give the same batches.
+    There are two paths. `memory`: the whole split is on the device as uint8, and every process yields the global
+    batch, of which it takes its share (`mine`). `workers`: threads or processes read the files, and every process
+    yields its own rows. Flip, crop and jitter are done on the device in both, from draws keyed by seed, epoch and
+    place in the epoch, so both give the same batches.
 
     Training draws a new order each epoch; a last batch with fewer than two images for each process is left out, since
     batch norm has no variance of one. Evaluation takes all images in order.
     """
 
     split: Split
-    """What is streamed; without the images that could not be read, once the stream is made."""
+    """The images; those that cannot be read are gone once the stream is made."""
     _: KW_ONLY
     batch: int
     """Images of a global batch, over all processes."""
@@ -67,9 +68,8 @@ class Stream:
     on_bad_image: OnBadImage = "error"
     drop_last: bool = False
     """Leave out any last batch that is not full (training only)."""
-    progress: Progress | None = None
     bad: list[BadImage] = field(default_factory=list, init=False)
-    """The images that were left out because they cannot be read; rows count in the split that was given."""
+    """The images left out because they cannot be read; their rows are those of the given split."""
     path: Literal["memory", "workers"] = field(default="memory", init=False)
 
     def __post_init__(self) -> None:
@@ -109,14 +109,14 @@ class Stream:
     def _decode(self) -> None:
         """Hold all images on the device."""
         size = None if self.size is None else as_size(self.size)
-        self.split, self.bad = decoded(self.split, size, self.on_bad_image, self.progress)
+        self.split, self.bad = decoded(self.split, size, self.on_bad_image)
         assert isinstance(self.split.images, TensorImages)
         self._pixels = self.split.images.pixels.to(self.device)
 
     def _open(self, size: Size) -> None:
         """Set up the workers."""
         if self.on_bad_image == "skip":
-            self.split, self.bad = verified(self.split, "skip", self.progress)
+            self.split, self.bad = verified(self.split, "skip")
         if self.size is not None:
             self.split = fitted(self.split, size)
         augment = self.augment if self.train else Augment()

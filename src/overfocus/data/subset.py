@@ -37,7 +37,7 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
 
 
 def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Return `count` rows of `labels` [N], class by class in turn in a random order, ascending; nested in `count`."""
+    """Return `count` rows of `labels` [N], ascending: random images of each class in turn; nested in `count`."""
     if count >= len(labels):
         return torch.arange(len(labels))
     order = Key.seeded(seed).fold_in("sample").order(len(labels))

@@ -7,7 +7,7 @@
 - `digit`: a handwritten one, from scikit-learn's `load_digits`; no writer is in both train and test.
 
 Each part alone suffices. All three are shown in training, so a network may stop at the easiest; the test splits hide
-parts behind the scene and so tell which of them it can use. Made in memory from a seed, with integers only: bit for bit
+parts and so show which of them it can use. Made in memory from a seed, with integers only: bit for bit
 the same everywhere.
 """
 
@@ -24,9 +24,13 @@ import torch
 from torch import Tensor
 
 from overfocus.core.key import Key
+from overfocus.data.images import TensorImages
 from overfocus.data.scene import SIDE, below, clutter, direction, grid, stamp, window
-from overfocus.data.split import Dataset, Split, TensorImages
+from overfocus.data.split import Dataset, Split
 
+CARD = (
+    "embedded: 10 classes, 40 x 40 RGB, 3,000 + 1,000; each of three parts names the class, seven test splits hide them"
+)
 PARTS = ("disc", "stripes", "digit")
 CLASSES = tuple(str(digit) for digit in range(10))
 SPLITS = {
@@ -158,7 +162,7 @@ def _handwriting() -> tuple[Tensor, Tensor]:
 
 
 def _table() -> Tensor:
-    """Read the file behind `load_digits` without importing scikit-learn, which takes seconds: [1797, 65] int64."""
+    """Read the file of `load_digits` without importing scikit-learn, which takes seconds: [1797, 65] int64."""
     spec = find_spec("sklearn")
     path = Path(spec.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if spec else Path()
     if not path.is_file():

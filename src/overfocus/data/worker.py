@@ -18,9 +18,9 @@ from torch.utils.data import Dataset as TorchDataset
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.data.augment import Augment
-from overfocus.data.decode import attempt, processors
+from overfocus.data.decode import checked_size, processors
+from overfocus.data.images import Images, WrappedImages
 from overfocus.data.resize import Size
-from overfocus.data.split import ChangedImages, Images
 
 THREADS = 8
 """Of one process at most: more would only wait for the interpreter's lock."""
@@ -30,7 +30,7 @@ EpochRow = tuple[int, int]
 
 @dataclass(eq=False)
 class Worker(TorchDataset):
-    """Reads image `row` for `epoch`. An error is handed over as a value: raised, it would drown in a traceback."""
+    """Reads image `row` for `epoch`. An error is returned, since raised in a process it comes inside a traceback."""
 
     images: Images
     size: Size
@@ -51,13 +51,14 @@ class Worker(TorchDataset):
 
     def __getitem__(self, key: EpochRow) -> Tensor | OverfocusError:
         epoch, row = key
-        image = attempt(self.images, row)
-        if isinstance(image, OverfocusError):
-            return image
-        if self.augment.by_image:
-            with _seeded(Key.seeded(self.seed, epoch, row).fold_in("image").seed()):
-                image = self._transform(image)
-        return self._checked(image, row)
+        try:
+            image = self.images.read(row)
+            if self.augment.by_image:
+                with _seeded(Key.seeded(self.seed, epoch, row).fold_in("image").seed()):
+                    image = self._transform(image)
+            return checked_size(image, self.size, self.images.name(row))
+        except OverfocusError as error:
+            return error
 
     @cached_property
     def _transform(self) -> Callable[[Tensor], Tensor]:
@@ -73,19 +74,10 @@ class Worker(TorchDataset):
             steps.append(policies[self.augment.policy]())
         return v2.Compose(steps)
 
-    def _checked(self, image: Tensor, row: int) -> Tensor | OverfocusError:
-        if image.shape[-2:] == self.size:
-            return image
-        height, width = self.size
-        return OverfocusError(
-            f"{self.images.name(row)}: {image.shape[-2]} x {image.shape[-1]} pixels where others have "
-            f"{height} x {width}; give one size to bring all to, such as --size 224"
-        )
-
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch and Python, which torchvision draws from, and give them back as they were."""
+    """Seed the global generators of torch and Python, which torchvision draws from, and restore them afterwards."""
     ours, pythons = torch.default_generator.get_state(), random.getstate()
     torch.default_generator.manual_seed(seed)
     random.seed(seed)
@@ -97,8 +89,8 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @dataclass(eq=False)
-class KeptImages(ChangedImages):
-    """Images of one size, of which the first stay decoded once they were read, as many as fit `budget` bytes."""
+class KeptImages(WrappedImages):
+    """Images of one size; the first stay decoded once they are read, as many as fit `budget` bytes."""
 
     source: Images
     to: Size
@@ -127,13 +119,13 @@ class KeptImages(ChangedImages):
 class Threads:
     """Batches of images [B, C, H, W] uint8 by their keys, read in this process some batches ahead.
 
-    Pillow gives the interpreter's lock free while it decodes.
+    Pillow releases the interpreter's lock while it decodes.
     """
 
     worker: Worker
     pinned: bool
 
-    def batches(self, keys: Sequence[Sequence[EpochRow]]) -> Iterator[Tensor]:
+    def batches(self, keys: Sequence[list[EpochRow]]) -> Iterator[Tensor]:
         """Yield a batch for each list of keys; an image that cannot be read is an `OverfocusError`."""
         count = min(processors(), THREADS)
         pool, ahead = ThreadPoolExecutor(count), deque[Future[Tensor]]()
@@ -155,28 +147,16 @@ class Threads:
 
 
 @dataclass(eq=False)
-class _Plan:
-    """The batches that the loader asks its workers for; exchanged from epoch to epoch, so that the workers live on."""
-
-    batches: Sequence[Sequence[EpochRow]] = ()
-
-    def __iter__(self) -> Iterator[Sequence[EpochRow]]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-@dataclass(eq=False)
 class Processes:
     """Batches of images [B, C, H, W] uint8 by their keys, read in processes, or in this one and thread for none."""
 
     source: DataLoader
-    plan: _Plan
+    plan: list[list[EpochRow]]
+    """The batches that `source` loads; exchanged from epoch to epoch, so that its processes live on."""
 
-    def batches(self, keys: Sequence[Sequence[EpochRow]]) -> Iterator[Tensor]:
+    def batches(self, keys: Sequence[list[EpochRow]]) -> Iterator[Tensor]:
         """Yield a batch for each list of keys; an image that cannot be read is an `OverfocusError`."""
-        self.plan.batches = keys
+        self.plan[:] = keys
         for batch in self.source:
             if isinstance(batch, OverfocusError):
                 raise batch
@@ -188,10 +168,10 @@ def loader(worker: Worker, workers: int, device: torch.device) -> Threads | Proc
     # What torchvision draws comes from the global generators, which threads would share.
     if workers == 0 and not worker.augment.by_image:
         return Threads(worker, pinned=device.type == "cuda")
-    plan = _Plan()
+    plan: list[list[EpochRow]] = []
     source = DataLoader(
         worker,
-        batch_sampler=plan,  # pyright: ignore[reportArgumentType]
+        batch_sampler=plan,
         num_workers=workers,
         collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
         pin_memory=device.type == "cuda",

@@ -1,1 +1,1 @@
-"""What a trained network is worth elsewhere: as the encoder of a detector, and fine-tuned on other classes."""
+"""Trained networks on other tasks: as the encoder of a detector, and fine-tuned on other classes."""

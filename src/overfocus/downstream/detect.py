@@ -27,7 +27,7 @@ MEASURES = ("mAP", "AP50", "AP75")
 
 
 class DetectSettings(Settings):
-    """How a detector is trained. Every run and every control gets the same."""
+    """How a detector is trained; the same for every run and every control."""
 
     data: str = "totem-scenes"
     root: str | None = None
@@ -41,7 +41,7 @@ class DetectSettings(Settings):
     norm: Literal["trained", "frozen"] = "trained"
     """Whether batch norms learn with the rest, or keep what they came with."""
     flip: bool = False
-    """Turn half of the training images round from left to right."""
+    """Mirror half of the training images left and right."""
     epochs: int = Field(12, ge=1)
     batch: int = Field(8, ge=1)
     lr: float = Field(0.02, gt=0)
@@ -56,13 +56,13 @@ class DetectSettings(Settings):
 
     @property
     def schedule(self) -> Recipe:
-        """What says which share of its peak the learning rate has."""
+        """The schedule of the learning rate, as a share of its peak."""
         return Recipe.model_validate({"warmup": self.warmup})
 
 
 @dataclass(frozen=True)
 class DetectEpoch:
-    """What one pass over the training images gave."""
+    """The figures of one pass over the training images."""
 
     number: int
     """Counted from 1."""
@@ -76,7 +76,7 @@ def train_detector(
 ) -> Iterator[DetectEpoch]:
     """Train `detector` in place on `objects`, yielding each epoch.
 
-    Order, flips and the samples of proposals depend on `seed` alone; the global random state is given back.
+    Order, flips and the samples of proposals depend on `seed` alone; the global random state is restored.
     Raises OverfocusError for a loss that is not finite, and for an image that cannot be read.
     """
     detector.to(device)
@@ -139,7 +139,7 @@ def _scene(objects: Objects, rows: list[int], flipped: list[bool], device: torch
 
 
 def mirrored(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn an image [C, H, W] and its boxes [n, 4] round from left to right."""
+    """Mirror an image [C, H, W] and its boxes [n, 4] left and right."""
     x0, y0, x1, y1 = boxes.unbind(1)
     width = image.shape[-1]
     return image.flip(-1), torch.stack((width - x1, y0, width - x0, y1), dim=1)
@@ -147,13 +147,13 @@ def mirrored(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def average_precision(detector: nn.Module, objects: Objects, batch: int, device: torch.device) -> dict[str, float]:
-    """Return the measures of a detector on `objects`, by torchmetrics and pycocotools; NaN where there is no answer."""
-    metric, still = precision_metric(), [False] * len(objects)
+    """Return the measures of a detector on `objects`, by torchmetrics and pycocotools; NaN where there are no boxes."""
+    metric, unflipped = precision_metric(), [False] * len(objects)
     detector.eval()
     for rows in torch.arange(len(objects)).split(batch):
-        images, targets = _scene(objects, rows.tolist(), still, device)
-        found = [{name: value.cpu() for name, value in each.items()} for each in detector(images)]
-        metric.update(found, [{name: value.cpu() for name, value in each.items()} for each in targets])
+        images, targets = _scene(objects, rows.tolist(), unflipped, device)
+        detections = [{name: value.cpu() for name, value in each.items()} for each in detector(images)]
+        metric.update(detections, [{name: value.cpu() for name, value in each.items()} for each in targets])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of more than 100 boxes on an image, which are not counted
         answer = metric.compute()

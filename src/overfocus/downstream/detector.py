@@ -1,7 +1,7 @@
 """A detector on a classifier's encoder: torchvision's Faster R-CNN on the one map where the encoder ends.
 
 Everything but the encoder is small, new, and drawn from the seed alone; anchors have the sizes and shapes of the boxes
-that it is trained on. Images keep their own size, or are brought to the one that is asked for, where torchvision would
+that it is trained on. Images keep their own size, or get the requested one, where torchvision would
 enlarge them to 800 pixels.
 """
 
@@ -23,7 +23,7 @@ from overfocus.downstream.objects import Objects
 from overfocus.models.split import FEATURES, split
 
 HEADS = ("rpn", "roi_heads")
-"""What a detector has beside its encoder."""
+"""The modules of a detector beside its encoder."""
 WIDTH, POOLED = 256, 7
 """Units of the box head, and the side of the map that it sees of a box."""
 QUANTILES = (1 / 6, 1 / 2, 5 / 6)
@@ -102,11 +102,11 @@ def anchors_for(boxes: Tensor, scales: Tensor) -> Anchors:
 
 
 def _typical(values: Tensor) -> tuple[float, ...]:
-    found: list[float] = []
+    kept: list[float] = []
     for value in torch.quantile(values, torch.tensor(QUANTILES, dtype=values.dtype)).tolist():
-        if not found or value / found[-1] > SAME:
-            found.append(value)
-    return tuple(found)
+        if not kept or value / kept[-1] > SAME:
+            kept.append(value)
+    return tuple(kept)
 
 
 def scale_for(stored: tuple[int, int], side: int) -> float:

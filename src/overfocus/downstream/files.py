@@ -1,64 +1,55 @@
-"""Sets of objects in files: what COCO and VOC have in common, and how their folders are told apart."""
+"""Sets of objects in files: what COCO and VOC have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 import torch
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.annotations import Corners, Report, clipped
+from overfocus.data.boxes import BoxAnnotation, BoxReport, clipped
 from overfocus.data.image_files import FileImages
-from overfocus.downstream.objects import Objects
+from overfocus.downstream.objects import Objects, ObjectSet
 
-PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
-
-
-@dataclass(frozen=True)
-class Found:
-    """An image file, and the objects that are said to be on it."""
-
-    file: Path
-    boxes: Sequence[Corners] = ()
-    labels: Sequence[int] = ()
+Row = tuple[Path, Sequence[BoxAnnotation]]
+"""An image file, and the boxes on it."""
 
 
-def objects_in(root: Path, found: Iterable[Found], channels: int, report: Report) -> Objects:
-    """Put the objects of image files below `root` together; boxes are clipped to their image, and those without area
-    are left out; both are counted in `report`.
+def object_set(
+    root: Path, parts: Sequence[Sequence[Row]], classes: Mapping[Any, str], channels: int, hard: str
+) -> ObjectSet:
+    """Return the set below `root` of the `parts` train and test; `classes`: label -> name, in the order of classes.
+
+    Boxes are rounded outwards and clipped to their image. Hard ones, which the note calls `hard`, and those without
+    area are left out and counted in the note.
     """
-    rows = list(found)
-    images = FileImages(root, tuple(str(row.file) for row in rows), channels)
+    report, count = BoxReport(), sum(box.hard for rows in parts for _, boxes in rows for box in boxes)
+    number = {label: position for position, label in enumerate(classes)}
+    objects = [_objects(root, rows, number, channels, report) for rows in parts]
+    note = f"Objects: {count} {hard} are left out." if count else ""
+    note = " ".join(filter(None, (note, str(report))))
+    return ObjectSet(root.resolve().name, *objects, classes=tuple(classes.values()), note=note)
+
+
+def _objects(root: Path, rows: Sequence[Row], number: Mapping[Any, int], channels: int, report: BoxReport) -> Objects:
+    images = FileImages(root, tuple(str(file) for file, _ in rows), channels)
     boxes, labels = [], []
-    for index, row in enumerate(rows):
-        inside, wide = clipped(torch.tensor(row.boxes).view(-1, 4), images.size(index), report)
+    for index, (_, stated) in enumerate(rows):
+        easy = [box for box in stated if not box.hard]
+        corners = torch.tensor([box.corners for box in easy]).view(-1, 4)
+        inside, wide = clipped(corners, images.size(index), report)
         boxes.append(inside[wide])
-        labels.append(torch.tensor(row.labels, dtype=torch.int64)[wide])
+        labels.append(torch.tensor([number[box.label] for box in easy], dtype=torch.int64)[wide])
     return Objects(images, boxes, labels)
 
 
 def below(folder: Path, name: str, where: Path) -> Path:
-    """Return the file that is called `name` in `folder`; OverfocusError where the name, written in the file `where`,
-    leads out of it.
+    """Return the file called `name` in `folder`; OverfocusError where the name, which the file `where` gives, leads
+    out of it.
     """
     parts = PurePath(name.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or not parts.parts or "\0" in name or ":" in parts.parts[0]:
         raise OverfocusError(f"{where}: the image {name!r} does not lie in {folder}; give names of files below it")
     return folder / parts
-
-
-def finite(numbers: Sequence[float], where: str) -> Corners:
-    """Return four corners; OverfocusError where one of them is no finite number, or where they are not four."""
-    if len(numbers) != 4 or not all(map(isfinite, numbers)):
-        raise OverfocusError(f"{where}: a box is {list(numbers)}; give four finite numbers")
-    x0, y0, x1, y1 = numbers
-    return x0, y0, x1, y1
-
-
-def left_out(report: Report, kinds: dict[str, int]) -> str:
-    """Say in a note what was left out: {kind of object: how many}, and what `report` counts."""
-    said = [f"{count} {kind} are left out" for kind, count in kinds.items() if count]
-    return " ".join(filter(None, (f"Objects: {'; '.join(said)}." if said else "", str(report))))

@@ -1,11 +1,11 @@
-"""One call from what a person types to a set of objects."""
+"""One call from what a user types to a set of objects."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from overfocus.core.errors import OverfocusError, UnknownName
-from overfocus.data import load, names
+from overfocus.data.load import CARDS, load
 from overfocus.downstream.coco import coco, coco_parts
 from overfocus.downstream.objects import ObjectSet, objects_of
 from overfocus.downstream.scenes import totem_scenes
@@ -31,4 +31,4 @@ def load_objects(data: str, root: str | None = None, channels: int = 3) -> Objec
     try:
         return objects_of(load(data, root=root, channels=channels))
     except UnknownName:
-        raise UnknownName("set of objects", data, (SCENES, *(name for name, _ in names()[:-2]))) from None
+        raise UnknownName("set of objects", data, (SCENES, *CARDS)) from None

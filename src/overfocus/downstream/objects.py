@@ -11,12 +11,13 @@ from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
-from overfocus.data.split import Dataset, Images, Split
+from overfocus.data.images import Images
+from overfocus.data.split import Dataset, Split
 
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """Images, and for each of them where which objects are."""
+    """Images with the boxes and classes of their objects."""
 
     images: Images
     boxes: Sequence[Tensor]
@@ -58,7 +59,7 @@ class ObjectSet:
     test: Objects
     classes: tuple[str, ...]
     note: str = ""
-    """What a reader of its figures must know: what was left out, licence."""
+    """What matters for its figures: what is left out, licence."""
 
     def __post_init__(self) -> None:
         for part, objects in (("train", self.train), ("test", self.test)):
@@ -89,7 +90,7 @@ def objects_of(dataset: Dataset) -> ObjectSet:
     """
     if dataset.splits["train"].boxes is None or dataset.splits["test"].boxes is None:
         raise OverfocusError(
-            f"{dataset.name} does not tell where its objects are; give totem-scenes, a folder of COCO or VOC, or a set "
+            f"{dataset.name} does not say where its objects are; give totem-scenes, a folder of COCO or VOC, or a set "
             "with boxes such as Tiny-ImageNet"
         )
     parts = (_boxed(dataset.splits[name]) for name in ("train", "test"))

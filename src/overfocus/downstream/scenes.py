@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from overfocus.core.key import Key
+from overfocus.data.images import TensorImages
 from overfocus.data.scene import SIDE, below, clutter, stamp, window
-from overfocus.data.split import TensorImages
 from overfocus.data.totem import CLASSES, FIRST_TEST_DIGIT, ORDERS, PART, PARTS, paint_parts
 from overfocus.downstream.objects import Objects, ObjectSet
 
@@ -71,7 +71,7 @@ def _with_totem(key: Key, scenes: Tensor, labels: Tensor, corner: Tensor, writte
 
 def _places(key: Key, count: int) -> tuple[Tensor, Tensor]:
     """Draw where totems stand: their corners [count, 4, 2] int64 (x, y), and which of them there are [count, 4]."""
-    asked = 1 + below(key.fold_in("number").bits(count), MOST)
+    wanted = 1 + below(key.fold_in("number").bits(count), MOST)
     room = torch.tensor((EDGE - WIDE + 1, EDGE - HIGH + 1))
     apart = torch.tensor((WIDE, HIGH))
     corners = torch.zeros(count, MOST, 2, dtype=torch.int64)
@@ -82,5 +82,5 @@ def _places(key: Key, count: int) -> tuple[Tensor, Tensor]:
         free = ~(near & stands[:, None]).any(dim=2)
         first = free.to(torch.uint8).argmax(dim=1)
         corners[:, number] = tried[torch.arange(count), first]
-        stands[:, number] = free.any(dim=1) & (number < asked[:, 0])
+        stands[:, number] = free.any(dim=1) & (number < wanted[:, 0])
     return corners, stands

@@ -1,4 +1,4 @@
-"""What a transfer starts from: the network of a finished run, or the same network before its training."""
+"""Starts of a transfer: the network of a finished run, or the same network before its training."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from overfocus.training.checkpoint import load_network
 from overfocus.training.run import Run
 
 SCRATCH = "scratch"
-"""What stands in the place of a method where nothing was learned before."""
+"""The method of a start that was not trained before."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """A run, with its last weights, with its best ones, or with its first ones."""
+    """A run with its last weights, its best ones, or those before its training."""
 
     run: Run
     best: bool = False
@@ -32,12 +32,12 @@ class Start:
 
     @property
     def method(self) -> str:
-        """What the network was trained with."""
+        """The method that the network was trained with."""
         return SCRATCH if self.scratch else self.run.experiment().method
 
     @property
     def seed(self) -> int:
-        """The run's."""
+        """The seed of the run."""
         return self.run.experiment().seed
 
     @property
@@ -46,7 +46,7 @@ class Start:
         return f"{slug(self.method)}-seed{self.seed}"
 
     def origin(self) -> str:
-        """Return a SHA-256 that is another one where the network is."""
+        """Return a SHA-256 of the weights; from scratch, of what they are drawn from."""
         made = {**_network(self.run), "classes": len(self.run.manifest()["classes"]), "seed": self.seed}
         return sha256(json.dumps(made).encode() if self.scratch else self._weights.read_bytes()).hexdigest()
 
@@ -71,13 +71,13 @@ class Start:
 
 
 def _network(run: Run) -> dict[str, Any]:
-    """Return what makes the networks of two runs the same but for their weights."""
+    """Return what two runs share whose networks differ in their weights alone."""
     model = run.experiment().model
     return {"name": model.name, "stem": model.stem, "settings": model.settings, "channels": run.manifest()["channels"]}
 
 
 def starts(paths: Sequence[Path], *, best: bool = False, scratch: bool = True) -> list[Start]:
-    """Return what the runs at `paths` start from and, if asked for, a control from scratch for each of their seeds.
+    """Return a start for each run at `paths` and, if requested, a control from scratch for each of their seeds.
 
     Raises OverfocusError where a run is not finished, where two are of one method and seed, and where their networks
     are not the same, since such numbers cannot be compared.

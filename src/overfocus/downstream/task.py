@@ -1,4 +1,4 @@
-"""The two tasks that a network is transferred to. Each turns a start into numbers, in the same way for all starts."""
+"""The two tasks that a network is transferred to: detection and classification, trained alike for all starts."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from overfocus.training.loop import train
 from overfocus.training.processes import Machine
 from overfocus.training.run import Epoch, Run
 
-Tell = Callable[[Start, DetectEpoch | Epoch, int], None]
-"""Called after every epoch with the start, the epoch, and how many there are."""
+OnEpoch = Callable[[Start, DetectEpoch | Epoch, int], None]
+"""Called after every epoch with the start, the epoch, and the number of epochs."""
 
 
 class Task(Protocol):
-    """What a transfer needs of a task."""
+    """What trains from a start and gives scores."""
 
     def settings(self) -> dict[str, Any]:
-        """Return all that the numbers depend on beside the start, as JSON can hold it."""
+        """Return all that the scores depend on beside the start, ready for JSON."""
         ...
 
-    def score(self, start: Start, tell: Tell) -> dict[str, float]:
-        """Train from `start` and measure; the first number is the one that counts."""
+    def score(self, start: Start, on_epoch: OnEpoch) -> dict[str, float]:
+        """Train from `start`; return measure -> score in [0, 1], the one that is compared first."""
         ...
 
 
@@ -50,9 +50,9 @@ class Detection:
 
     how: DetectSettings
     channels: int
-    """Of the images that the starts know."""
+    """Of the images that the starts were trained on."""
     seed: int | None = None
-    """Of heads, order and draws; None takes that of each run."""
+    """Of heads, order and random draws; None takes that of each run."""
     machine: Machine = Machine()  # noqa: RUF009 - frozen
 
     @cached_property
@@ -61,12 +61,12 @@ class Detection:
         return load_objects(self.how.data, self.how.root, self.channels)
 
     def settings(self) -> dict[str, Any]:
-        """Return all that the numbers depend on beside the start."""
+        """Return all that the scores depend on beside the start."""
         what = {"fingerprint": self.objects.fingerprint(), "note": self.objects.note}
-        precision_metric()  # whether it is there must be known before hours of training
+        precision_metric()  # an error where it is not installed, before hours of training
         return {"task": "detect", **self.how.model_dump(mode="json"), "seed": self.seed, "images": what}
 
-    def score(self, start: Start, tell: Tell) -> dict[str, float]:
+    def score(self, start: Start, on_epoch: OnEpoch) -> dict[str, float]:
         """Return the average precision, in [0, 1], of the detector after its last epoch."""
         how, manifest = self.how, start.run.manifest()
         seed = start.seed if self.seed is None else self.seed
@@ -78,7 +78,7 @@ class Detection:
             seed=Key.seeded(seed).fold_in("detector").seed(),
         )  # fmt: skip
         for epoch in train_detector(detector, objects.train, how, seed, device):
-            tell(start, epoch, how.epochs)
+            on_epoch(start, epoch, how.epochs)
         return average_precision(detector, objects.test, how.batch, device)
 
 
@@ -107,11 +107,11 @@ class Classification:
         return self.how.dataset()
 
     def settings(self) -> dict[str, Any]:
-        """Return all that the numbers depend on beside the start."""
-        told = self.how.model_dump(mode="json", exclude={"model", "seed"})
-        return {"task": "classify", **told, "seed": self.seed, "images": {"fingerprint": self.data.fingerprint()}}
+        """Return all that the scores depend on beside the start."""
+        how = self.how.model_dump(mode="json", exclude={"model", "seed"})
+        return {"task": "classify", **how, "seed": self.seed, "images": {"fingerprint": self.data.fingerprint()}}
 
-    def score(self, start: Start, tell: Tell) -> dict[str, float]:
+    def score(self, start: Start, on_epoch: OnEpoch) -> dict[str, float]:
         """Return the accuracy, in [0, 1], on every split but the training images, after the last epoch."""
         weights = None if start.scratch else (self.out / "encoders" / f"{start.name}.safetensors").resolve()
         if weights is not None:
@@ -121,5 +121,5 @@ class Classification:
         experiment = self.how.model_copy(update={"model": model, "seed": seed})
         run = Run(self.out / "runs" / start.name)
         for epoch in train(experiment, run.path, self.machine):
-            tell(start, epoch, experiment.recipe.epochs)
+            on_epoch(start, epoch, experiment.recipe.epochs)
         return {name: score["accuracy"] for name, score in run.manifest()["last"]["scores"].items()}

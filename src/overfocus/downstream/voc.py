@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.annotations import Corners, Report, voc_corners, voc_page
-from overfocus.downstream.files import PHOTOGRAPHS, Found, below, finite, left_out, objects_in
+from overfocus.data.readers.voc import read_voc
+from overfocus.downstream.files import Row, below, object_set
 from overfocus.downstream.objects import ObjectSet
 
-LISTS = {"train": "train.txt", "test": "val.txt"}
-DIFFICULT = "objects marked as difficult"
+LISTS = ("train.txt", "val.txt")
+ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def is_voc(root: Path) -> bool:
-    """Tell whether the folder is laid out so."""
+    """Say whether the folder is laid out so."""
     return (root / "Annotations").is_dir() and (root / "ImageSets" / "Main").is_dir()
 
 
@@ -27,36 +25,13 @@ def voc(root: Path, channels: int = 3) -> ObjectSet:
     Objects marked as difficult are left out and counted; so are boxes without area. Classes are in the order of their
     names. Raises OverfocusError where a file is missing or is not VOC.
     """
-    parts = {part: [_read(root, name, list_) for name in _names(list_)] for part, list_ in _lists(root).items()}
-    classes = tuple(sorted({name for pages in parts.values() for page in pages for name, _ in page.marked}))
-    number = {name: label for label, name in enumerate(classes)}
-    report = Report()
-    difficult = sum(page.difficult for pages in parts.values() for page in pages)
-    objects = [objects_in(root, (page.found(number) for page in parts[part]), channels, report) for part in LISTS]
-    note = left_out(report, {DIFFICULT: difficult})
-    return ObjectSet(root.resolve().name, *objects, classes=classes, note=note)
-
-
-@dataclass(frozen=True)
-class Page:
-    """What an XML tells of its image."""
-
-    image: Path
-    marked: tuple[tuple[str, Corners], ...]
-    """Class and box."""
-    difficult: int
-
-    def found(self, number: dict[str, int]) -> Found:
-        """Return the same with numbers for the classes."""
-        return Found(self.image, [box for _, box in self.marked], [number[name] for name, _ in self.marked])
-
-
-def _lists(root: Path) -> dict[str, Path]:
-    lists = {part: root / "ImageSets" / "Main" / name for part, name in LISTS.items()}
-    for path in lists.values():
+    lists = [root / "ImageSets" / "Main" / name for name in LISTS]
+    for path in lists:
         if not path.is_file():
             raise OverfocusError(f"{root}: no {path.relative_to(root)}; VOC lists its images there, one a line")
-    return lists
+    parts = [[_row(root, name, path) for name in _names(path)] for path in lists]
+    classes = sorted({str(box.label) for rows in parts for _, boxes in rows for box in boxes if not box.hard})
+    return object_set(root, parts, dict(zip(classes, classes, strict=True)), channels, "objects marked as difficult")
 
 
 def _names(path: Path) -> Iterator[str]:
@@ -68,31 +43,17 @@ def _names(path: Path) -> Iterator[str]:
     yield from (line.split()[0] for line in lines if line.strip())
 
 
-def _read(root: Path, name: str, list_: Path) -> Page:
-    path = below(root / "Annotations", f"{name}.xml", list_)
-    try:
-        every = [_object(each, path) for each in voc_page(path).iterfind("object")]
-    except FileNotFoundError:
-        raise OverfocusError(f"{path} is missing, but {list_.name} lists {name}; copy it there, or unlist it") from None
-    except (ElementTree.ParseError, ValueError) as error:
-        raise OverfocusError(f"{path} is not VOC XML ({error}); mend it, or take {name} from {list_.name}") from error
-    easy = tuple(each for each in every if each is not None)
-    return Page(_image(root, name, list_), easy, len(every) - len(easy))
-
-
-def _object(element: ElementTree.Element, path: Path) -> tuple[str, Corners] | None:
-    """Return class and box; None for a difficult one."""
-    if element.findtext("difficult", "0").strip() == "1":
-        return None
-    name, box = element.findtext("name", "").strip(), element.find("bndbox")
-    if not name or box is None:
-        raise ValueError("an object lacks its name or its bndbox")
-    return name, finite(voc_corners(box), str(path))
-
-
-def _image(root: Path, name: str, list_: Path) -> Path:
-    for ending in PHOTOGRAPHS:
-        file = below(root / "JPEGImages", name + ending, list_)
-        if file.is_file():
-            return file
-    raise OverfocusError(f"{root / 'JPEGImages' / name}.jpg is missing, but {list_.name} lists it; copy or unlist it")
+def _row(root: Path, name: str, listed_in: Path) -> Row:
+    """Return the image called `name` and its boxes."""
+    page = below(root / "Annotations", f"{name}.xml", listed_in)
+    if not page.is_file():
+        raise OverfocusError(f"{page} is missing, but {listed_in.name} lists {name}; copy it there, or unlist it")
+    boxes = read_voc(page)
+    if any(not (box.label or box.hard) for box in boxes):
+        raise OverfocusError(f"{page}: an object lacks its name; give every object one")
+    for ending in ENDINGS:
+        image = below(root / "JPEGImages", name + ending, listed_in)
+        if image.is_file():
+            return image, boxes
+    path = root / "JPEGImages" / name
+    raise OverfocusError(f"{path}.jpg is missing, but {listed_in.name} lists it; copy or unlist it")

@@ -1,9 +1,7 @@
 """Weights in files: read without ever running code from them, written whole or not at all."""
 
-import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError
-from overfocus.core.files import DiskFull, disk_is_full
+from overfocus.core.files import replacing
 from overfocus.models.surgery import classifier_name, first_convolution, fit_channels
 
 NESTS = ("state_dict", "model_state_dict", "model", "state_dict_ema", "weights", "net", "module")
@@ -171,26 +169,17 @@ def save_weights(model_state: Mapping[str, Tensor], path: str | Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     tensors = apart(model_state)
+    if not Path(path).parent.is_dir():
+        raise OverfocusError(f"weights {path}: cannot be written (no such folder); make it, or choose another")
     try:
-        unfinished.touch()
-        allowed = unfinished.stat().st_mode  # as the umask has it, where safetensors lets in the owner alone
-        save_file(tensors, unfinished, metadata={"format": "pt"})
-        unfinished.chmod(allowed)
-        with unfinished.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        with replacing(Path(path)) as aside:
+            aside.touch()
+            allowed = aside.stat().st_mode  # as the umask has it, where safetensors lets in the owner alone
+            save_file(tensors, aside, metadata={"format": "pt"})
+            aside.chmod(allowed)
     except (SafetensorError, OSError) as error:
-        if disk_is_full(error):
-            raise DiskFull(
-                f"the disk is full, {path} was not written: make room and run the same command again"
-            ) from error
         raise OverfocusError(f"weights {path}: cannot be written ({error}); choose a folder with space") from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
 
 
 def apart(model_state: Mapping[str, Tensor]) -> dict[str, Tensor]:

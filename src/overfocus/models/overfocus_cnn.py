@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, norm: str = "batch") -> None:
         super().__init__()
-        # No ReLU works in place: a model may be cut behind any norm, and who holds that value must find it unchanged.
+        # No ReLU works in place: a model may be cut after any norm, and that value must stay unchanged.
         self.norm1 = norm_of(norm, inputs)
         self.relu1 = nn.ReLU()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)

@@ -36,9 +36,7 @@ class SplitModel:
     evaluation: tuple[Piece, ...]
 
     def pieces(self, model: nn.Module) -> tuple[Piece, ...]:
-        """Return the pieces for the mode that `model` is in; they differ only where its own forward asks for the
-        mode.
-        """
+        """Return the pieces for the mode of `model`; they differ only where its own forward depends on it."""
         return self.training if model.training else self.evaluation
 
     def encode(self, model: nn.Module, images: Tensor) -> Tensor:
@@ -76,8 +74,7 @@ def _split_by_protocol(model: nn.Module, names: tuple[str, ...]) -> SplitModel:
     if names != (FEATURES,):
         raise SplitError(
             f"{type(model).__name__} has its own cut, between encode() and classify(), and cannot be cut at "
-            f"{list(names)} as well; "
-            f"leave `at` out"
+            f"{list(names)} as well; leave `at` out"
         )
     pieces: tuple[Piece, ...] = (_encode, _classify)
     return SplitModel(names, pieces, pieces)
@@ -135,9 +132,8 @@ def _trace(model: nn.Module, opened: set[str], training: bool) -> fx.Graph:
         graph = _Tracer(opened).trace(model)
     except Exception as error:
         raise SplitError(
-            f"the forward of {type(model).__name__} cannot be traced ({type(error).__name__}: {error}); give "
-            "the model two methods, "
-            f"encode(images) and classify(features), and leave `at` out"
+            f"the forward of {type(model).__name__} cannot be traced ({type(error).__name__}: {error}); give the model "
+            "two methods, encode(images) and classify(features), and leave `at` out"
         ) from error
     finally:
         for module, mode in zip(modules, modes, strict=True):
@@ -147,8 +143,7 @@ def _trace(model: nn.Module, opened: set[str], training: bool) -> fx.Graph:
 
 
 def _last_module(graph: fx.Graph, model: nn.Module) -> set[str]:
-    """Return what to open as well to look for a pooling inside the last module that has parts; empty where "
-    "there is none."""
+    """Return what to open to find a pooling inside the last module that has parts; empty where there is none."""
     for node in reversed(list(graph.nodes)):
         if node.op == "call_module" and next(model.get_submodule(str(node.target)).children(), None) is not None:
             return {*graph.opened, str(node.target)}  # type: ignore[attr-defined]
@@ -169,11 +164,8 @@ def _node_of(name: str, graph: fx.Graph, model: nn.Module) -> fx.Node:
             f"no pooling was found at the top of {type(model).__name__}, so its last features are not plain; "
             f"name the layer with `at`, such as: {', '.join(name for name, _ in model.named_children())}"
         )
-    raise SplitError(f"{type(model).__name__} has no layer {name!r}; {nearest(name, _layer_names(model))}")
-
-
-def _layer_names(model: nn.Module) -> list[str]:
-    return [name for name, _ in model.named_modules() if name]
+    layers = [layer for layer, _ in model.named_modules() if layer]
+    raise SplitError(f"{type(model).__name__} has no layer {name!r}; {nearest(name, layers)}")
 
 
 def _pooled(graph: fx.Graph, model: nn.Module) -> fx.Node | None:
@@ -211,7 +203,7 @@ def _piece(graph: fx.Graph, model: nn.Module, start: fx.Node, end: fx.Node) -> P
 
 
 def _ancestors(end: fx.Node, stop: fx.Node) -> set[fx.Node]:
-    """Collect the nodes that `end` needs, itself included, without going behind `stop`."""
+    """Collect the nodes that `end` needs, itself included, without going past `stop`."""
     found, waiting = set(), [end]
     while waiting:
         node = waiting.pop()
@@ -235,8 +227,6 @@ def _refuse(start: fx.Node, end: fx.Node, graph: fx.Graph) -> None:
         if other in needed and other not in before and across:
             raise SplitError(
                 f"the cut at {start.name!r} is crossed by a shortcut: {across[0].name!r} feeds {other.name!r} "
-                "behind it, "
-                "so the features would not be all that the head sees; cut where the shortcut has been added, "
-                "at the end of the block"
+                "after it, so the features are not all that the head sees; cut at the end of the block, after the sum"
             )
-    raise SplitError(f"nothing behind {start.name!r} leads to {end.name!r}; cut at a layer that the logits depend on")
+    raise SplitError(f"nothing after {start.name!r} leads to {end.name!r}; cut at a layer that the logits depend on")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
 
-# First strided convolution and the pooling behind it, in the families that have a form for small images.
+# First strided convolution and the pooling after it, in the families that have a form for small images.
 STEMS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))
 # How a top-level module that holds the classifier is usually called.
 HEADS = ("fc", "classifier", "head", "heads", "last_linear")

@@ -1,6 +1,6 @@
 """Models by name: OverfocusCNN, every torchvision classifier, timm's as `timm:NAME`, your own as `module:factory`.
 
-torchvision and timm are imported when a name of theirs is asked for, not before.
+torchvision and timm are imported only for names of theirs.
 """
 
 import inspect
@@ -22,20 +22,13 @@ from overfocus.models.surgery import replace_head, use_small_stem, with_channels
 log = logging.getLogger(__name__)
 
 OWN = ("overfocus_cnn", "overfocuscnn")
-# Two models return more than logits in training unless told not to; their slow initialisation is asked for by name.
+# Two models return more than logits in training unless set not to; their slow initialisation must be named.
 NO_AUXILIARY = {"googlenet": {"aux_logits": False, "init_weights": True}}
 NO_AUXILIARY["inception_v3"] = NO_AUXILIARY["googlenet"]
 # Settings that `create_model` makes itself, or that would fetch or change what a classifier returns.
 HELD = {
-    "aux_logits",
-    "checkpoint_path",
-    "features_only",
-    "in_chans",
-    "num_classes",
-    "pretrained",
-    "progress",
-    "weights",
-}
+    "aux_logits", "checkpoint_path", "features_only", "in_chans", "num_classes", "pretrained", "progress", "weights",
+}  # fmt: skip
 # How a factory may call the number of classes and of channels.
 CLASSES = ("num_classes", "classes")
 CHANNELS = ("channels", "in_channels", "in_chans")

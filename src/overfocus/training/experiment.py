@@ -15,9 +15,9 @@ from pydantic import Field, field_validator
 from overfocus.core.errors import OverfocusError
 from overfocus.data import Augment, Dataset, Stream, load
 from overfocus.data.decode import first_size
+from overfocus.data.images import Images, TensorImages
 from overfocus.data.planted_shortcut import PlantedShortcut
 from overfocus.data.resize import fitted
-from overfocus.data.split import Images, TensorImages
 from overfocus.models.split import FEATURES
 from overfocus.models.zoo import create_model
 from overfocus.regularizers.regularizer import Regularizer

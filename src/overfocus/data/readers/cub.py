@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.annotations import Report, tidy
+from overfocus.data.boxes import BoxReport, clipped
 from overfocus.data.decode import channel_statistics
 from overfocus.data.finalize import check_classes
 from overfocus.data.image_files import FileImages
@@ -19,8 +19,17 @@ Table = dict[str, str]
 """Image id -> the rest of its line."""
 
 
-def cub(path: Path) -> Dataset:
-    """Read the set unpacked at `path`."""
+RANK = 20
+CARD = "CUB-200"
+
+
+def recognises(path: Path) -> bool:
+    """Say whether `path` is laid out so."""
+    return (path / "image_class_labels.txt").is_file()
+
+
+def read(path: Path, channels: int | None = None) -> Dataset:
+    """Read the set unpacked at `path`, in RGB."""
     files, labels, parts = (
         _table(path, f"{name}.txt") for name in ("images", "image_class_labels", "train_test_split")
     )
@@ -28,7 +37,7 @@ def cub(path: Path) -> Dataset:
     named = _table(path, "classes.txt")
     classes = tuple(named[number].partition(".")[2] or named[number] for number in sorted(named, key=int))
     check_classes(str(path), classes)
-    report, number = Report(), {number: row for row, number in enumerate(sorted(named, key=int))}
+    report, number = BoxReport(), {number: row for row, number in enumerate(sorted(named, key=int))}
     splits = {}
     for name, flag in (("train", "1"), ("test", "0")):
         chosen = [each for each in files if parts[each] == flag]
@@ -47,12 +56,13 @@ def _table(path: Path, name: str) -> Table:
     return dict(line.split(maxsplit=1) for line in file.read_text().splitlines() if line.strip())
 
 
-def _box(images: FileImages, row: int, line: str, report: Report) -> torch.Tensor:
+def _box(images: FileImages, row: int, line: str, report: BoxReport) -> torch.Tensor:
     """Read x, y, width, height."""
     x, y, width, height = map(float, line.split())
     box = torch.tensor([[x, y, x + width, y + height]])
     try:
-        return tidy(box, images.size(row), report)
+        inside, wide = clipped(box, images.size(row), report)
+        return inside[wide]
     except OverfocusError:
-        # A damaged image is reported where it is read.
+        # A damaged image is reported when it is read.
         return box.long()

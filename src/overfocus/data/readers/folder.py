@@ -20,7 +20,16 @@ Listed = dict[str, list[str]]
 """Class -> its files."""
 
 
-def from_folder(path: Path, channels: int | None = None) -> Dataset:
+RANK = 90
+CARD = "a folder of images (class per folder, or train/val[/test] inside)"
+
+
+def recognises(path: Path) -> bool:
+    """Say whether `path` is a folder."""
+    return path.is_dir()
+
+
+def read(path: Path, channels: int | None = None) -> Dataset:
     """Read a folder of class folders, or of train/val[/test]; without a test part a fifth of each class becomes one."""
     parts = _parts(path)
     listed = {name: _listed(folder) for name, folder in parts.items()}

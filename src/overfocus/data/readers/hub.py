@@ -7,8 +7,21 @@ from typing import Any
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data.finalize import PARTS
-from overfocus.data.readers.parquet import LABEL_COLUMNS, from_columns, ordered, pick_columns
+from overfocus.data.readers.parquet import class_names, from_columns, ordered, pick_columns
 from overfocus.data.split import Dataset
+
+RANK = 30
+CARD = "a set that `datasets` saved to disk"
+
+
+def recognises(path: Path) -> bool:
+    """Say whether `datasets` saved a set to the folder `path`."""
+    return (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file()
+
+
+def read(path: Path, channels: int | None = None) -> Dataset:
+    """Read a set that `datasets` saved to the folder `path`."""
+    return from_hub(str(path), channels=channels)
 
 
 def from_hub(name: str, download: bool = False, channels: int | None = None) -> Dataset:
@@ -26,7 +39,7 @@ def from_hub(name: str, download: bool = False, channels: int | None = None) -> 
     rows, names = {}, None
     for part, table in ordered(f"hub:{name}", parts).items():
         image, label = pick_columns(f"hub:{name}", table.column_names)
-        names = names or _names(table.features)
+        names = names or class_names(table.features)
         encoded = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
         rows[part] = (_Column(encoded, image), table[label][:])
     return from_columns(Path(name).name, rows, names, channels)
@@ -42,14 +55,6 @@ def _cached(datasets: Any, name: str, download: bool) -> Any:
         raise OverfocusError(
             f"hub:{name}: not in the local cache or not readable; {how} ({str(error)[:200]})"
         ) from error
-
-
-def _names(features: Any) -> tuple[str, ...] | None:
-    for column in LABEL_COLUMNS:
-        names = getattr(features.get(column), "names", None)
-        if names:
-            return tuple(names)
-    return None
 
 
 class _Column:

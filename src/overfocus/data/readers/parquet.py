@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,16 @@ IMAGE_COLUMNS = ("image", "img", "pixel_values", "picture")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 
 
-def from_parquet(path: Path, channels: int | None = None) -> Dataset:
+RANK = 40
+CARD = "parquet"
+
+
+def recognises(path: Path) -> bool:
+    """Say whether `path` is a parquet file, or a folder with some in it or in its `data/`."""
+    return bool(_files(path))
+
+
+def read(path: Path, channels: int | None = None) -> Dataset:
     """Read one file, or the files of a folder (or of its `data/`) by the part that their names begin with."""
     try:
         import pyarrow.parquet as pq
@@ -32,7 +41,8 @@ def from_parquet(path: Path, channels: int | None = None) -> Dataset:
             raise OverfocusError(
                 f"{files[0]}: not a parquet file that can be read ({error}); fetch it again"
             ) from error
-    names = class_names(next(iter(tables.values())).schema)
+    written = (next(iter(tables.values())).schema.metadata or {}).get(b"huggingface")
+    names = class_names(json.loads(written)["info"]["features"]) if written else None
     columns = {part: (*pick_columns(str(path), table.column_names), table) for part, table in tables.items()}
     rows = {part: (table[image], table[label].to_pylist()) for part, (image, label, table) in columns.items()}
     return from_columns(path.resolve().name.removesuffix(".parquet"), rows, names, channels)
@@ -63,12 +73,11 @@ def _check_labels(name: str, part: str, labels: Sequence[Any], number: dict[Any,
         )
 
 
-def class_names(schema: Any) -> tuple[str, ...] | None:
-    """Return the names that the hub writes into the schema, if there are any."""
-    written = (schema.metadata or {}).get(b"huggingface")
-    features = json.loads(written)["info"]["features"] if written else {}
+def class_names(features: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names of the classes where `features`, the hub's types of the columns, have any."""
     for column in LABEL_COLUMNS:
-        names = features.get(column, {}).get("names")
+        feature = features.get(column)
+        names = feature.get("names") if isinstance(feature, dict) else getattr(feature, "names", None)
         if names:
             return tuple(names)
     return None
@@ -85,12 +94,18 @@ def pick_columns(where: str, columns: Sequence[str]) -> tuple[str, str]:
     return found[0][0], found[1][0]
 
 
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    return sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
+
+
 def _by_part(path: Path) -> dict[str, list[Path]]:
     """Return split -> its files. Without a test part, validation is the test."""
     if path.is_file():
         return {"train": [path]}
     parts: dict[str, list[Path]] = {}
-    for file in sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet")):
+    for file in _files(path):
         part = PARTS.get(file.name.removesuffix(".parquet").split("-")[0].lower())
         if part:
             parts.setdefault(part, []).append(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.annotations import Report, clipped
+from overfocus.data.boxes import BoxReport, clipped
 from overfocus.data.finalize import check_classes
 from overfocus.data.image_files import FileImages
 from overfocus.data.split import Dataset, Split
@@ -19,8 +19,17 @@ Row = tuple[str, int, list[int]]
 """File, label, box as (x0, y0, x1, y1), ends excluded."""
 
 
-def tiny_imagenet(path: Path) -> Dataset:
-    """Read the set unpacked at `path`; `val`, the only labelled part beside `train`, is its test."""
+RANK = 10
+CARD = "Tiny-ImageNet"
+
+
+def recognises(path: Path) -> bool:
+    """Say whether `path` is laid out so."""
+    return (path / "wnids.txt").is_file()
+
+
+def read(path: Path, channels: int | None = None) -> Dataset:
+    """Read the set unpacked at `path`, in RGB; `val`, the only labelled part beside `train`, becomes its test."""
     wnids = _lines(path / "wnids.txt")
     words = dict(line.split("\t", 1) for line in _lines(path / "words.txt")) if (path / "words.txt").is_file() else {}
     wnids = sorted(wnid for wnid in wnids if (path / "train" / wnid).is_dir())
@@ -29,7 +38,7 @@ def tiny_imagenet(path: Path) -> Dataset:
         classes = tuple(f"{name} ({wnid})" for name, wnid in zip(classes, wnids, strict=True))
     check_classes(str(path), classes)
     number = {wnid: label for label, wnid in enumerate(wnids)}
-    report = Report()
+    report = BoxReport()
     train = [row for wnid in wnids for row in _train_rows(path, wnid, number[wnid])]
     splits = {
         "train": _split(path, train, classes, report),
@@ -64,7 +73,7 @@ def _box(corners: list[str]) -> list[int]:
     return [x0, y0, x1 + 1, y1 + 1]
 
 
-def _split(root: Path, rows: list[Row], classes: tuple[str, ...], report: Report) -> Split:
+def _split(root: Path, rows: list[Row], classes: tuple[str, ...], report: BoxReport) -> Split:
     images = FileImages(root, tuple(file for file, _, _ in rows))
     labels = torch.tensor([label for _, label, _ in rows], dtype=torch.int64)
     # All pictures of the set have 64 x 64 pixels.

@@ -11,7 +11,8 @@ import torch
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data.image_files import FileImages
-from overfocus.data.split import Dataset, Images, Split, TensorImages
+from overfocus.data.images import Images, TensorImages
+from overfocus.data.split import Dataset, Split
 
 Options = dict[str, Any]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -22,7 +22,7 @@ class TransferProgress:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, soft_wrap=True, highlight=False, emoji=False, markup=False)
 
-    def tell(self, start: Start, epoch: DetectEpoch | Epoch, epochs: int) -> None:
+    def on_epoch(self, start: Start, epoch: DetectEpoch | Epoch, epochs: int) -> None:
         """Print an epoch."""
         loss = epoch.loss if isinstance(epoch, DetectEpoch) else epoch.train["loss"]
         self.console.print(

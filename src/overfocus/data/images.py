@@ -1,0 +1,151 @@
+"""Rows of images and masks as values: in memory, or some of another row, read one by one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Images(ABC):
+    """A row of images, read one by one."""
+
+    channels: int
+    """Channels of every image that `read` returns: 1 grey, 3 RGB."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Return what a person calls the image: its file, or its place in an archive."""
+
+    @abstractmethod
+    def read(self, index: int) -> Tensor:
+        """Return the image, [C, H, W] uint8; OverfocusError, which names it, where it cannot be read."""
+
+    def read_for(self, index: int, size: tuple[int, int]) -> Tensor:
+        """Return the image as `read` does, or a smaller one that looks nearly the same at `size` (H, W)."""
+        return self.read(index)
+
+    @abstractmethod
+    def size(self, index: int) -> tuple[int, int]:
+        """Return height and width in pixels without decoding the image."""
+
+    @abstractmethod
+    def stamp(self, index: int) -> bytes:
+        """Return bytes that change when the image does, cheaply; the fingerprint of a set is a hash of them."""
+
+    def pick(self, rows: Tensor) -> Images:
+        """Return the images `rows` [n] in that order."""
+        return PickedImages(self, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class TensorImages(Images):
+    """Images of one size, held in memory."""
+
+    pixels: Tensor
+    """[N, C, H, W] uint8."""
+    source: str = "image"
+    channels: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", self.pixels.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def name(self, index: int) -> str:
+        """Return the source and the position in it."""
+        return f"{self.source}#{index}"
+
+    def read(self, index: int) -> Tensor:
+        """Return the image, [C, H, W] uint8."""
+        return self.pixels[index]
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return height and width in pixels."""
+        return self.pixels.shape[2], self.pixels.shape[3]
+
+    def stamp(self, index: int) -> bytes:
+        """Return the pixels."""
+        return self.pixels[index].contiguous().numpy().tobytes()
+
+    def pick(self, rows: Tensor) -> Images:
+        """Return a copy of the images `rows` [n]."""
+        return replace(self, pixels=self.pixels[rows])
+
+
+class WrappedImages(Images):
+    """The images of a `source`, which a dataclass below it holds; what it overrides, it changes."""
+
+    source: Images
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", self.source.channels)
+
+    def at(self, index: int) -> int:
+        """Return the position in the source."""
+        return index
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, index: int) -> str:
+        """Return the name that the source gives it."""
+        return self.source.name(self.at(index))
+
+    def read(self, index: int) -> Tensor:
+        """Return the image, [C, H, W] uint8."""
+        return self.source.read(self.at(index))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return height and width in pixels."""
+        return self.source.size(self.at(index))
+
+    def stamp(self, index: int) -> bytes:
+        """Return the stamp that the source gives it."""
+        return self.source.stamp(self.at(index))
+
+
+@dataclass(frozen=True, eq=False)
+class PickedImages(WrappedImages):
+    """Some images of a row, in any order."""
+
+    source: Images
+    rows: Tensor
+
+    def at(self, index: int) -> int:
+        """Return the position in the source."""
+        return int(self.rows[index])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read_for(self, index: int, size: tuple[int, int]) -> Tensor:
+        """Return the image as the source does."""
+        return self.source.read_for(self.at(index), size)
+
+    def pick(self, rows: Tensor) -> Images:
+        """Return the images `rows` [n] of these."""
+        return PickedImages(self.source, self.rows[rows])
+
+
+class Masks(Protocol):
+    """One bool [H, W] per image, by its position."""
+
+    def __getitem__(self, index: int, /) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class PickedMasks:
+    """Some masks of a row, in any order."""
+
+    source: Masks
+    rows: Tensor
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        return self.source[int(self.rows[index])]
