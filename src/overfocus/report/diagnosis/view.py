@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 
-from markupsafe import Markup
-
 from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.diagnosis import Diagnosis
-from overfocus.diagnosis.section import Chart, Finding, Table
+from overfocus.diagnosis.section import Finding, Table
 from overfocus.diagnosis.side_by_side import MetricRow, SideBySide
 from overfocus.metrics.score import Metric, Score
-from overfocus.report.drawing.charts import overlaid, span, svg
+from overfocus.report.drawing.line_chart import line_chart, overlaid, y_span
+from overfocus.report.drawing.plot import Plot
 from overfocus.report.headline import headline
 from overfocus.report.terminal.diagnosis import apart
 
@@ -27,8 +26,8 @@ class ScoreText:
 
     value: str
     interval: str = ""
-    verdict: str = ""
-    """Why there is no answer, or whether a difference can be told from 0."""
+    note: str = ""
+    """Why there is no answer, or whether a difference is distinguishable from 0."""
     count: str = ""
 
 
@@ -75,10 +74,8 @@ class Track:
 class ChartView:
     """A chart, and in a comparison the whole chart of each model."""
 
-    title: str
-    chart: Chart
-    element: Markup
-    each: list[tuple[str, Markup]]
+    plot: Plot
+    by_model: list[tuple[str, Plot]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def cell(score: Score, sign: str = "") -> ScoreText:
     """Return a score in words."""
     count = f"{score.n:,}"
     if not score.answered:
-        return ScoreText(NONE, verdict=score.note, count=count)
+        return ScoreText(NONE, note=score.note, count=count)
     known = isfinite(score.low) and isfinite(score.high)
     interval = f"[{number(score.low, sign)}, {number(score.high, sign)}]" if known else ""
     return ScoreText(number(score.value, sign), interval, score.note, count)
@@ -175,18 +172,18 @@ def _place(value: float, low: float, high: float) -> float | None:
 
 def _charts(names: Sequence[str], findings: Sequence[Finding]) -> list[ChartView]:
     """Return the charts that all models have; several are overlaid, with each model's own beside them."""
-    drawn = []
+    found = []
     for chart in findings[0].charts:
         same = [next((each for each in finding.charts if each.title == chart.title), None) for finding in findings]
         charts = [each for each in same if each is not None]
         if len(charts) == 1:
-            drawn.append(ChartView(chart.title, chart, Markup(svg(chart)), []))  # svg escapes its text
+            found.append(ChartView(line_chart(charts[0])))
         elif len(charts) == len(findings):
-            both, ends = overlaid(charts, names), span(charts)
-            left_out = len(both.lines) < sum(len(each.lines) for each in charts)
-            each = [(name, Markup(svg(own, ends))) for name, own in zip(names, charts, strict=True)]
-            drawn.append(ChartView(chart.title, both, Markup(svg(both)), each if left_out else []))
-    return drawn
+            together, ends = overlaid(charts, names), y_span(charts)
+            complete = len(together.lines) == sum(len(each.lines) for each in charts)
+            by_model = [(name, line_chart(own, ends)) for name, own in zip(names, charts, strict=True)]
+            found.append(ChartView(line_chart(together), [] if complete else by_model))
+    return found
 
 
 def _in_words(table: Table) -> Table:

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from overfocus.diagnosis.section import Line
-from overfocus.report.drawing.axes import MethodStyle, frame, legend, method_styles, readably, rows, sheet
-from overfocus.report.drawing.drawn import QUIET, Drawn, drawn
+from overfocus.report.drawing.axes import MethodStyle, chart_label, draw_frame, draw_legend, empty_figure, method_styles
+from overfocus.report.drawing.plot import QUIET, Plot
 from overfocus.report.study.claim import claim, judged, listed, means, measured, seeds, short
 from overfocus.statistics.estimate import Interval
 from overfocus.study.results import Results
@@ -41,7 +41,7 @@ class Reference:
     value: float
 
 
-def robustness(results: Results, size: Size) -> Drawn | None:
+def robustness(results: Results, size: Size) -> Plot | None:
     """Return the accuracy that attacks leave; None where they were not tried."""
     named = [(f"robustness.{name}", "") for name in ("clean", "fgsm", "pgd_2", "pgd_8")]
     worst = measured(results, "robustness.pgd_8")
@@ -52,7 +52,7 @@ def robustness(results: Results, size: Size) -> Drawn | None:
     return _dots(title, groups, "accuracy left")
 
 
-def localization(results: Results, size: Size) -> Drawn | None:
+def localization(results: Results, size: Size) -> Plot | None:
     """Return how well maps tell where the object is, beside what needs no model; None where that was not examined."""
     trivial = {"centre_box_v2": "centre box", "whole_picture_v2": "whole picture"}
     key, unit = "localization.max_box_acc_v2", "MaxBoxAccV2, of images"
@@ -66,7 +66,7 @@ def localization(results: Results, size: Size) -> Drawn | None:
     return _dots(claim(measure.title, judged(results, measure, size)), groups, unit, found)
 
 
-def part_shares(results: Results, size: Size) -> Drawn | None:
+def part_shares(results: Results, size: Size) -> Plot | None:
     """Return how much of the attribution lies on each part of the object, and beside it; None where the data has no
     masks of parts.
     """
@@ -78,7 +78,7 @@ def part_shares(results: Results, size: Size) -> Drawn | None:
     return _dots(claim("Attribution on the object", judged(results, inside, size)), groups, "share of the attribution")
 
 
-def split_accuracies(results: Results, size: Size) -> Drawn | None:
+def split_accuracies(results: Results, size: Size) -> Plot | None:
     """Return the accuracy on every test split, such as those of `totem` that lack a part; None where there is one."""
     others = (m.key for m in results.measures if m.title.startswith("accuracy on ") and m.key.endswith(".accuracy"))
     splits = [results.split, *(key.removesuffix(".accuracy") for key in others)]
@@ -111,7 +111,7 @@ def _overall(results: Results, key: str, size: Size) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Sequence[Reference] = ()) -> Drawn:
+def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Sequence[Reference] = ()) -> Plot:
     every = {f"{group.title} {key.name}": mean for group in groups for key, mean in group.means.items()}
     parts = [_told(group, brief=len(groups) > 1) for group in groups]
     parts += [f"{each.title.capitalize()} {each.value:.3f}." for each in references]
@@ -121,7 +121,7 @@ def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Sequenc
         for k, i in g.means.items()
     ]
     bars = " Bars are 95 % intervals." if any(mean.bounded for mean in every.values()) else ""
-    return drawn(
+    return Plot(
         title, f"{' '.join(parts)} Means over {seeds(every)}.{bars}", lines, partial(_figure, groups, unit, references)
     )
 
@@ -138,12 +138,12 @@ def _figure(groups: Sequence[DotGroup], unit: str, references: Sequence[Referenc
     """Draw the groups below one another; a single one has its methods' names beside the dots."""
     single = len(groups) == 1
     shown = list(dict.fromkeys(key for group in groups for key in group.means))
-    names = [] if single else [key.told for key in shown]
+    handles = [] if single else [key.handle() for key in shown]
     step = 24 if single else STEP
     height = sum(step * len(group.means) + GAP for group in groups) + EDGE
-    figure = sheet(height, rows(names) if names else 0)
+    figure = empty_figure(height, handles)
     axes = figure.add_subplot()
-    frame(axes, unit, grid="x")
+    draw_frame(axes, unit, grid="x")
     places = _places(groups, step)
     for group, y in zip(groups, places, strict=True):
         _draw(axes, group, y)
@@ -151,8 +151,7 @@ def _figure(groups: Sequence[DotGroup], unit: str, references: Sequence[Referenc
     axes.set_xlim(*_ends(groups, references))
     axes.set_ylim(max(float(y[-1]) for y in places) + GAP / 2, float(places[0][0]) - GAP / 2 - 8 * bool(references))
     _refer(axes, references)
-    if not single:
-        legend(figure, [key.handle() for key in shown])
+    draw_legend(figure, handles)
     return figure
 
 
@@ -174,9 +173,9 @@ def _draw(axes: Axes, group: DotGroup, y: np.ndarray) -> None:
 
 def _name(axes: Axes, groups: Sequence[DotGroup], places: Sequence[np.ndarray], single: bool) -> None:
     if single:
-        axes.set_yticks(places[0], [key.told for key in groups[0].means])
+        axes.set_yticks(places[0], [key.label for key in groups[0].means])
     else:
-        axes.set_yticks([float(y.mean()) for y in places], [readably(group.title) for group in groups])
+        axes.set_yticks([float(y.mean()) for y in places], [chart_label(group.title) for group in groups])
         for above, below in pairwise(places):
             axes.axhline(float(above[-1] + below[0]) / 2, color=QUIET, linewidth=0.5, alpha=0.5)
 
