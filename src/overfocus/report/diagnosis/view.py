@@ -1,4 +1,4 @@
-"""What the page of a diagnosis says, section by section, as values in words: the template only lays them out."""
+"""The content of a diagnosis page, section by section, as text: the template only lays it out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ScoreText:
     value: str
     interval: str = ""
     note: str = ""
-    """Why there is no answer, or whether a difference is distinguishable from 0."""
+    """Why there is no answer, or whether a difference is shown."""
     count: str = ""
 
 
@@ -60,7 +60,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Track:
-    """The foremost number of a section, at a glance."""
+    """The headline score of a section on a scale."""
 
     title: str
     better: str
@@ -86,7 +86,7 @@ class View:
     title: str
     question: str
     sentences: list[tuple[str, str]]
-    """Model and what was found on it."""
+    """Model and its sentence."""
     track: Track | None
     lines: list[MetricLine]
     charts: list[ChartView] = field(default_factory=list)
@@ -135,7 +135,9 @@ def difference(score: Score) -> ScoreText:
     plain = cell(score, "+")
     if not score.answered or not plain.interval:
         return plain
-    return ScoreText(plain.value, plain.interval, "differs" if apart(score) else "cannot be told from 0", plain.count)
+    return ScoreText(
+        plain.value, plain.interval, "differs" if apart(score) else "not shown to differ from 0", plain.count
+    )
 
 
 def _line(row: MetricRow, key: bool) -> MetricLine:
@@ -194,16 +196,16 @@ def _in_words(table: Table) -> Table:
 
 
 def _notes(names: Sequence[str], findings: Sequence[Finding]) -> list[str]:
-    """Return every note once; one that is not of all models says of which."""
+    """Return every note once; one that does not hold for all models names those that it holds for."""
     found = list(dict.fromkeys(note for finding in findings for note in finding.notes))
     whose = {note: [n for n, f in zip(names, findings, strict=True) if note in f.notes] for note in found}
     return [note if len(whose[note]) == len(names) else f"{', '.join(whose[note])}: {note}" for note in found]
 
 
 def facts(comparison: SideBySide) -> list[tuple[str, list[str]]]:
-    """Return what each model is and what it was asked about: a title, and a text for each model."""
-    told = [_facts(each) for each in comparison.diagnoses]
-    return [(title, [each[title] for each in told]) for title in told[0]]
+    """Return what each model is and what it was evaluated on: a title, and a text for each model."""
+    found = [_facts(each) for each in comparison.diagnoses]
+    return [(title, [each[title] for each in found]) for title in found[0]]
 
 
 def _facts(diagnosis: Diagnosis) -> dict[str, str]:
@@ -212,22 +214,22 @@ def _facts(diagnosis: Diagnosis) -> dict[str, str]:
     size = " x ".join(map(str, about.get("size", ())))
     maps = " x ".join(map(str, evidence.arrays["maps/predicted"].shape[1:]))
     return {
-        "weights": str(about.get("note") or "not said"),
+        "weights": str(about.get("note") or "not known"),
         "accuracy on these images": number(right),
         "images": f"{about.get('data', 'not said')}: {about.get('sample') or len(evidence.labels)}, {size} pixels",
         **({"about the data": str(about["source"])} if about.get("source") else {}),
         "classes": f"{len(evidence.classes)}",
         "layer": f"{about.get('layer', 'not said')}, {maps} positions",
-        "map": str(about.get("map", "not said")),
+        "map": str(about.get("map", "not known")),
         "normalisation": f"mean {_few(about.get('mean', ()))}, std {_few(about.get('std', ()))}",
         "seed": str(about.get("seed", 0)),
         "versions": ", ".join(f"{name} {version}" for name, version in dict(about.get("versions", {})).items()),
-        "commit": str(about.get("commit") or "not said"),
+        "commit": str(about.get("commit") or "not known"),
     }
 
 
 def _few(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.4g}" for value in values) or "not said"
+    return ", ".join(f"{value:.4g}" for value in values) or "not known"
 
 
 def agreements(comparison: SideBySide) -> tuple[list[tuple[str, list[tuple[Metric, ScoreText]]]], str]:
@@ -240,10 +242,10 @@ def agreements(comparison: SideBySide) -> tuple[list[tuple[str, list[tuple[Metri
 
 
 def skipped(comparison: SideBySide) -> list[tuple[str, str]]:
-    """Return the sections that were not asked, or not of every model, and why."""
+    """Return the sections that were not evaluated, or not for every model, and why."""
     found = {name: why for each in comparison.diagnoses for name, why in each.skipped.items()}
     for each in comparison.diagnoses:
         for finding in each.findings:
             if finding.name not in comparison.sections:
-                found.setdefault(finding.name, f"asked of some models only, such as {each.name}")
+                found.setdefault(finding.name, f"evaluated for some models only, such as {each.name}")
     return list(found.items())

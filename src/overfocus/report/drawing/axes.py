@@ -21,8 +21,8 @@ HEIGHT, ROW = 290, 18
 """Of a frame and of a row of its legend, in pixels."""
 WIDE = 22
 """Letters of a name from which on the legend has one column."""
-LETTERS = 44
-"""Letters of a name that a chart shows; the page has the full name."""
+LETTERS, LEGEND_LETTERS = 44, 56
+"""Letters of a name that a chart and its legend show; the page has the full name."""
 PIXEL = 1 / 72
 """In inches, which matplotlib counts in."""
 DASHES = (0, (4, 3))
@@ -55,9 +55,10 @@ class MethodStyle:
 
     def handle(self) -> Line2D:
         """Return its entry in a legend."""
+        name = chart_label(self.name, LEGEND_LETTERS)
         if self.dashed:
-            return plain_handle(self.label, dashed=True, color=self.hue)
-        return Line2D([], [], color=self.hue, marker=self.marker, markersize=5, linewidth=1.8, label=self.label)
+            return plain_handle(name, dashed=True, color=self.hue)
+        return Line2D([], [], color=self.hue, marker=self.marker, markersize=5, linewidth=1.8, label=name)
 
 
 def method_styles(methods: Sequence[str]) -> dict[str, MethodStyle]:
@@ -65,9 +66,9 @@ def method_styles(methods: Sequence[str]) -> dict[str, MethodStyle]:
     return {method: MethodStyle(method, number) for number, method in enumerate(methods)}
 
 
-def chart_label(name: str) -> str:
-    """Return a name in letters that the font has, cut where it is long."""
-    return drawable(label(name, most=LETTERS).short)
+def chart_label(name: str, most: int = LETTERS) -> str:
+    """Return a name in letters that the font has, cut after `most` of them."""
+    return drawable(label(name, most=most).short)
 
 
 def empty_figure(height: float, handles: Sequence[Line2D] = ()) -> Figure:
