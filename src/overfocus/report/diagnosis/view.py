@@ -17,7 +17,6 @@ from overfocus.report.headline import headline
 from overfocus.report.terminal.diagnosis import apart
 
 NONE, MINUS = "no answer", "\u2212"
-BETTER = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
 
 
 @dataclass(frozen=True)
@@ -29,22 +28,6 @@ class ScoreText:
     note: str = ""
     """Why there is no answer, or whether a difference is shown."""
     count: str = ""
-
-
-@dataclass(frozen=True)
-class MetricLine:
-    """A metric of all models."""
-
-    name: str
-    metric: Metric
-    key: bool
-    cells: list[ScoreText]
-    differences: list[ScoreText]
-
-    @property
-    def better(self) -> str:
-        """Which way is better, in words."""
-        return BETTER[self.metric.better]
 
 
 @dataclass(frozen=True)
@@ -63,7 +46,6 @@ class Track:
     """The headline score of a section on a scale."""
 
     title: str
-    better: str
     ends: tuple[str, str]
     zero: float | None
     """Where 0 lies, if between the ends."""
@@ -88,7 +70,8 @@ class View:
     sentences: list[tuple[str, str]]
     """Model and its sentence."""
     track: Track | None
-    lines: list[MetricLine]
+    scores: list[tuple[MetricRow, list[ScoreText]]]
+    """Of each model, and the difference of each further model to the first; the headline scores first."""
     charts: list[ChartView] = field(default_factory=list)
     tables: list[tuple[str, Table]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -104,7 +87,8 @@ def view(comparison: SideBySide, section: str) -> View:
         section, first.title, first.question,
         [(name, finding.sentence) for name, finding in zip(comparison.names, findings, strict=True)],
         track(known[keys[0]], comparison.names) if keys else None,
-        [_line(row, row.name in keys) for row in sorted(rows, key=lambda row: row.name not in keys)],
+        [(row, [*map(cell, row.scores), *map(difference, row.differences)])
+         for row in sorted(rows, key=lambda row: row.name not in keys)],
         _charts(comparison.names, findings),
         [(name, _in_words(table)) for name, finding in zip(comparison.names, findings, strict=True)
          for table in finding.tables],
@@ -135,15 +119,7 @@ def difference(score: Score) -> ScoreText:
     plain = cell(score, "+")
     if not score.answered or not plain.interval:
         return plain
-    return ScoreText(
-        plain.value, plain.interval, "differs" if apart(score) else "not shown to differ from 0", plain.count
-    )
-
-
-def _line(row: MetricRow, key: bool) -> MetricLine:
-    return MetricLine(
-        row.name, row.metric, key, [cell(each) for each in row.scores], [difference(d) for d in row.differences]
-    )
+    return replace(plain, note="differs" if apart(score) else "not shown to differ from 0")
 
 
 def track(row: MetricRow, names: Sequence[str]) -> Track:
@@ -152,7 +128,7 @@ def track(row: MetricRow, names: Sequence[str]) -> Track:
     marks = [_mark(name, score, low, high) for name, score in zip(names, row.scores, strict=True)]
     title = f"{row.metric.title} {row.metric.arrow}".rstrip()
     ends = f"{low:.3g}".replace("-", MINUS), f"{high:.3g}"
-    return Track(title, BETTER[row.metric.better], ends, _place(0.0, low, high) if low < 0 < high else None, marks)
+    return Track(title, ends, _place(0.0, low, high) if low < 0 < high else None, marks)
 
 
 def _range(row: MetricRow) -> tuple[float, float]:
