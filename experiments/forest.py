@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.regularizers.spec import parse
-from overfocus.report.drawing.axes import PIXEL, frame, readably
-from overfocus.report.drawing.canvas import readable
-from overfocus.report.drawing.drawn import HUES, INK, PAPER, QUIET, drawn, save_png
+from overfocus.report.drawing.axes import PIXEL, chart_label, draw_frame
+from overfocus.report.drawing.letters import drawable
+from overfocus.report.drawing.plot import HUES, INK, PAPER, QUIET, Plot
 from overfocus.statistics.power import LEVEL
 from overfocus.statistics.verdict import Effect, compared
 from overfocus.study.results import Results, read_results
@@ -60,12 +60,12 @@ def forest(shown: Sequence[Panel], unit: str, scale: float) -> Figure:
     lines = sum(len(panel.effects) + 1.4 for panel in shown)
     figure = Figure(figsize=(WIDTH * PIXEL, (STEP * lines + EDGE) * PIXEL), layout="constrained")
     axes = figure.add_subplot()
-    frame(axes, unit, grid="x")
+    draw_frame(axes, unit, grid="x")
     axes.axvline(0, color=INK, linewidth=1)
     hues = {name: HUES[n % len(HUES)] for n, name in enumerate(dict.fromkeys(m for p in shown for m in p.effects))}
     ticks, beside, y = [], [], 0.0
     for panel in shown:
-        axes.text(0, y, readable(panel.title, "?"), transform=axes.get_yaxis_transform(), color=QUIET, va="center",
+        axes.text(0, y, drawable(panel.title), transform=axes.get_yaxis_transform(), color=QUIET, va="center",
                   backgroundcolor=PAPER, zorder=4)  # fmt: skip
         for name, effect in panel.effects.items():
             y += 1
@@ -74,7 +74,7 @@ def forest(shown: Sequence[Panel], unit: str, scale: float) -> Figure:
             axes.plot(scale * of.value, y, "o", color=hue, markersize=7, zorder=3,
                       markerfacecolor=hue if effect.p <= LEVEL else PAPER)  # fmt: skip
             ticks.append(y)
-            beside.append(readably(name))
+            beside.append(chart_label(name))
         y += 1.4
     axes.set_yticks(ticks, beside)
     axes.set_ylim(y - 0.7, -0.7)
@@ -117,7 +117,7 @@ def main() -> None:
     accuracy = asked.number.endswith("accuracy")
     unit = f"{asked.number}, difference to the baseline" + ", points" * accuracy
     figure = partial(forest, shown, unit, 100 if accuracy else 1)
-    save_png(drawn(unit, "", (), figure), asked.out, dots=144)
+    Plot(unit, "", (), figure).save_png(asked.out, dpi=144)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from overfocus.data import load
 from overfocus.models.overfocus_cnn import OverfocusCNN
 from overfocus.models.split import FEATURES
 from overfocus.regularizers.spec import parse
-from overfocus.report.drawing import canvas, panels
+from overfocus.report.drawing import inspection
+from overfocus.report.drawing.contact_sheet import Panel, contact_sheet
+from overfocus.report.drawing.letters import drawable
 from overfocus.training.expected import expected
 from overfocus.training.objective import Objective
 from overfocus.training.recorder import Recorder
@@ -123,13 +125,13 @@ def test_the_outline_is_that_of_the_box(spec, quantity, pets):
 def test_what_is_dropped_is_read_off_the_features(views, pets):
     sample, _ = watched(f"sgdrop(prob=1.0, drop=0.4, views='{views}')", pets)
     seen = sample.first(6).seen[-1]
-    what, share = panels._changed_share(seen)
+    what, share = inspection._changed_share(seen)
     active = (seen.before.values != 0).any(dim=1).numpy()
     assert what == "dropped"
     assert set(np.unique(share)) <= {0, 1}
     dropped = share.sum(axis=(1, 2)) / active[0].size
     assert dropped == pytest.approx(seen.after.measured["sgdrop_dropped"].numpy(), abs=1e-6)
-    heat = panels._by_position(seen.attribution)
+    heat, share = inspection._by_position(seen.attribution).numpy(), share.numpy()
     assert all(heat[n][share[n] == 1].min() >= heat[n][(share[n] == 0) & active[n]].max() for n in range(len(heat)))
 
 
@@ -145,10 +147,12 @@ def test_behind_two_views_the_masked_one_is_shown(pets):
 
 def test_a_mix_of_features_is_not_called_dropped(pets):
     sample, _ = watched("cutmix(prob=1.0, at='features')", pets)
-    what, share = panels._changed_share(sample.seen[-1])
+    what, share = inspection._changed_share(sample.seen[-1])
     assert what == "mixed"
     assert set(np.unique(share[share < 0.5])) == {0}
-    assert share.mean(axis=(1, 2)) == pytest.approx(1 - sample.seen[-1].after.measured["cutmix_kept"].numpy(), abs=0.2)
+    assert share.mean(dim=(1, 2)).numpy() == pytest.approx(
+        1 - sample.seen[-1].after.measured["cutmix_kept"].numpy(), abs=0.2
+    )
 
 
 @pytest.mark.parametrize("spec", ["cutmix + sgdrop(views='both')", "oneof(mixup, cutout) + dropblock(at='stages.0')"])
@@ -197,28 +201,34 @@ def test_a_bad_target_is_refused_before_any_work(tmp_path):
 
 
 def test_names_are_drawn_with_the_letters_there_are():
-    assert canvas.readable("Ægir\té", "class 3") == "?gir e"
-    assert canvas.readable("猫と犬", "class 3") == "class 3"
-    assert canvas.readable("", "class 3") == "class 3"
-    assert canvas.readable("[bold]x\x1b[31m", "class 3") == "[bold]x?[31m"
-    short = canvas.shortened("long" * 30, 100)
-    assert short.endswith("…")
-    assert canvas.font(canvas.TEXT).getlength(short) <= 100
+    assert drawable("Ægir\té", "class 3") == "Ægir é"
+    assert drawable("猫と犬", "class 3") == "class 3"
+    assert drawable("", "class 3") == "class 3"
+    assert drawable("[bold]x\x1b[31m", "class 3") == "[bold]x?[31m"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["", "猫と犬", "m" * 10_000, "$x^", "x\udcffy\0", "\u202eevil", "🦊" * 60])
+def test_any_name_can_be_drawn(name):
+    pictures = [Image.new("RGB", (150, 40), "red")] * 3
+    sheet = contact_sheet(name, [name], [Panel(name, pictures, [[name]] * 3, inspection.AMOUNT)])
+    assert (sheet.mode, sheet.width) == ("RGB", 720)
+    assert (np.asarray(sheet) == (255, 0, 0)).all(axis=2).sum() == 3 * 150 * 40, "each pixel of the pictures is kept"
 
 
 def test_many_labels_are_counted():
     weights = torch.tensor([0.4, 0.3, 0.1, 0.08, 0.07, 0.05])
-    named = panels._named(weights, tuple("abcdef"))
-    assert named == [("a", "0.40"), ("b", "0.30"), ("c", "0.10"), ("3 more", "0.20")]
-    assert panels._named(weights[[0, 1]], ("x", "y")) == [("x", "0.40"), ("y", "0.30")]
+    named = inspection._target(weights, tuple("abcdef"))
+    assert named == ["0.40 a", "0.30 b", "0.10 c", "0.20 3 more"]
+    assert inspection._target(weights[[0, 1]], ("x", "猫")) == ["0.40 x", "0.30 class 1"]
 
 
 def test_tokens_and_vectors_have_a_place():
     grid = torch.arange(6.0)
     tokens = torch.cat((torch.full((1, 1, 2), 99.0), torch.arange(4.0).reshape(1, 4, 1).expand(1, 4, 2)), dim=1)
-    assert panels._by_position(tokens).tolist() == [[[0, 2], [4, 6]]]
-    assert panels._by_position(grid.reshape(1, 3, 2)).tolist() == [[[1, 5, 9]]]
-    assert panels._by_position(grid.reshape(1, 6)).tolist() == [[[15]]]
+    assert inspection._by_position(tokens).tolist() == [[[0, 2], [4, 6]]]
+    assert inspection._by_position(grid.reshape(1, 3, 2)).tolist() == [[[1, 5, 9]]]
+    assert inspection._by_position(grid.reshape(1, 6)).tolist() == [[[15]]]
 
 
 def test_large_images_are_brought_to_a_readable_size():
@@ -228,4 +238,5 @@ def test_large_images_are_brought_to_a_readable_size():
         (600, 300, (128, 256)),
         (200, 9, (9, 200)),
     ):
-        assert panels._scaled(np.zeros((height, width, 3), np.float32)).size == size
+        (picture,) = inspection._pictures(torch.zeros(1, 3, height, width))
+        assert picture.size == size

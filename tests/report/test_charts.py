@@ -11,7 +11,7 @@ from PIL import Image
 
 from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.section import Chart, Line
-from overfocus.report.drawing.charts import overlaid, png, svg
+from overfocus.report.drawing.line_chart import line_chart, overlaid
 from overfocus.report.drawing.overlay import overlay, picture
 
 HOLES = Line("with <holes> & more", [0, 0.5, 1], [1, math.nan, 0], [0.9, math.nan, math.nan], [1, math.nan, 0.1])
@@ -24,16 +24,17 @@ EMPTY = Chart("nothing", "x", "y", (Line("none", [], []), Line("all nan", [0, 1]
     "chart", [CHART, EMPTY, Chart("d", "x", "y", (CONTROL,), diagonal=True), Chart("", "", "", ())]
 )
 def test_it_is_drawn_the_same_every_time_and_is_xml(chart):
-    text = svg(chart)
-    assert text == svg(chart)
+    text = line_chart(chart).svg
+    assert text == line_chart(chart).svg
     assert ET.fromstring(text).tag.endswith("svg")
     assert "<holes>" not in text
 
 
 def test_the_settings_of_matplotlib_are_left_alone(tmp_path):
     before = dict(matplotlib.rcParams)
-    svg(CHART)
-    png(CHART, tmp_path / "c.png")
+    plot = line_chart(CHART)
+    assert plot.svg
+    plot.save_png(tmp_path / "c.png", dpi=144)
     assert dict(matplotlib.rcParams) == before
     with Image.open(tmp_path / "c.png") as image:
         assert image.width >= 480

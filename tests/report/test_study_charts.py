@@ -23,7 +23,6 @@ from overfocus.report.study.charts import (
     part_shares,
     reliability,
     robustness,
-    save_png,
     split_accuracies,
     spread_against_accuracy,
     training_curves,
@@ -33,7 +32,7 @@ from overfocus.report.study.spread import _ends
 from overfocus.statistics.correlation import mean_region, rank_correlation
 from overfocus.study.comparison import Comparison
 
-ALL = [name for name in study_charts.__all__ if name not in ("Drawn", "save_png")]
+ALL = study_charts.__all__
 SPLITS = ("test", "<b>no-disc</b>")
 
 
@@ -108,7 +107,7 @@ class TestPage:
 
     def test_pictures_for_papers(self, every, tmp_path):
         for name in ("one.png", "two.png"):
-            save_png(every["robustness"], tmp_path / name)
+            every["robustness"].save_png(tmp_path / name)
         assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
         with Image.open(tmp_path / "one.png") as image:
             assert image.width > 1500

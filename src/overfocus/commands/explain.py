@@ -21,7 +21,7 @@ from overfocus.data.image_files import FileImages
 from overfocus.data.resize import as_size, fit
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.metrics.spread import effective_area, gini
-from overfocus.report.drawing.overlay import MapPanel, Shown, overlay, picture, sheet
+from overfocus.report.drawing.overlay import MappedImage, MapPicture, map_sheet, overlay, picture
 from overfocus.report.rows import Explained, SpreadNumbers
 
 SHEET = "explained.png"
@@ -71,8 +71,8 @@ def explain(
     for path, stem, answer in zip(images, stems, answers, strict=True):
         looks, spreads = _looks(classifier, answer, methods, stem, out)
         told.append(_told(classifier, Path(path), answer, spreads))
-        shown.append(Shown(str(path), "", picture(answer.pixels[0]), looks))
-    _save(sheet(f"{classifier.name} explained", _lines(classifier, asked, size), shown), out / SHEET)
+        shown.append(MappedImage(str(path), "", picture(answer.pixels[0]), looks))
+    _save(map_sheet(f"{classifier.name} explained", _lines(classifier, asked, size), shown), out / SHEET)
     return told
 
 
@@ -99,7 +99,7 @@ def _answer(classifier: Classifier, pixels: Tensor, asked: int | None) -> _Answe
 
 def _looks(
     classifier: Classifier, answer: _Answer, methods: Sequence[str], stem: str, out: Path
-) -> tuple[tuple[MapPanel, ...], dict[str, SpreadNumbers]]:
+) -> tuple[tuple[MapPicture, ...], dict[str, SpreadNumbers]]:
     """Map one picture by each method, and write the heat maps."""
     looks, spreads = [], {}
     at = classifier.at if classifier.at == "features" else f"model.{classifier.at}"
@@ -110,7 +110,7 @@ def _looks(
         heat = overlay(answer.pixels[0], found[0])
         name = f"{stem}-{method}.png"
         _save(heat, out / name)
-        looks.append(MapPanel(method, heat, classifier.classes[answer.asked], float(answer.share[answer.asked])))
+        looks.append(MapPicture(method, heat, classifier.classes[answer.asked], float(answer.share[answer.asked])))
         spreads[method] = SpreadNumbers(
             picture=name, effective_area=_known(effective_area(found)), gini=_known(gini(found))
         )

@@ -18,7 +18,7 @@ from overfocus.core.key import Key
 from overfocus.data import Dataset, Minibatch, Stream
 from overfocus.regularizers.regularizer import IMAGE, Regularizer
 from overfocus.regularizers.spec import parse
-from overfocus.report.drawing.panels import InspectedSample, sheet
+from overfocus.report.drawing.inspection import InspectedSample, inspection_sheet
 from overfocus.report.rows import Rate
 from overfocus.training.checkpoint import as_trained, load_run
 from overfocus.training.expected import base, expected
@@ -61,7 +61,7 @@ def inspect_method(
     sample, tally = _watch(method, model, experiment.model.at, stream, seed)
     rates = tally.rates(expected(method, (sample.images.shape[-2], sample.images.shape[-1])))
     lines = [_scene(dataset, sample, method, experiment, run, seed), _sentence(rates, tally.images)]
-    picture = sheet(str(method), lines, sample.first(images), dataset)
+    picture = inspection_sheet(str(method), lines, sample.first(images), dataset)
     with replacing(target) as aside:
         picture.save(aside, format="PNG")
     return rates

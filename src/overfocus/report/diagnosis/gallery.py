@@ -1,4 +1,4 @@
-"""Images of an examination as a person sees them: with heat maps of every model, and small ones for lists."""
+"""Images of a diagnosis: with the heat maps of every model, and small ones for tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Examples
 from overfocus.diagnosis.side_by_side import SideBySide
-from overfocus.report.drawing.overlay import MapPanel, Shown, outlined, overlay, picture
+from overfocus.report.drawing.overlay import MappedImage, MapPicture, at_most, outlined, overlay, picture
 
 LARGEST, SMALL = 256, 96
 """Pixels of the longer side, at most: of a picture, and of one in a list."""
@@ -22,34 +22,34 @@ LINE = 3
 
 
 def check(comparison: SideBySide, sample: Sample) -> None:
-    """Raise OverfocusError where `sample` is not what the models were asked about."""
+    """Raise OverfocusError if the diagnoses are not of the images of `sample`."""
     for each in comparison.diagnoses:
         if not torch.equal(each.evidence.labels, sample.labels):
             raise OverfocusError(
-                f"{each.name} was asked about {len(each.evidence.labels)} other images than the {len(sample)} given; "
-                "give the sample of the diagnosis, or none"
+                f"the diagnosis of {each.name} is of {len(each.evidence.labels)} other images than the {len(sample)} "
+                "given; give its sample, or none"
             )
 
 
-def gallery(comparison: SideBySide, sample: Sample, count: int) -> list[Shown]:
+def gallery(comparison: SideBySide, sample: Sample, count: int) -> list[MappedImage]:
     """Return `count` images, balanced over classes, each with the map of every model for the class it predicts.
 
-    Boxes and parts are outlined where they are known.
+    Known boxes and parts are outlined.
     """
     rows = sample.some(count, comparison.diagnoses[0].evidence.seed)
-    return [_shown(comparison, sample, row, pixels) for row, pixels in _pixels(sample, rows.tolist())]
+    return [_shown(comparison, sample, row, pixels) for row, pixels in pixels_of(sample, rows.tolist())]
 
 
 def thumbnails(sample: Sample, wanted: Iterable[Examples]) -> dict[Examples, list[tuple[str, Image.Image]]]:
-    """Return small pictures, with their names, of the images that are `wanted`; the boxes are outlined."""
+    """Return small pictures, with their names, of the images that are `wanted`, with their boxes outlined."""
     wanted = set(wanted)
     rows = sorted({row for each in wanted for row in each.rows})
-    small = {row: _at_most(picture(pixels, side=SMALL), SMALL) for row, pixels in _pixels(sample, rows)}
+    small = {row: at_most(picture(pixels, side=SMALL), SMALL) for row, pixels in pixels_of(sample, rows)}
     return {each: [(str(sample.names[row]), _boxed(small[row], each.box)) for row in each.rows] for each in wanted}
 
 
 def _boxed(image: Image.Image, box: tuple[float, float, float, float] | None) -> Image.Image:
-    """Return a copy with a line around `box`, outside of it where the image goes on: what is within is to be seen."""
+    """Return a copy with a line around `box`: outside, except at the border of the image."""
     if box is None:
         return image
     size = torch.tensor([image.width, image.height, image.width, image.height])
@@ -57,30 +57,23 @@ def _boxed(image: Image.Image, box: tuple[float, float, float, float] | None) ->
     return outlined(image, (image.height, image.width), around.clamp(min=torch.zeros(4), max=size))
 
 
-def _pixels(sample: Sample, rows: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+def pixels_of(sample: Sample, rows: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
     """Yield the images [C, H, W] at `rows`, ascending."""
     for part in sample.batches(torch.tensor(rows)) if rows else ():
         yield from zip(part.rows.tolist(), part.pixels.cpu(), strict=True)
 
 
-def _shown(comparison: SideBySide, sample: Sample, row: int, pixels: Tensor) -> Shown:
+def _shown(comparison: SideBySide, sample: Sample, row: int, pixels: Tensor) -> MappedImage:
     boxes = None if sample.boxes is None else sample.boxes[row]
     parts = {part: torch.as_tensor(masks[row]) for part, masks in sample.masks.items()}
-    looks = tuple(_look(each, row, pixels, boxes, parts) for each in comparison.diagnoses)
+    maps = tuple(_map(each, row, pixels, boxes, parts) for each in comparison.diagnoses)
     marked = outlined(picture(pixels), sample.size, boxes, parts)
     true = sample.classes[int(sample.labels[row])]
-    return Shown(str(sample.names[row]), true, _at_most(marked, LARGEST), looks)
+    return MappedImage(str(sample.names[row]), true, at_most(marked, LARGEST), maps)
 
 
-def _look(diagnosis: Diagnosis, row: int, pixels: Tensor, boxes: Tensor | None, parts: dict[str, Tensor]) -> MapPanel:
+def _map(diagnosis: Diagnosis, row: int, pixels: Tensor, boxes: Tensor | None, parts: dict[str, Tensor]) -> MapPicture:
     evidence = diagnosis.evidence
     heat = overlay(pixels, evidence.tensor("maps/predicted")[row], boxes=boxes, parts=parts)
     confidence, predicted = evidence.logits[row].softmax(dim=0).max(dim=0)
-    return MapPanel(diagnosis.name, _at_most(heat, LARGEST), evidence.classes[int(predicted)], float(confidence))
-
-
-def _at_most(image: Image.Image, side: int) -> Image.Image:
-    """Return `image`, made smaller where it is longer than `side`."""
-    small = image.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return small
+    return MapPicture(diagnosis.name, at_most(heat, LARGEST), evidence.classes[int(predicted)], float(confidence))

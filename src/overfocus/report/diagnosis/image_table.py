@@ -1,5 +1,5 @@
-"""A row for each image that was examined: the image, where the model looks, and every number of it, in files that
-pandas, Renumics Spotlight and FiftyOne read as they are.
+"""A table with a row for each image of a diagnosis: the image, its heat map and every number, in files that pandas,
+Renumics Spotlight and FiftyOne read.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def write_images(diagnosis: Diagnosis, sample: Sample, folder: Path) -> None:
 
 
 def rows_of(diagnosis: Diagnosis, names: Sequence[str]) -> list[dict[str, Cell]]:
-    """Return what is known of each image, NaN where it has no answer or a section did not ask about it.
+    """Return what is known of each image, NaN where it has no answer or a section did not evaluate it.
 
     names: of the images [N]. Columns are paths, file, label, predicted, right, confidence, `flagged` (the predicted
-    class is suspected of a shortcut, where that was asked), and SECTION_METRIC for every mean over images.
+    class is suspected of a shortcut, if that was evaluated), and SECTION_METRIC for every mean over images.
     """
     evidence, findings = diagnosis.evidence, diagnosis.findings
     confidence, predicted = evidence.logits.softmax(dim=1).max(dim=1)
-    asked = [found.flagged for found in findings if found.flagged is not None]
-    flagged = frozenset().union(*asked)
+    suspected = [found.flagged for found in findings if found.flagged is not None]
+    flagged = frozenset().union(*suspected)
     metrics = {f"{found.name}_{name}": values for found in findings for name, (_, values) in found.per_image.items()}
     return [
         {
@@ -54,7 +54,7 @@ def rows_of(diagnosis: Diagnosis, names: Sequence[str]) -> list[dict[str, Cell]]
             "predicted": evidence.classes[answer],
             "right": str(label == answer),
             "confidence": float(confidence[row]),
-            **({"flagged": str(answer in flagged)} if asked else {}),
+            **({"flagged": str(answer in flagged)} if suspected else {}),
             **{name: float(values[row]) for name, values in metrics.items()},
         }
         for row, (label, answer) in enumerate(zip(evidence.labels.tolist(), predicted.tolist(), strict=True))
@@ -62,7 +62,7 @@ def rows_of(diagnosis: Diagnosis, names: Sequence[str]) -> list[dict[str, Cell]]
 
 
 def csv_of(rows: Sequence[Mapping[str, Cell]]) -> str:
-    """Return rows of the same columns as CSV; what is not known is empty, and no spreadsheet runs a name."""
+    """Return rows of the same columns as CSV; unknown values are empty, and no name is a formula to a spreadsheet."""
     heads = tuple(Column(name, name) for name in rows[0])
     return as_csv(StudyTable("", "", heads, tuple(tuple(row.values()) for row in rows)))
 

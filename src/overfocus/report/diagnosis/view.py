@@ -1,4 +1,4 @@
-"""What the page of a diagnosis says, section by section, as values in words: the template only lays them out."""
+"""The content of a diagnosis page, section by section, as text: the template only lays it out."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 
-from markupsafe import Markup
-
 from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.catalogue import headline
 from overfocus.diagnosis.diagnosis import Diagnosis
-from overfocus.diagnosis.section import Chart, Finding, Table
+from overfocus.diagnosis.section import Finding, Table
 from overfocus.diagnosis.side_by_side import MetricRow, SideBySide
 from overfocus.metrics.score import Metric, Score
-from overfocus.report.drawing.charts import overlaid, span, svg
+from overfocus.report.drawing.line_chart import line_chart, overlaid, y_span
+from overfocus.report.drawing.plot import Plot
 from overfocus.report.terminal.diagnosis import apart
 
 NONE, MINUS = "no answer", "\u2212"
-BETTER = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
 
 
 @dataclass(frozen=True)
@@ -27,25 +25,9 @@ class ScoreText:
 
     value: str
     interval: str = ""
-    verdict: str = ""
-    """Why there is no answer, or whether a difference can be told from 0."""
+    note: str = ""
+    """Why there is no answer, or whether a difference is shown."""
     count: str = ""
-
-
-@dataclass(frozen=True)
-class MetricLine:
-    """A metric of all models."""
-
-    name: str
-    metric: Metric
-    key: bool
-    cells: list[ScoreText]
-    differences: list[ScoreText]
-
-    @property
-    def better(self) -> str:
-        """Which way is better, in words."""
-        return BETTER[self.metric.better]
 
 
 @dataclass(frozen=True)
@@ -61,10 +43,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Track:
-    """The foremost number of a section, at a glance."""
+    """The headline score of a section on a scale."""
 
     title: str
-    better: str
     ends: tuple[str, str]
     zero: float | None
     """Where 0 lies, if between the ends."""
@@ -75,10 +56,8 @@ class Track:
 class ChartView:
     """A chart, and in a comparison the whole chart of each model."""
 
-    title: str
-    chart: Chart
-    element: Markup
-    each: list[tuple[str, Markup]]
+    plot: Plot
+    by_model: list[tuple[str, Plot]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -89,9 +68,10 @@ class View:
     title: str
     question: str
     sentences: list[tuple[str, str]]
-    """Model and what was found on it."""
+    """Model and its sentence."""
     track: Track | None
-    lines: list[MetricLine]
+    scores: list[tuple[MetricRow, list[ScoreText]]]
+    """Of each model, and the difference of each further model to the first; the headline scores first."""
     charts: list[ChartView] = field(default_factory=list)
     tables: list[tuple[str, Table]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -107,7 +87,8 @@ def view(comparison: SideBySide, section: str) -> View:
         section, first.title, first.question,
         [(name, finding.sentence) for name, finding in zip(comparison.names, findings, strict=True)],
         track(known[keys[0]], comparison.names) if keys else None,
-        [_line(row, row.name in keys) for row in sorted(rows, key=lambda row: row.name not in keys)],
+        [(row, [*map(cell, row.scores), *map(difference, row.differences)])
+         for row in sorted(rows, key=lambda row: row.name not in keys)],
         _charts(comparison.names, findings),
         [(name, _in_words(table)) for name, finding in zip(comparison.names, findings, strict=True)
          for table in finding.tables],
@@ -127,7 +108,7 @@ def cell(score: Score, sign: str = "") -> ScoreText:
     """Return a score in words."""
     count = f"{score.n:,}"
     if not score.answered:
-        return ScoreText(NONE, verdict=score.note, count=count)
+        return ScoreText(NONE, note=score.note, count=count)
     known = isfinite(score.low) and isfinite(score.high)
     interval = f"[{number(score.low, sign)}, {number(score.high, sign)}]" if known else ""
     return ScoreText(number(score.value, sign), interval, score.note, count)
@@ -138,13 +119,7 @@ def difference(score: Score) -> ScoreText:
     plain = cell(score, "+")
     if not score.answered or not plain.interval:
         return plain
-    return ScoreText(plain.value, plain.interval, "differs" if apart(score) else "cannot be told from 0", plain.count)
-
-
-def _line(row: MetricRow, key: bool) -> MetricLine:
-    return MetricLine(
-        row.name, row.metric, key, [cell(each) for each in row.scores], [difference(d) for d in row.differences]
-    )
+    return replace(plain, note="differs" if apart(score) else "not shown to differ from 0")
 
 
 def track(row: MetricRow, names: Sequence[str]) -> Track:
@@ -153,7 +128,7 @@ def track(row: MetricRow, names: Sequence[str]) -> Track:
     marks = [_mark(name, score, low, high) for name, score in zip(names, row.scores, strict=True)]
     title = f"{row.metric.title} {row.metric.arrow}".rstrip()
     ends = f"{low:.3g}".replace("-", MINUS), f"{high:.3g}"
-    return Track(title, BETTER[row.metric.better], ends, _place(0.0, low, high) if low < 0 < high else None, marks)
+    return Track(title, ends, _place(0.0, low, high) if low < 0 < high else None, marks)
 
 
 def _range(row: MetricRow) -> tuple[float, float]:
@@ -175,18 +150,18 @@ def _place(value: float, low: float, high: float) -> float | None:
 
 def _charts(names: Sequence[str], findings: Sequence[Finding]) -> list[ChartView]:
     """Return the charts that all models have; several are overlaid, with each model's own beside them."""
-    drawn = []
+    found = []
     for chart in findings[0].charts:
         same = [next((each for each in finding.charts if each.title == chart.title), None) for finding in findings]
         charts = [each for each in same if each is not None]
         if len(charts) == 1:
-            drawn.append(ChartView(chart.title, chart, Markup(svg(chart)), []))  # svg escapes its text
+            found.append(ChartView(line_chart(charts[0])))
         elif len(charts) == len(findings):
-            both, ends = overlaid(charts, names), span(charts)
-            left_out = len(both.lines) < sum(len(each.lines) for each in charts)
-            each = [(name, Markup(svg(own, ends))) for name, own in zip(names, charts, strict=True)]
-            drawn.append(ChartView(chart.title, both, Markup(svg(both)), each if left_out else []))
-    return drawn
+            together, ends = overlaid(charts, names), y_span(charts)
+            complete = len(together.lines) == sum(len(each.lines) for each in charts)
+            by_model = [(name, line_chart(own, ends)) for name, own in zip(names, charts, strict=True)]
+            found.append(ChartView(line_chart(together), [] if complete else by_model))
+    return found
 
 
 def _in_words(table: Table) -> Table:
@@ -197,16 +172,16 @@ def _in_words(table: Table) -> Table:
 
 
 def _notes(names: Sequence[str], findings: Sequence[Finding]) -> list[str]:
-    """Return every note once; one that is not of all models says of which."""
+    """Return every note once; one that does not hold for all models names those that it holds for."""
     found = list(dict.fromkeys(note for finding in findings for note in finding.notes))
     whose = {note: [n for n, f in zip(names, findings, strict=True) if note in f.notes] for note in found}
     return [note if len(whose[note]) == len(names) else f"{', '.join(whose[note])}: {note}" for note in found]
 
 
 def facts(comparison: SideBySide) -> list[tuple[str, list[str]]]:
-    """Return what each model is and what it was asked about: a title, and a text for each model."""
-    told = [_facts(each) for each in comparison.diagnoses]
-    return [(title, [each[title] for each in told]) for title in told[0]]
+    """Return what each model is and what it was evaluated on: a title, and a text for each model."""
+    found = [_facts(each) for each in comparison.diagnoses]
+    return [(title, [each[title] for each in found]) for title in found[0]]
 
 
 def _facts(diagnosis: Diagnosis) -> dict[str, str]:
@@ -215,22 +190,22 @@ def _facts(diagnosis: Diagnosis) -> dict[str, str]:
     size = " x ".join(map(str, about.get("size", ())))
     maps = " x ".join(map(str, evidence.arrays["maps/predicted"].shape[1:]))
     return {
-        "weights": str(about.get("note") or "not said"),
+        "weights": str(about.get("note") or "not known"),
         "accuracy on these images": number(right),
         "images": f"{about.get('data', 'not said')}: {about.get('sample') or len(evidence.labels)}, {size} pixels",
         **({"about the data": str(about["source"])} if about.get("source") else {}),
         "classes": f"{len(evidence.classes)}",
         "layer": f"{about.get('layer', 'not said')}, {maps} positions",
-        "map": str(about.get("map", "not said")),
+        "map": str(about.get("map", "not known")),
         "normalisation": f"mean {_few(about.get('mean', ()))}, std {_few(about.get('std', ()))}",
         "seed": str(about.get("seed", 0)),
         "versions": ", ".join(f"{name} {version}" for name, version in dict(about.get("versions", {})).items()),
-        "commit": str(about.get("commit") or "not said"),
+        "commit": str(about.get("commit") or "not known"),
     }
 
 
 def _few(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.4g}" for value in values) or "not said"
+    return ", ".join(f"{value:.4g}" for value in values) or "not known"
 
 
 def agreements(comparison: SideBySide) -> tuple[list[tuple[str, list[tuple[Metric, ScoreText]]]], str]:
@@ -243,10 +218,10 @@ def agreements(comparison: SideBySide) -> tuple[list[tuple[str, list[tuple[Metri
 
 
 def skipped(comparison: SideBySide) -> list[tuple[str, str]]:
-    """Return the sections that were not asked, or not of every model, and why."""
+    """Return the sections that were not evaluated, or not for every model, and why."""
     found = {name: why for each in comparison.diagnoses for name, why in each.skipped.items()}
     for each in comparison.diagnoses:
         for finding in each.findings:
             if finding.name not in comparison.sections:
-                found.setdefault(finding.name, f"asked of some models only, such as {each.name}")
+                found.setdefault(finding.name, f"evaluated for some models only, such as {each.name}")
     return list(found.items())

@@ -1,4 +1,4 @@
-"""Names beside clouds of points, which spare a reader the way to a legend and back."""
+"""Names beside clouds of points, in place of a legend."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PLACES = ((9, 0, "left", "center"), (-9, 0, "right", "center"), (0, 9, "center",
 """Where a label may stand beside a mean: x, y in pixels, and its alignment; the nearest first."""
 
 
-def called_out(figure: Figure, axes: Axes, clouds: Sequence[tuple[MethodStyle, np.ndarray]]) -> bool:
-    """Write each name beside the mean of its points [n, 2], where it hides no point and no other name.
+def label_clouds(figure: Figure, axes: Axes, clouds: Sequence[tuple[MethodStyle, np.ndarray]]) -> bool:
+    """Write each name beside the mean of its points [n, 2], where it covers no point and no other name.
 
-    Returns whether all have a place; where one has none, what was written before stays, and a legend is needed.
+    Returns whether all names fit; if not, those written so far stay, and a legend is needed.
     """
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
@@ -41,7 +41,7 @@ def called_out(figure: Figure, axes: Axes, clouds: Sequence[tuple[MethodStyle, n
 
 def _placed(axes: Axes, key: MethodStyle, mean: np.ndarray, taken: Sequence[Bbox], inside: Bbox) -> Bbox | None:
     for x, y, across, up in PLACES:
-        text = axes.annotate(key.told, (mean[0], mean[1]), (x, y), textcoords="offset points", ha=across, va=up,
+        text = axes.annotate(key.label, (mean[0], mean[1]), (x, y), textcoords="offset points", ha=across, va=up,
                              color=key.hue, fontweight="bold", zorder=5)  # fmt: skip
         box = text.get_window_extent()
         within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1

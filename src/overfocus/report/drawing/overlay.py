@@ -1,4 +1,4 @@
-"""Heat maps over the images that they are of, one by one and side by side on a sheet."""
+"""Heat maps over their images, one by one and side by side on a sheet."""
 
 from __future__ import annotations
 
@@ -11,42 +11,41 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_dilation, binary_erosion
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.report.drawing.canvas import Panel, SheetRow, paint, readable
+from overfocus.report.drawing.contact_sheet import Panel, contact_sheet
 
 SIDE = 150
 """Pixels that the longer side of a small image is brought to, at least."""
-COLOURS, STRENGTH = "inferno", 0.8
-"""Lightness grows with the amount; the picture shines through by a fifth even under the maximum."""
+COLOURS, STRENGTH = matplotlib.colormaps["inferno"], 0.8
+"""Lightness grows with the amount; a fifth of the picture shows through even under the maximum."""
 BOX = (0, 158, 115)
-PARTS = ((86, 180, 233), (230, 159, 0), (204, 121, 167), (0, 114, 178), (240, 228, 66))
-ENDS = "0", "its max"
-"""What the ends of the colours mean: maps of several models have no common unit."""
+PARTS = ((230, 159, 0), (86, 180, 233), (204, 121, 167), (0, 114, 178), (240, 228, 66))
 
 
 @dataclass(frozen=True, eq=False)
-class MapPanel:
-    """What one model, or one method, makes of an image."""
+class MapPicture:
+    """The heat map of one model, or of one method, over an image."""
 
-    of: str
+    name: str
+    """Of the model or method."""
     picture: Image.Image
     predicted: str
     confidence: float
-    """The probability of `predicted`, in [0, 1]; NaN where it is not known."""
+    """The probability of `predicted`, in [0, 1]; NaN if not known."""
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """An image with what is made of it."""
+class MappedImage:
+    """An image with its heat maps."""
 
     name: str
     true: str
-    """Its class; empty where that is not known."""
+    """Its class; empty if not known."""
     picture: Image.Image
-    looks: tuple[MapPanel, ...]
+    maps: tuple[MapPicture, ...]
 
 
 def overlay(
@@ -60,15 +59,15 @@ def overlay(
 ) -> Image.Image:
     """Return the heat map `map` [h, w] over the image `pixels` [C, H, W] in [0, 1].
 
-    The map is upsampled bilinearly and coloured from 0 to its own maximum; what is negative is no evidence and has no
-    colour, nor has a map that is flat at 0 or holds a value that is not finite: those are the image alone. The more
-    there is, the less the image shines through. It is grey unless `colour`.
+    The map is upsampled bilinearly and coloured from 0 to its own maximum; negative values are no evidence and have no
+    colour. Of a map that is 0 everywhere or has a value that is not finite the image alone is left. The higher the
+    value, the less the image shows through; the image is grey unless `colour`.
     boxes: [n, 4] (x0, y0, x1, y1) in pixels of the image, x1 and y1 excluded. parts: masks [H, W] bool, outlined.
     side: small images are enlarged by a whole factor until their longer side has this many pixels, each a square.
     """
     base = picture(pixels, side=side, colour=colour)
     amount = evidence_at(map, (base.height, base.width))[..., None]
-    heat = matplotlib.colormaps[COLOURS](amount[..., 0])[..., :3] * 255
+    heat = COLOURS(amount[..., 0])[..., :3] * 255
     share = STRENGTH * np.sqrt(amount)  # half the maximum must be seen
     mixed = np.asarray(base, np.float64) * (1 - share) + heat * share
     marked = Image.fromarray(mixed.round().astype(np.uint8))
@@ -92,7 +91,7 @@ def picture(pixels: Tensor, *, side: int = SIDE, colour: bool = True) -> Image.I
 def outlined(
     image: Image.Image, size: tuple[int, int], boxes: Tensor | None = None, parts: Mapping[str, Tensor] | None = None
 ) -> Image.Image:
-    """Return a copy of `image`, of something of `size` (H, W), with boxes and the borders of parts drawn in."""
+    """Return a copy of the picture `image`, whose original has `size` (H, W), with boxes and borders of parts."""
     image, factor = image.copy(), image.height / size[0]
     for number, mask in enumerate((parts or {}).values()):
         _border(image, mask, PARTS[number % len(PARTS)])
@@ -106,11 +105,13 @@ def outlined(
 
 
 def _border(image: Image.Image, mask: Tensor, colour: tuple[int, int, int]) -> None:
-    """Draw the inner border of `mask` [H, W] into `image`."""
+    """Draw the border of `mask` [H, W] into `image`: two pixels of `colour` inside, one of black outside."""
     marks = Image.fromarray(mask.detach().cpu().numpy().astype(np.uint8) * 255)
     inside = np.asarray(marks.resize(image.size, Image.Resampling.NEAREST)) > 0
-    edge = inside & ~np.asarray(binary_erosion(inside, iterations=2), dtype=bool)
-    image.paste(colour, mask=Image.fromarray(edge.astype(np.uint8) * 255))
+    around = np.asarray(binary_dilation(inside), dtype=bool)
+    core = np.asarray(binary_erosion(inside, iterations=2), dtype=bool)
+    for part, paint in ((around & ~inside, (0, 0, 0)), (inside & ~core, colour)):
+        image.paste(paint, mask=Image.fromarray(np.uint8(255 * part)))
 
 
 def evidence_at(map: Tensor, size: tuple[int, int]) -> np.ndarray:
@@ -127,44 +128,36 @@ def evidence_at(map: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 def bar() -> Image.Image:
     """Return the colours of a heat map from 0 to its maximum, left to right."""
-    colours = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 64)[None])[..., :3] * 255
-    return Image.fromarray(colours.round().astype(np.uint8))
+    return Image.fromarray((COLOURS(np.linspace(0, 1, 64)[None])[..., :3] * 255).round().astype(np.uint8))
 
 
-def sheet(title: str, lines: Sequence[str], shown: Sequence[Shown]) -> Image.Image:
-    """Draw images side by side, each with what all models or methods make of it below.
+def at_most(image: Image.Image, side: int) -> Image.Image:
+    """Return a copy of `image`, made smaller if it is longer than `side`."""
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return small
 
-    All of `shown` must have looks of the same models or methods, in the same order. Raises OverfocusError for none.
+
+def map_sheet(title: str, lines: Sequence[str], images: Sequence[MappedImage]) -> Image.Image:
+    """Draw images side by side, each with the maps of all models or methods below it.
+
+    All of `images` must have maps of the same models or methods, in the same order. Raises OverfocusError for none.
     """
-    if not shown:
-        raise OverfocusError("sheet: there is no image to draw; give one at least")
-    frame = (max(each.picture.width for each in shown), max(each.picture.height for each in shown))
-    panels = [Panel("image", [_framed(each.picture, frame) for each in shown])]
-    rows = [SheetRow("file", [(_short(each.name), "") for each in shown])]
-    if any(each.true for each in shown):
-        rows.append(SheetRow("true class", [(readable(each.true, "?") if each.true else "-", "") for each in shown]))
-    for number, first in enumerate(shown[0].looks):
-        looks = [each.looks[number] for each in shown]
-        pictures = [_framed(look.picture, frame) for look in looks]
-        panels.append(Panel(readable(first.of, f"number {number + 1}"), pictures, bar(), ENDS))
-        cells = [(readable(look.predicted, "?"), _percent(look.confidence)) for look in looks]
-        rows.append(SheetRow(readable(first.of, f"number {number + 1}"), cells))
-    return paint(readable(title, "heat maps"), list(lines), panels, rows)
+    if not images:
+        raise OverfocusError("map_sheet: there is no image to draw; give at least one")
+    names = [[_file(each.name), *filter(None, [each.true])] for each in images]
+    panels = [Panel("image", [each.picture for each in images], names)]
+    for number, first in enumerate(images[0].maps):
+        maps = [each.maps[number] for each in images]
+        captions = [[f"{_percent(each.confidence)}: {each.predicted}"] for each in maps]
+        panels.append(Panel(first.name, [each.picture for each in maps], captions, COLOURS))
+    return contact_sheet(title, lines, panels)
 
 
-def _short(name: str) -> str:
-    """Return the last part of a path, which tells images apart."""
-    return readable(name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name, "?")
+def _file(name: str) -> str:
+    """Return the last part of a path, which distinguishes images."""
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.0f} %" if isfinite(value) else "no answer"
-
-
-def _framed(image: Image.Image, frame: tuple[int, int]) -> Image.Image:
-    """Put `image` into the middle of a white frame of (width, height)."""
-    if image.size == frame:
-        return image
-    framed = Image.new("RGB", frame, (255, 255, 255))
-    framed.paste(image, ((frame[0] - image.width) // 2, (frame[1] - image.height) // 2))
-    return framed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from overfocus.report.drawing.drawn import Drawn, save_png
 from overfocus.report.study.curves import accuracy_by_size, training_curves
 from overfocus.report.study.dots import localization, part_shares, robustness, split_accuracies
 from overfocus.report.study.hiding import hiding
@@ -10,14 +9,12 @@ from overfocus.report.study.reliability import reliability
 from overfocus.report.study.spread import spread_against_accuracy
 
 __all__ = [
-    "Drawn",
     "accuracy_by_size",
     "hiding",
     "localization",
     "part_shares",
     "reliability",
     "robustness",
-    "save_png",
     "split_accuracies",
     "spread_against_accuracy",
     "training_curves",

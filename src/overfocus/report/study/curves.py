@@ -16,16 +16,15 @@ from overfocus.report.drawing.axes import (
     HEIGHT,
     MethodStyle,
     banded,
-    frame,
-    legend,
-    line,
+    draw_frame,
+    draw_legend,
+    draw_line,
+    empty_figure,
     method_styles,
     ordered,
-    rows,
-    sheet,
     span,
 )
-from overfocus.report.drawing.drawn import Drawn, drawn
+from overfocus.report.drawing.plot import Plot
 from overfocus.report.study.claim import claim, interval_note, listed, named, short
 from overfocus.statistics.estimate import means
 from overfocus.study.comparison import Comparison
@@ -36,7 +35,7 @@ DODGE = 0.035
 """How far methods stand apart where their intervals would cover each other, as a share of the axis."""
 
 
-def accuracy_by_size(comparison: Comparison) -> Drawn | None:
+def accuracy_by_size(comparison: Comparison) -> Plot | None:
     """Return accuracy over training images, on a log scale; None for a study with one data size."""
     sizes = comparison.sizes
     if len(sizes) < 2:
@@ -49,7 +48,7 @@ def accuracy_by_size(comparison: Comparison) -> Drawn | None:
     parts = [f"{size}: {listed({m: i for m, i in of.items() if i.answered})}." for size, of in zip(sizes, found)]  # noqa: B905
     text = f"{' '.join(parts)} {interval_note({f'{n} {m}': i for n, of in enumerate(found) for m, i in of.items()})}"
     figure = partial(_by_size, drawn_lines, sizes)
-    return drawn(_sizes_title(comparison), text, list(drawn_lines.values()), figure)
+    return Plot(_sizes_title(comparison), text, list(drawn_lines.values()), figure)
 
 
 def _line(name: str, x: Sequence[float], of: Sequence[Interval]) -> Line:
@@ -75,10 +74,12 @@ def _sizes_title(comparison: Comparison) -> str:
 
 
 def _by_size(of: Mapping[MethodStyle, Line], sizes: Sequence[Size]) -> Figure:
-    names = [key.told for key in of]
-    figure = sheet(HEIGHT, rows(names))
+    handles = [key.handle() for key in ordered(of)]
+    figure = empty_figure(HEIGHT, handles)
     axes = figure.add_subplot()
-    frame(axes, "training images of each class" if sizes[0].per_class else "part of the training images", "accuracy")
+    draw_frame(
+        axes, "training images of each class" if sizes[0].per_class else "part of the training images", "accuracy"
+    )
     step = _step([_amount(size) for size in sizes], len(of))
     for number, (key, each) in enumerate(of.items()):
         x, y, low, high = (np.array(v, float) for v in (each.x, each.y, each.low, each.high))
@@ -87,7 +88,7 @@ def _by_size(of: Mapping[MethodStyle, Line], sizes: Sequence[Size]) -> Figure:
         axes.vlines(x, low, high, color=key.hue, linewidth=1.6, zorder=2)
     _log_ticks(axes, sizes)
     axes.set_ylim(*_clipped([v for each in of.values() for v in each.y], of.values()))
-    legend(figure, [key.handle() for key in ordered(of)])
+    draw_legend(figure, handles)
     return figure
 
 
@@ -118,7 +119,7 @@ def _clipped(values: Sequence[float], lines) -> tuple[float, float]:
     return low - 0.06 * extent, min(high + 0.06 * extent, max(1.02, float(known.max())))
 
 
-def training_curves(comparison: Comparison, size: Size) -> Drawn | None:
+def training_curves(comparison: Comparison, size: Size) -> Plot | None:
     """Return accuracy and loss over epochs, with the lowest and highest seed as a band; None where all runs were
     evaluated once: points are no curve, and the tables have them.
     """
@@ -132,7 +133,7 @@ def training_curves(comparison: Comparison, size: Size) -> Drawn | None:
     )
     lines = [banded(key, x, y) for of in found.values() for key, (x, y) in of.items()]
     title = claim("Accuracy after the last epoch", comparison.of(ACCURACY, size))
-    return drawn(title, text, lines, partial(_training, found))
+    return Plot(title, text, lines, partial(_training, found))
 
 
 def _trained(results: Results, size: Size, name: str) -> dict[MethodStyle, tuple[np.ndarray, np.ndarray]]:
@@ -149,16 +150,16 @@ def _trained(results: Results, size: Size, name: str) -> dict[MethodStyle, tuple
 
 def _training(found: Mapping[str, Mapping[MethodStyle, tuple[np.ndarray, np.ndarray]]]) -> Figure:
     lines = {name: {key: banded(key, *each) for key, each in of.items()} for name, of in found.items()}
-    figure = sheet(1.6 * HEIGHT, rows([key.told for key in lines["accuracy"]]))
+    handles = [key.handle() for key in ordered(lines["accuracy"])]
+    figure = empty_figure(1.6 * HEIGHT, handles)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1.4, 1))
     for axes, (name, of) in zip((top, bottom), lines.items(), strict=True):
-        frame(axes, "epoch" if axes is bottom else "", name)
+        draw_frame(axes, "epoch" if axes is bottom else "", name)
         for key, each in of.items():
-            line(axes, key, *(np.array(v, float) for v in (each.x, each.y)),
-                 ends=(np.array(each.low), np.array(each.high)))  # fmt: skip
+            draw_line(axes, key, each)
         # The loss of one bad seed at the start would leave no room for the rest.
         shown = [v for each in of.values() for v in ((each.low, each.high) if name == "accuracy" else (each.y,))]
         axes.set_ylim(*span(*map(np.array, shown), share=name == "accuracy"))
     bottom.xaxis.get_major_locator().set_params(integer=True)
-    legend(figure, [key.handle() for key in ordered(lines["accuracy"])])
+    draw_legend(figure, handles)
     return figure

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from overfocus.core.interval import Interval
 from overfocus.diagnosis.section import Line
-from overfocus.report.drawing.axes import MethodStyle, frame, legend, method_styles, readably, rows, sheet
-from overfocus.report.drawing.drawn import QUIET, Drawn, drawn
+from overfocus.report.drawing.axes import MethodStyle, chart_label, draw_frame, draw_legend, empty_figure, method_styles
+from overfocus.report.drawing.plot import QUIET, Plot
 from overfocus.report.study.claim import claim, listed, seeds, short
 from overfocus.statistics.estimate import means
 from overfocus.study.comparison import Comparison
@@ -43,7 +43,7 @@ class Reference:
     value: float
 
 
-def robustness(comparison: Comparison, size: Size) -> Drawn | None:
+def robustness(comparison: Comparison, size: Size) -> Plot | None:
     """Return the accuracy that attacks leave; None where they were not tried."""
     results = comparison.results
     named = [(f"robustness.{name}", "") for name in ("clean", "fgsm", "pgd_2", "pgd_8")]
@@ -55,7 +55,7 @@ def robustness(comparison: Comparison, size: Size) -> Drawn | None:
     return _dots(title, groups, "accuracy left")
 
 
-def localization(comparison: Comparison, size: Size) -> Drawn | None:
+def localization(comparison: Comparison, size: Size) -> Plot | None:
     """Return how well maps tell where the object is, beside what needs no model; None where that was not examined."""
     results = comparison.results
     trivial = {"centre_box_v2": "centre box", "whole_picture_v2": "whole picture"}
@@ -70,7 +70,7 @@ def localization(comparison: Comparison, size: Size) -> Drawn | None:
     return _dots(claim(measure.title, comparison.of(measure, size)), groups, unit, found)
 
 
-def part_shares(comparison: Comparison, size: Size) -> Drawn | None:
+def part_shares(comparison: Comparison, size: Size) -> Plot | None:
     """Return how much of the attribution lies on each part of the object, and beside it; None where the data has no
     masks of parts.
     """
@@ -83,7 +83,7 @@ def part_shares(comparison: Comparison, size: Size) -> Drawn | None:
     return _dots(claim("Attribution on the object", comparison.of(inside, size)), groups, "share of the attribution")
 
 
-def split_accuracies(comparison: Comparison, size: Size) -> Drawn | None:
+def split_accuracies(comparison: Comparison, size: Size) -> Plot | None:
     """Return the accuracy on every test split, such as those of `totem` that lack a part; None where there is one."""
     results = comparison.results
     others = (m.key for m in results.measures if m.title.startswith("accuracy on ") and m.key.endswith(".accuracy"))
@@ -117,7 +117,7 @@ def _overall(results: Results, key: str, size: Size) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Sequence[Reference] = ()) -> Drawn:
+def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Sequence[Reference] = ()) -> Plot:
     every = {f"{group.title} {key.name}": mean for group in groups for key, mean in group.means.items()}
     parts = [_told(group, brief=len(groups) > 1) for group in groups]
     parts += [f"{each.title.capitalize()} {each.value:.3f}." for each in references]
@@ -127,7 +127,7 @@ def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Sequenc
         for k, i in g.means.items()
     ]
     bars = " Bars are 95 % intervals." if any(mean.bounded for mean in every.values()) else ""
-    return drawn(
+    return Plot(
         title, f"{' '.join(parts)} Means over {seeds(every)}.{bars}", lines, partial(_figure, groups, unit, references)
     )
 
@@ -144,12 +144,12 @@ def _figure(groups: Sequence[DotGroup], unit: str, references: Sequence[Referenc
     """Draw the groups below one another; a single one has its methods' names beside the dots."""
     single = len(groups) == 1
     shown = list(dict.fromkeys(key for group in groups for key in group.means))
-    names = [] if single else [key.told for key in shown]
+    handles = [] if single else [key.handle() for key in shown]
     step = 24 if single else STEP
     height = sum(step * len(group.means) + GAP for group in groups) + EDGE
-    figure = sheet(height, rows(names) if names else 0)
+    figure = empty_figure(height, handles)
     axes = figure.add_subplot()
-    frame(axes, unit, grid="x")
+    draw_frame(axes, unit, grid="x")
     places = _places(groups, step)
     for group, y in zip(groups, places, strict=True):
         _draw(axes, group, y)
@@ -157,8 +157,7 @@ def _figure(groups: Sequence[DotGroup], unit: str, references: Sequence[Referenc
     axes.set_xlim(*_ends(groups, references))
     axes.set_ylim(max(float(y[-1]) for y in places) + GAP / 2, float(places[0][0]) - GAP / 2 - 8 * bool(references))
     _refer(axes, references)
-    if not single:
-        legend(figure, [key.handle() for key in shown])
+    draw_legend(figure, handles)
     return figure
 
 
@@ -180,9 +179,9 @@ def _draw(axes: Axes, group: DotGroup, y: np.ndarray) -> None:
 
 def _name(axes: Axes, groups: Sequence[DotGroup], places: Sequence[np.ndarray], single: bool) -> None:
     if single:
-        axes.set_yticks(places[0], [key.told for key in groups[0].means])
+        axes.set_yticks(places[0], [key.label for key in groups[0].means])
     else:
-        axes.set_yticks([float(y.mean()) for y in places], [readably(group.title) for group in groups])
+        axes.set_yticks([float(y.mean()) for y in places], [chart_label(group.title) for group in groups])
         for above, below in pairwise(places):
             axes.axhline(float(above[-1] + below[0]) / 2, color=QUIET, linewidth=0.5, alpha=0.5)
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from math import isfinite
 
-import matplotlib
 import numpy as np
 import torch
 from PIL import Image
@@ -20,8 +17,9 @@ from overfocus.diagnosis.diagnosis import EVIDENCE
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.metrics.spread import effective_area
-from overfocus.report.diagnosis.gallery import _at_most, _pixels
-from overfocus.report.drawing.overlay import COLOURS, evidence_at, picture
+from overfocus.report.diagnosis.gallery import pixels_of
+from overfocus.report.drawing.overlay import COLOURS, at_most, evidence_at, picture
+from overfocus.report.html import data_uri
 from overfocus.study.results import Result, Results
 from overfocus.study.run_key import DIAGNOSIS, Size
 
@@ -108,7 +106,7 @@ def study_gallery(results: Results, count: int) -> Gallery:
     try:
         sample = _sample(results, runs[0])
         rows = sample.some(count, results.study.examine.seed)
-        pictures = tuple(_pictured(sample, row, pixels) for row, pixels in _pixels(sample, rows.tolist()))
+        pictures = tuple(_pictured(sample, row, pixels) for row, pixels in pixels_of(sample, rows.tolist()))
         walls = [_wall(results, size, of, sample, rows) for size, of in shown.items() if of]
     except (OverfocusError, OSError, ValueError) as error:
         return Gallery(why_not=f"the images could not be read again: {error}")
@@ -135,12 +133,11 @@ def _sample(results: Results, run: Result) -> Sample:
 
 
 def _pictured(sample: Sample, row: int, pixels: Tensor) -> Pictured:
-    small = _at_most(picture(pixels, side=1), LARGEST)
-    kind = "PNG" if max(small.size) <= LOSSLESS else "JPEG"
+    small = at_most(picture(pixels, side=1), LARGEST)
     boxes = [] if sample.boxes is None else sample.boxes[row].reshape(-1, 4).tolist()
     height, width = sample.size
     return Pictured(
-        str(sample.names[row]), int(sample.labels[row]), _address(small, kind), width, height,
+        str(sample.names[row]), int(sample.labels[row]), _encoded(small), width, height,
         tuple((x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes if x1 > x0 and y1 > y0),
     )  # fmt: skip
 
@@ -177,12 +174,11 @@ def heat(map: Tensor, size: tuple[int, int]) -> str:
         return ""
     levels = Image.fromarray(np.ceil(amount * (LEVELS - 1)).astype(np.uint8), "P")
     shares = np.linspace(0, 1, LEVELS)
-    levels.putpalette((matplotlib.colormaps[COLOURS](shares)[:, :3] * 255).round().astype(np.uint8).tobytes())
+    levels.putpalette((COLOURS(shares)[:, :3] * 255).round().astype(np.uint8).tobytes())
     opacity = (np.sqrt(shares) * 255).round().astype(np.uint8).tobytes()
-    return _address(levels, "PNG", transparency=opacity)
+    return data_uri(levels, transparency=opacity)
 
 
-def _address(image: Image.Image, kind: str, **more: bytes) -> str:
-    memory = BytesIO()
-    image.save(memory, format=kind, optimize=True, **({"quality": QUALITY} if kind == "JPEG" else more))
-    return f"data:image/{kind.lower()};base64," + b64encode(memory.getvalue()).decode()
+def _encoded(image: Image.Image) -> str:
+    """Return a picture as a data URI, without loss if it is small."""
+    return data_uri(image) if max(image.size) <= LOSSLESS else data_uri(image, "JPEG", quality=QUALITY)

@@ -17,17 +17,15 @@ from overfocus.report.drawing.axes import (
     HEIGHT,
     MethodStyle,
     banded,
-    control,
-    frame,
-    legend,
-    line,
+    draw_frame,
+    draw_legend,
+    draw_line,
+    empty_figure,
     method_styles,
     ordered,
     plain_handle,
-    rows,
-    sheet,
 )
-from overfocus.report.drawing.drawn import Drawn, drawn
+from overfocus.report.drawing.plot import Plot
 from overfocus.report.study.claim import claim, short
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import Result, Results
@@ -38,7 +36,7 @@ Curves = Mapping[MethodStyle, tuple[Line, Line]]
 """Method -> accuracy with the most salient part hidden, and with random blobs of the same shape hidden."""
 
 
-def hiding(comparison: Comparison, size: Size) -> Drawn | None:
+def hiding(comparison: Comparison, size: Size) -> Plot | None:
     """Return accuracy against the share that is hidden, beside its control; None where hiding was not examined."""
     results = comparison.results
     score = results.measure("hiding.overfocus")
@@ -51,7 +49,7 @@ def hiding(comparison: Comparison, size: Size) -> Drawn | None:
         return None
     title = claim("Overfocus score, the area between the lines", comparison.of(score, size))
     lines = [each for both in curves.values() for each in both]
-    return drawn(title, _told(curves), lines, partial(_figure, curves))
+    return Plot(title, _told(curves), lines, partial(_figure, curves))
 
 
 def _curves(results: Results, method: str, key: MethodStyle, size: Size) -> tuple[Line, Line] | None:
@@ -98,14 +96,14 @@ def _told(curves: Curves) -> str:
 
 
 def _figure(curves: Curves) -> Figure:
-    names = [key.told for key in curves]
+    methods = [key.handle() for key in ordered({key: salient for key, (salient, _) in curves.items()})]
     kinds = [plain_handle(KINDS[SALIENT]), plain_handle(f"control: {KINDS[BLOBS]}", dashed=True)]
-    figure = sheet(HEIGHT, rows([*names, *(str(each.get_label()) for each in kinds)]))
+    figure = empty_figure(HEIGHT, [*methods, *kinds])
     axes = figure.add_subplot()
-    frame(axes, "hidden share of the pixels", "accuracy")
+    draw_frame(axes, "hidden share of the pixels", "accuracy")
     for key, (salient, blobs) in curves.items():
-        control(axes, key, np.array(blobs.x), np.array(blobs.y))
-        line(axes, key, np.array(salient.x), np.array(salient.y), (np.array(salient.low), np.array(salient.high)))
+        draw_line(axes, key, blobs)
+        draw_line(axes, key, salient)
     axes.set_ylim(0, 1.02)
-    legend(figure, [*(key.handle() for key in ordered({k: salient for k, (salient, _) in curves.items()})), *kinds])
+    draw_legend(figure, [*methods, *kinds])
     return figure

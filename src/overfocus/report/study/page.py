@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from overfocus.core.files import write
-from overfocus.report.diagnosis.page import uri
 from overfocus.report.drawing.overlay import bar
-from overfocus.report.label import Label, label, visible
+from overfocus.report.html import render
+from overfocus.report.label import label, visible
 from overfocus.report.study.answer import size_tables
 from overfocus.report.study.gallery import Gallery, study_gallery
 from overfocus.report.study.origin import costs, origin
@@ -27,10 +21,6 @@ from overfocus.study.results import Results
 PAGE, TABLES, IMAGES = "report.html", "tables", 24
 NAMED = 8
 """Runs that failed or are missing which are named at once."""
-POLICY = (
-    "default-src 'none'; img-src data:; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action 'none'"
-)
-"""What the page may do: show what it holds, and run its own script. Nothing that a name brings in is run or fetched."""
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 
 
@@ -49,44 +39,17 @@ def write_report(comparison: Comparison, *, out: Path | None = None, images: int
 
 def page(comparison: Comparison, gallery: Gallery, tables: Sequence[str] = ()) -> str:
     """Return the HTML text. tables: names of the files that lie in `tables/` beside the page."""
-    css, script = (_template(name) for name in ("study.css", "study.js"))
     results, study = comparison.results, comparison.study
-    text = _environment().get_template("study.html.j2").render(
-        css=Markup(css), script=Markup(script), policy=POLICY.format(style=_hash(css), script=_hash(script)),
+    return render(
+        "study.html.j2", "study.js",
         data=label(str(study.data.name).rstrip("/").rpartition("/")[2]), extent=_extent(results),
         several=len(study.sizes) > 1, split=results.split, answers=size_tables(comparison), trouble=trouble(results),
         rests=rests(results), chapters=chapters(comparison), baseline=study.methods.index(study.baseline),
-        arrows=ARROWS, classes=class_tables(comparison), costs=costs(results), gallery=gallery, bar=uri(bar()),
+        arrows=ARROWS, classes=class_tables(comparison), costs=costs(results), gallery=gallery, bar=bar(),
         boxed=any(each.boxes for each in gallery.pictures), names=[label(each, most=40) for each in results.classes],
         methods=[label(each, number) for number, each in enumerate(study.methods)], origin=origin(results),
         tables=tables,
     )  # fmt: skip
-    # A lone surrogate, as in the name of a file that is no text, cannot be written.
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _template(name: str) -> str:
-    return (files("overfocus.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _hash(block: str) -> str:
-    """Return what a policy calls an inline block by, see https://www.w3.org/TR/CSP3/#match-element-to-source-list."""
-    return "sha256-" + b64encode(sha256(block.encode()).digest()).decode()
-
-
-def _environment() -> Environment:
-    """Everything is escaped: names of data, classes and methods are anybody's."""
-    environment = Environment(
-        loader=PackageLoader("overfocus", "report/templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["file"] = _file
-    return environment
-
-
-def _file(name: str) -> Label:
-    """Return the last part of a path, which tells images apart."""
-    return label(name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name, most=28)
 
 
 def _extent(results: Results) -> str:

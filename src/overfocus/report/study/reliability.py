@@ -13,8 +13,18 @@ from overfocus.core.interval import Interval
 from overfocus.diagnosis.section import Line
 from overfocus.metrics.reliability import diagram
 from overfocus.metrics.score import FEW
-from overfocus.report.drawing.axes import HEIGHT, MethodStyle, frame, legend, line, method_styles, ordered, rows, sheet
-from overfocus.report.drawing.drawn import QUIET, Drawn, drawn
+from overfocus.report.drawing.axes import (
+    HEIGHT,
+    MethodStyle,
+    draw_frame,
+    draw_identity,
+    draw_legend,
+    draw_line,
+    empty_figure,
+    method_styles,
+    ordered,
+)
+from overfocus.report.drawing.plot import Plot
 from overfocus.report.study.claim import listed, named, seeds
 from overfocus.statistics.estimate import means
 from overfocus.study.answers import Answers
@@ -25,7 +35,7 @@ from overfocus.study.run_key import Size
 BINS = 10
 
 
-def reliability(comparison: Comparison, size: Size) -> Drawn | None:
+def reliability(comparison: Comparison, size: Size) -> Plot | None:
     """Return accuracy against confidence, of the weights of the last epoch; None where no run is finished."""
     styles = method_styles(comparison.study.methods).items()
     runs = {key: _answered(comparison.results, method, size) for method, key in styles}
@@ -39,7 +49,7 @@ def reliability(comparison: Comparison, size: Size) -> Drawn | None:
         f"{seeds(gaps)} together; those with fewer than {FEW} images are left out. Bands reach from the lowest to the "
         "highest seed."
     )
-    return drawn(_title(gaps), text, list(lines.values()), partial(_figure, lines))
+    return Plot(_title(gaps), text, list(lines.values()), partial(_figure, lines))
 
 
 def _answered(results: Results, method: str, size: Size) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -84,15 +94,13 @@ def _title(gaps: Mapping[str, Interval]) -> str:
 
 
 def _figure(lines: Mapping[MethodStyle, Line]) -> Figure:
-    names = [key.told for key in lines]
-    figure = sheet(HEIGHT + 60, rows(names))
+    handles = [key.handle() for key in ordered(lines)]
+    figure = empty_figure(HEIGHT + 60, handles)
     axes = figure.add_subplot()
-    frame(axes, "confidence", "accuracy", grid="both")
-    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (1, 2)))
-    axes.annotate("as sure as right", (0.04, 0.04), (5, -3), textcoords="offset points", va="center", color=QUIET)
+    draw_frame(axes, "confidence", "accuracy", grid="both")
+    draw_identity(axes, "as sure as right")
     for key, each in lines.items():
-        line(axes, key, np.array(each.x), np.array(each.y), (np.array(each.low), np.array(each.high)))
-    axes.set_xlim(0, 1)
+        draw_line(axes, key, each)
     axes.set_ylim(0, 1.02)
-    legend(figure, [key.handle() for key in ordered(lines)])
+    draw_legend(figure, handles)
     return figure

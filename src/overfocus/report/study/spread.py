@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from overfocus.diagnosis.catalogue import headline
 from overfocus.diagnosis.section import Line
-from overfocus.report.drawing.axes import HEIGHT, MethodStyle, frame, legend, method_styles, rows, sheet
-from overfocus.report.drawing.callout import called_out
-from overfocus.report.drawing.drawn import PAPER, Drawn, drawn
+from overfocus.report.drawing.axes import HEIGHT, MethodStyle, draw_frame, draw_legend, empty_figure, method_styles
+from overfocus.report.drawing.callout import label_clouds
+from overfocus.report.drawing.plot import PAPER, Plot
 from overfocus.report.study.claim import named, short
 from overfocus.statistics.correlation import Region, mean_region, rank_correlation
 from overfocus.study.comparison import Comparison
@@ -41,7 +41,7 @@ class Cloud:
         return self.points.mean(axis=0)
 
 
-def spread_against_accuracy(comparison: Comparison, size: Size) -> Drawn | None:
+def spread_against_accuracy(comparison: Comparison, size: Size) -> Plot | None:
     """Return how wide every run looks against how often it is right; None where spread was not examined."""
     results = comparison.results
     measure = _spread(results)
@@ -53,7 +53,7 @@ def spread_against_accuracy(comparison: Comparison, size: Size) -> Drawn | None:
     lines = [Line(each.key.name, each.points[:, 0].tolist(), each.points[:, 1].tolist()) for each in clouds]
     text = f"{_means(clouds)} {_together(results, measure, size)}"
     label = ", ".join(filter(None, (measure.title, measure.unit)))
-    return drawn(_title(comparison, measure, size), text, lines, partial(_figure, clouds, label))
+    return Plot(_title(comparison, measure, size), text, lines, partial(_figure, clouds, label))
 
 
 def _spread(results: Results) -> Measure | None:
@@ -126,20 +126,20 @@ def _together(results: Results, measure: Measure, size: Size) -> str:
 
 def _figure(clouds: Sequence[Cloud], label: str) -> Figure:
     """Draw with names beside the clouds, or, where they do not fit, with a legend below."""
-    figure = sheet(HEIGHT + 40)
+    figure = empty_figure(HEIGHT + 40)
     axes = _plane(figure, clouds, label)
-    if called_out(figure, axes, [(each.key, each.points) for each in clouds]):
+    if label_clouds(figure, axes, [(each.key, each.points) for each in clouds]):
         return figure
-    names = [each.key.told for each in clouds]
-    figure = sheet(HEIGHT + 40, rows(names))
+    handles = [each.key.handle() for each in clouds]
+    figure = empty_figure(HEIGHT + 40, handles)
     _plane(figure, clouds, label)
-    legend(figure, [each.key.handle() for each in clouds])
+    draw_legend(figure, handles)
     return figure
 
 
 def _plane(figure: Figure, clouds: Sequence[Cloud], label: str) -> Axes:
     axes = figure.add_subplot()
-    frame(axes, label, "accuracy", grid="both")
+    draw_frame(axes, label, "accuracy", grid="both")
     for number, set_ends in enumerate((axes.set_xlim, axes.set_ylim)):
         set_ends(_ends(clouds, number))
     axes.locator_params(nbins=6)

@@ -1,7 +1,8 @@
-"""A chart of a study as a value: an SVG element for a page with a strict policy, the numbers in words, and a PNG file.
+"""A plot as a value: an SVG element for a page with a strict policy, the numbers in words, and a PNG file.
 
-The page may not use style attributes, so matplotlib's are turned into presentation attributes. A method's colour is a
-class, m1 to m8, whose `color` the page sets; everything else is drawn in the colour of the text.
+The page may not use style attributes, so matplotlib's are turned into presentation attributes. The colour of a series
+is a class, m1 to m8, whose `color` the style sheet sets; everything else is drawn in the colour of the text. Nothing
+but the numbers decides what is drawn: no style of the machine's matplotlib, no date, no random name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -30,55 +32,52 @@ HUES = ("#0072b2", "#bf5300", "#00825d", "#b05387", "#966800", "#1c77ab", "#6a51
 """Of m1 to m8 on white paper: those of Okabe and Ito, darkened until they can be read as letters, and two more."""
 INK, QUIET, FAINT, PAPER = "#262626", "#737373", "#dcdcdc", "#ffffff"
 SHADES = {INK: "1", QUIET: "0.66", FAINT: "0.17"}
-"""Greys, each as a share of the ink, so that they turn with it on a dark page."""
-WIDTH, TEXT = 440, 12
-"""Of a chart and of its letters, in pixels at natural size; small, so that it can be read on a telephone."""
+"""Greys, each as an opacity of the ink, so that they invert with it on a dark page."""
+WIDTH, TEXT, FONT = 440, 12, "DejaVu Sans"
+"""Width and letters of a plot in pixels at natural size, small enough for a telephone; and the font of PNG files."""
 CLASSES = {hue: f"m{number}" for number, hue in enumerate(HUES, 1)}
-FONT = re.compile(r"([\d.]+)px")
+FONT_SIZE = re.compile(r"([\d.]+)px")
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A chart with what it says."""
+class Plot:
+    """A figure with its title and its numbers in words, both plain text without invisible letters."""
 
     title: str
-    """What it shows, in words that follow from the numbers; plain text."""
     text: str
-    """The numbers in words, for who cannot see it; plain text."""
-    lines: tuple[Line, ...]
+    """The numbers in words, for readers who cannot see the figure."""
+    lines: Sequence[Line]
     """What is drawn."""
     figure: Callable[[], Figure] = field(repr=False, compare=False)
-    """Draws it anew."""
+    """Draws a new figure."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", visible(self.title))
+        object.__setattr__(self, "text", visible(self.text))
 
     @cached_property
-    def svg(self) -> str:
-        """An <svg> element, escaped, without style attributes: an image with the title as its name. The same numbers
-        give the same bytes.
+    def svg(self) -> Markup:
+        """An <svg> element without style attributes: an image with the title as its name and the text as its
+        description. The same numbers give the same bytes.
         """
-        with own_settings():
-            written, canvas = StringIO(), self.figure()
-            FigureCanvasSVG(canvas)
-            canvas.savefig(written, format="svg", transparent=True, metadata={"Date": None})
-        return element(written.getvalue(), self.title)
+        with default_settings():
+            written, figure = StringIO(), self.figure()
+            FigureCanvasSVG(figure)
+            figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+        return _element(written.getvalue(), self.title, self.text)
 
-
-def drawn(title: str, text: str, lines: Sequence[Line], figure: Callable[[], Figure]) -> Drawn:
-    """Return the chart that `figure` draws, with title and text in letters that can be seen."""
-    return Drawn(visible(title), visible(text), tuple(lines), figure)
-
-
-def save_png(drawn: Drawn, path: Path, *, dots: int = 300) -> None:
-    """Write the chart on white paper to `path`, whole or not at all. dots: an inch; 300 is for a paper."""
-    with own_settings(), replacing(path) as aside:
-        figure = drawn.figure()
-        FigureCanvasAgg(figure)
-        figure.savefig(aside, format="png", dpi=dots, facecolor=PAPER, metadata={"Software": None})
+    def save_png(self, path: Path, *, dpi: int = 300) -> None:
+        """Write the figure on white paper to `path`, whole or not at all; 300 dpi suits a paper."""
+        with default_settings(), replacing(path) as aside:
+            figure = self.figure()
+            FigureCanvasAgg(figure)
+            figure.savefig(aside, format="png", dpi=dpi, facecolor=PAPER, metadata={"Software": None})
 
 
 @contextmanager
-def own_settings() -> Iterator[None]:
-    """Draw with matplotlib's defaults and ours, whatever the user has set; that is as before afterwards."""
-    own = {"svg.hashsalt": "overfocus", "svg.fonttype": "none", "font.size": TEXT, "font.family": "DejaVu Sans",
+def default_settings() -> Iterator[None]:
+    """Draw with matplotlib's defaults and ours in place of the user's settings, which are restored afterwards."""
+    own = {"svg.hashsalt": "overfocus", "svg.fonttype": "none", "font.size": TEXT, "font.family": FONT,
            "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
            "text.parse_math": False}  # fmt: skip
     defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
@@ -86,10 +85,10 @@ def own_settings() -> Iterator[None]:
         yield
 
 
-def element(text: str, title: str) -> str:
-    """Turn a file of matplotlib's into an element for a page: no style, and names that no other chart has."""
-    root = ElementTree.fromstring(text)
-    own = "s" + sha256((title + text).encode("utf-8", "replace")).hexdigest()[:10]
+def _element(written: str, title: str, text: str) -> Markup:
+    """Turn a file of matplotlib's into an element for a page: no styles, and ids that no other plot has."""
+    root = ElementTree.fromstring(written)
+    own = "s" + sha256((title + written).encode("utf-8", "replace")).hexdigest()[:10]
     for node in root.iter():
         node.tag = node.tag.rpartition("}")[2]
         node.attrib = _attributes(node.attrib, own)
@@ -101,11 +100,14 @@ def element(text: str, title: str) -> str:
     root.set("fill", "currentColor")
     root.set("stroke-linejoin", "round")
     root.set("font-family", "system-ui, 'DejaVu Sans', sans-serif")
-    return ElementTree.tostring(root, encoding="unicode")
+    description = Element("desc")
+    description.text = text
+    root.insert(0, description)
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # ElementTree escapes title and text
 
 
 def _prune(root: Element) -> None:
-    """Leave out what says nothing: a style would hold for the whole page, and what has no ink is not seen."""
+    """Remove metadata, styles, which would apply to the whole page, and paths without ink."""
     for parent in list(root.iter()):
         for node in list(parent):
             blank = node.tag == "path" and node.get("fill") == "none" and node.get("stroke", "none") == "none"
@@ -114,7 +116,7 @@ def _prune(root: Element) -> None:
 
 
 def _attributes(given: Mapping[str, str], own: str) -> dict[str, str]:
-    """Return attributes of which none is a style, and identities that begin with `own`."""
+    """Return the attributes without styles, with ids that begin with `own`."""
     found: dict[str, str] = {}
     for key, value in given.items():
         name = key.rpartition("}")[2]
@@ -130,12 +132,12 @@ def _attributes(given: Mapping[str, str], own: str) -> dict[str, str]:
 
 
 def _presented(style: str) -> dict[str, str]:
-    """Return the declarations of a style as attributes, colours by class or as shares of the ink."""
+    """Return the declarations of a style as attributes: colours are classes or opacities of the ink."""
     pairs = (part.partition(":")[::2] for part in style.split(";") if part.strip())
     found: dict[str, str] = {}
     for name, value in ((name.strip(), value.strip()) for name, value in pairs):
         if name == "font":
-            size = FONT.search(value)
+            size = FONT_SIZE.search(value)
             found |= {"font-size": size[1]} if size else {}
         elif name in ("fill", "stroke"):
             found |= _coloured(name, value)
