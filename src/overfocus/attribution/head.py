@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from overfocus.core.deprecation import renamed_property
 from overfocus.core.head_probe import HeadAttribution, Target
 from overfocus.core.targets import Targets
 
@@ -52,6 +53,8 @@ class Head:
         """Return the logits [B, K] of `features` [B, ...], with no graph; leaves no trace in `model`."""
         with no_autocast_cache(), held(model, self.unsteady):
             return self.run(model, features.detach())
+
+    look = renamed_property("Head", "look", "attribute")
 
 
 def _closed_form(linear: nn.Linear, features: Tensor, targets: Targets, target: Target) -> HeadAttribution:

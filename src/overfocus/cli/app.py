@@ -140,7 +140,7 @@ def train(  # noqa: PLR0913
     }  # fmt: skip
     settled = _experiment(experiment, given, changes or [])
     machine = Machine(accelerator, int(devices) if devices.isdigit() else devices, nodes, strategy)
-    folder = out or Path("runs") / _default_name(settled)
+    folder = out or _default_folder(settled)
     _train(settled, folder, machine, log or [], as_json)
 
 
@@ -475,11 +475,18 @@ def _experiment(path: Path | None, given: dict[str, Any], changes: list[str]) ->
     return settle(path, {key: value for key, value in given.items() if value is not None}, changes)
 
 
-def _default_name(experiment: Experiment) -> str:
+def _default_folder(experiment: Experiment) -> Path:
+    """Return the folder of a run that is given none; one that the version before began stays where it lies."""
     import re
 
+    from overfocus.regularizers.spec import respelled
+
     data = Path(experiment.data.name).name
-    return re.sub(r"[^A-Za-z0-9.=-]+", "-", f"{data}-{experiment.method}").strip("-") + f"-seed{experiment.seed}"
+    old, new = (
+        Path("runs") / f"{re.sub(r'[^A-Za-z0-9.=-]+', '-', f'{data}-{spec}').strip('-')}-seed{experiment.seed}"
+        for spec in (respelled(experiment.method, old=True), experiment.method)
+    )
+    return old if old.exists() else new
 
 
 def _train(experiment: Experiment, folder: Path, machine: Any, log: list[str], as_json: bool) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from overfocus.core.deprecation import renamed_property
 from overfocus.core.processor import by_hand
 
 _WORD = 0xFFFFFFFF
@@ -71,6 +72,10 @@ class Key:
     def at(self, rows: Tensor) -> Key:
         """Return the draw for the images at the positions `rows` [B]: each gets its own numbers in any batch."""
         return replace(self, first_row=rows)
+
+    key = renamed_property("Key", "key", "words")
+    named = renamed_property("Key", "named", "fold_in")
+    partners = renamed_property("Key", "partners", "derangement")
 
     def bits(self, rows: int, columns: int = 1) -> Tensor:
         """Draw 32 random bits: [rows, columns] int64 in [0, 2^32)."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.capture import Activations, capture
+from overfocus.core.deprecation import renamed_property
 from overfocus.core.errors import OverfocusError
 
 
@@ -67,6 +68,8 @@ class Classifier:
     def capture(self, pixels: Tensor) -> Activations:
         """Run the model once and keep what it takes to ask for gradients to the layer `at`."""
         return capture(self.model, self.pixels.normalised(pixels), self.at)  # type: ignore[attr-defined]
+
+    see = renamed_property("Classifier", "see", "capture")
 
     def settled(self, pixels: Tensor) -> Classifier:
         """Return the classifier with the layer "features" replaced by its name, found on some `pixels`."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from overfocus.core.deprecation import renamed_property, warn_renamed
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
@@ -113,6 +114,13 @@ class Section(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     question: ClassVar[str]
+    judge = renamed_property("Section", "judge", "evaluate")
+
+    def __init_subclass__(cls) -> None:
+        """Take a section that was written for the version before, whose `evaluate` is called `judge`."""
+        if "judge" in vars(cls):
+            warn_renamed(f"{cls.__name__}.judge", f"{cls.__name__}.evaluate")
+            cls.evaluate = vars(cls)["judge"]
 
     def lacking(self, sample: Sample) -> str:
         """Say what the data lacks for this section; empty where it lacks nothing."""

@@ -18,6 +18,7 @@ from overfocus.core.interval import Interval, finite
 from overfocus.core.provenance import provenance
 from overfocus.downstream.start import SCRATCH, Start
 from overfocus.downstream.task import Task, Tell
+from overfocus.regularizers.spec import respelled
 from overfocus.statistics.estimate import mean_interval
 from overfocus.statistics.paired import Paired, holm, paired
 
@@ -101,7 +102,7 @@ def _earlier(out: Path, settings: dict[str, Any]) -> list[TaskResult]:
 
 def _outcome(each: dict[str, Any]) -> TaskResult:
     scores = {name: nan if value is None else float(value) for name, value in each["scores"].items()}
-    return TaskResult(**{**each, "scores": scores})
+    return TaskResult(**{**each, "method": respelled(each["method"]), "scores": scores})
 
 
 def _there(outcomes: Sequence[TaskResult], start: Start, out: Path) -> bool:
