@@ -148,8 +148,8 @@ def respelled(spec: str, *, old: bool = False) -> str:
     records of that version hold them.
     """
     tree = ast.parse(spec, mode="eval")
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        new_names = methods().get(call.func.id, Chain).renamed
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        new_names = methods().get(ast.unparse(call.func), Chain).renamed
         names = {new: old for old, new in new_names.items()} if old else new_names
         for keyword in call.keywords:
             keyword.arg = names.get(str(keyword.arg), keyword.arg)
