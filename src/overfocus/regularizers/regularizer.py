@@ -27,7 +27,7 @@ class SettingError(OverfocusError, ValueError):
 class Regularizer:
     """A method that changes the batch, the features, or neither; it is only ever called in training.
 
-    Both seams take a value and return one, never write to it, and draw from `draw` alone.
+    Both seams take a value and return one, never write to it, and draw from `key` alone.
     """
 
     renamed = MappingProxyType[str, str]({})
@@ -69,7 +69,7 @@ class Regularizer:
         return self.spec()
 
     def spec(self, full: bool = False) -> str:
-        """Return the spec; `full` tells every setting, those left at their default too."""
+        """Return the spec; `full` gives every setting, those left at their default too."""
         settings = [
             f"{f.name}={_literal(value)}"
             for f in fields(self)
