@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -422,6 +423,7 @@ def main() -> None:
     command = sys.argv[1 + debug : 2 + debug]
     _catch_signals()
     _print_anything()
+    warnings.filterwarnings("default", ".* is now called ", DeprecationWarning)
     try:
         app()
     except OverfocusError as error:
