@@ -18,8 +18,7 @@ from overfocus.core.batch import Batch
 from overfocus.core.head_probe import HeadAttribution
 from overfocus.core.key import Key
 from overfocus.core.targets import Targets
-from overfocus.regularizers.chain import Chain
-from overfocus.regularizers.regularizer import Regularizer
+from overfocus.regularizers.regularizer import Chain, Regularizer
 from overfocus.regularizers.spec import methods, parse
 from overfocus.training.objective import Objective
 

@@ -3,6 +3,7 @@ study -> downstream, export, integrations -> report -> commands -> cli; and no t
 """
 
 import ast
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import overfocus
 SOURCE = Path(overfocus.__file__).parent
 LEVELS = [
     {"core", "version"},
+    {"renamed"},
     {"data", "models", "attribution", "metrics", "regularizers"},
     {"training", "statistics"},
     {"diagnosis"},
@@ -92,3 +94,9 @@ def test_an_arrow_back_is_seen():
     assert not allowed("models", "attribution")
     assert allowed("attribution", "models")
     assert allowed("cli", "core")
+
+
+def test_no_class_name_occurs_twice():
+    trees = {path: ast.parse(path.read_text()) for path in FILES}
+    names = [node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert [name for name, count in Counter(names).items() if count > 1] == []

@@ -6,6 +6,7 @@ The public names, each loaded when it is first used, so that the command line an
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from overfocus.renamed import install as _install
 from overfocus.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     from overfocus.models.overfocus_cnn import OverfocusCNN as OverfocusCNN
     from overfocus.models.split import split as split
     from overfocus.models.zoo import create_model as create_model
-    from overfocus.regularizers.chain import Chain as Chain
     from overfocus.regularizers.cutmix import CutMix as CutMix
     from overfocus.regularizers.cutout import Cutout as Cutout
     from overfocus.regularizers.dropblock import DropBlock as DropBlock
     from overfocus.regularizers.dropout import Dropout as Dropout
     from overfocus.regularizers.mixup import Mixup as Mixup
     from overfocus.regularizers.oneof import OneOf as OneOf
+    from overfocus.regularizers.regularizer import Chain as Chain
     from overfocus.regularizers.regularizer import Regularizer as Regularizer
     from overfocus.regularizers.sgdrop import SGDrop as SGDrop
     from overfocus.regularizers.spatialdropout import SpatialDropout as SpatialDropout
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Augment": "data",
     "Batch": "core.batch",
-    "Chain": "regularizers.chain",
+    "Chain": "regularizers.regularizer",
     "CutMix": "regularizers.cutmix",
     "Cutout": "regularizers.cutout",
     "Diagnosis": "diagnosis.diagnosis",
@@ -85,3 +86,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+_install()

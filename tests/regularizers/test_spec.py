@@ -1,12 +1,11 @@
 import pytest
 
 from overfocus.core.errors import UnknownName
-from overfocus.regularizers.chain import Chain
 from overfocus.regularizers.cutmix import CutMix
 from overfocus.regularizers.cutout import Cutout
 from overfocus.regularizers.mixup import Mixup
 from overfocus.regularizers.oneof import OneOf
-from overfocus.regularizers.regularizer import SettingError
+from overfocus.regularizers.regularizer import Chain, SettingError
 from overfocus.regularizers.sgdrop import SGDrop
 from overfocus.regularizers.spec import SpecError, card, methods, parse
 

@@ -33,7 +33,7 @@ class Attribution(ABC):
         labels: Tensor | None = None,
         at: str = FEATURES,
     ) -> Tensor:
-        """Map `images` [B, C, H, W] for `target` (see `target.target_weights`), at the layer `at` (see `sight.see`)."""
+        """Map `images` [B, C, H, W] for `target` (see `target.target_weights`), at the layer `at` (see `capture`)."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,12 @@ class LayerMethod(Attribution):
     def _map(self, features: Tensor, gradient: Tensor) -> Tensor:
         """Compute in float32."""
 
-    def of(self, seen: Activations, weights: Tensor) -> Tensor:
-        """Map what was seen for the logits weighed by `weights` [B, K]; one `Seen` serves several methods."""
-        gradient = seen.gradient_of(weights) if self.needs_gradient else torch.zeros_like(seen.features)
+    def of(self, activations: Activations, weights: Tensor) -> Tensor:
+        """Map the logits weighed by `weights` [B, K]; one value of `activations` serves several methods."""
+        features = activations.features
+        gradient = activations.gradient_of(weights) if self.needs_gradient else torch.zeros_like(features)
         with torch.no_grad():
-            return self.map(seen.features, gradient)
+            return self.map(features, gradient)
 
     def __call__(
         self,
@@ -66,13 +67,13 @@ class LayerMethod(Attribution):
         at: str = FEATURES,
     ) -> Tensor:
         """Return maps [B, h, w] at the size of the layer `at`."""
-        seen = capture(model, images, at)
-        return self.of(seen, target_weights(seen.logits.detach(), target, labels))
+        activations = capture(model, images, at)
+        return self.of(activations, target_weights(activations.logits.detach(), target, labels))
 
 
 @dataclass(frozen=True)
 class PixelMethod(Attribution):
-    """A method that asks the model about changed images; its maps have the size of the images and `at` is not used."""
+    """A method that runs the model on changed images; its maps have the size of the images and `at` is not used."""
 
     def __call__(
         self,
@@ -95,7 +96,7 @@ class PixelMethod(Attribution):
 
 @dataclass(frozen=True, eq=False)
 class ClassScore:
-    """The weighed logits of a model that is held still."""
+    """The weighed logits of a model in evaluation mode."""
 
     model: nn.Module
 

@@ -1,7 +1,7 @@
-"""What was found out about a model by asking it, kept for as long as the model is as it was.
+"""Cache of facts about an unmodified model.
 
 Which layer holds the last features, and whether the head behind it is linear, takes a pass or a copy of the model to
-find out, and is asked anew with every batch.
+find out, and is needed anew with every batch.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ _KNOWN: WeakKeyDictionary[nn.Module, tuple[Hashable, dict[Hashable, Any]]] = Wea
 _PLAIN = (bool, int, float, str)
 
 
-def cached(model: nn.Module, question: Hashable, find: Callable[[], Answer]) -> Answer:
-    """Return what `find` returns, or what it returned to the same `question` of the same, unchanged `model`. An empty
-    answer is not kept.
+def cached(model: nn.Module, key: Hashable, find: Callable[[], Answer]) -> Answer:
+    """Return what `find` returns, or what it returned before for the same `key` and the same, unmodified `model`.
+
+    Nothing empty is kept.
     """
     state = _state(model)
     known, answers = _KNOWN.get(model, (None, {}))
     if state is None or known != state:
         answers = {}
-    if question in answers:
-        return answers[question]
+    if key in answers:
+        return answers[key]
     if (answer := find()) and state is not None:
-        _KNOWN[model] = (state, {**answers, question: answer})
+        _KNOWN[model] = (state, {**answers, key: answer})
     return answer
 
 

@@ -1,7 +1,7 @@
 """One run of a classifier, with the gradient to one layer and to nothing else.
 
 Up to the layer the forward runs without a graph. There a hook puts a leaf in place of the layer's output and switches
-gradients on, so the graph is the part behind the layer, and parameters get no gradient and need none. Asking for
+gradients on, so the graph is the part after the layer, and parameters get no gradient and need none. Asking for
 Grad-CAM at the last features costs little more than a forward; a full backward costs about twice that again.
 """
 
@@ -24,9 +24,9 @@ FEATURES = "features"
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """What a model answered, what one of its layers gave, and the way back between them.
+    """The logits of a model, the output of one of its layers, and the graph between them.
 
-    It holds the graph behind the layer: let go of it, and detach what is kept of `logits`.
+    It holds the graph: let go of it, and detach what is kept of `logits`.
     """
 
     features: Tensor
@@ -42,7 +42,7 @@ class Activations:
     def gradient(self, score: Tensor) -> Tensor:
         """Return the gradient [B, C, h, w] of a `score` [B] computed from `logits`, each image's of its own features.
 
-        May be asked again. The score needs its graph: compute it with gradients on, or use `gradient_of`. Raises
+        May be called again. The score needs its graph: compute it with gradients on, or use `gradient_of`. Raises
         OverfocusError where it has none.
         """
         return self._back(score, torch.ones_like(score))
@@ -55,7 +55,7 @@ class Activations:
         if not values.requires_grad:
             raise OverfocusError(
                 f"there is no gradient from the score to layer {self.layer!r}: either the score was computed with "
-                "gradients off (use gradient_of), or the forward detaches its values behind the layer"
+                "gradients off (use gradient_of), or the forward detaches its values after the layer"
             )
         with torch.inference_mode(False):
             (found,) = torch.autograd.grad(values, self._leaf, weights, retain_graph=True, allow_unused=True)
@@ -98,7 +98,7 @@ class _Tap:
         if self.leaf is not None:
             raise OverfocusError(f"layer {self.layer!r} runs several times in one forward; take one that runs once")
         self.grid = self._grid(output)
-        # Copied twice: what comes before may still write to the output, and what comes behind to what it is given.
+        # Copied twice: layers before may still write to the output, and layers after to their input.
         self.leaf = leaf = output.detach().clone().requires_grad_()
         torch.set_grad_enabled(True)
         return leaf.clone()

@@ -52,7 +52,7 @@ def attribute(
     """Return maps [B, h, w] float32 of where the evidence for `target` lies in `images` [B, C, H, W].
 
     At the size of the layer `at`, or of the images for methods of pixels; `size` (H, W) upsamples. In the method's own
-    scale; higher is more evidence. See `Attribution`, `target.target_weights` and `sight.see`.
+    scale; higher is more evidence. See `Attribution`, `target.target_weights` and `capture.capture`.
     """
     chosen = method if isinstance(method, Attribution) else _kind(method)()
     maps = chosen(model, images, target, labels, at)

@@ -32,7 +32,7 @@ def features_layer(model: nn.Module, images: Tensor) -> str:
 
 
 def last_features(model: nn.Module, images: Tensor) -> str:
-    """Do the same with a model that is held still already, once for images of one size while the model is as it is."""
+    """Do the same with a model in `frozen_eval`, once for images of one size while the model is unmodified."""
 
     def answered() -> str:
         """Return the layer with a gradient for the first image; "" where there is none, which is not for keeping."""
@@ -79,7 +79,7 @@ class _Record:
         return keep
 
     def last(self, score: Tensor, model: nn.Module) -> tuple[str, bool]:
-        """Look from the end, so that the way back is no longer than it must be."""
+        """Search from the end, so that no backward is longer than needed."""
         names = [name for name in reversed(self.found) if self.runs[name] == 1]
         names.sort(key=lambda name: _in_attention(model, name))
         connected = ""

@@ -1,4 +1,4 @@
-"""A model held still while it is looked at, and given back as it was."""
+"""A model in evaluation mode with gradients off, given back as it was."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from overfocus.attribution.head import held, no_autocast_cache
+from overfocus.attribution.head import no_autocast_cache
 from overfocus.core.errors import OverfocusError
+from overfocus.core.modes import in_mode
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def frozen_eval(model: nn.Module) -> Iterator[nn.Module]:
         stack.enter_context(no_autocast_cache())
         if any(map(_is_compiled, model.modules())):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(held(model))
+        stack.enter_context(in_mode(model.modules()))
         yield model
 
 

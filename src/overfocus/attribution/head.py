@@ -9,7 +9,7 @@ itself, never the encoder.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from overfocus.core.deprecation import renamed_property
 from overfocus.core.head_probe import HeadAttribution, Target
+from overfocus.core.modes import in_mode
 from overfocus.core.targets import Targets
 
 
@@ -30,7 +32,7 @@ class Head:
     linear: str = ""
     """Name of the linear layer where the head is mean pooling over positions and that layer; empty where it is not."""
     unsteady: tuple[str, ...] = ()
-    """Names of modules that draw or keep statistics, which a probe must hold still."""
+    """Names of modules that draw or keep statistics, which a probe runs in evaluation mode."""
 
     @staticmethod
     def of(model: nn.Module, run: Callable[[nn.Module, Tensor], Tensor]) -> Head:
@@ -52,6 +54,8 @@ class Head:
         """Return the logits [B, K] of `features` [B, ...], with no graph; leaves no trace in `model`."""
         with no_autocast_cache(), held(model, self.unsteady):
             return self.run(model, features.detach())
+
+    look = renamed_property("Head", "look", "attribute")
 
 
 def _closed_form(linear: nn.Linear, features: Tensor, targets: Targets, target: Target) -> HeadAttribution:
@@ -104,20 +108,9 @@ def _pooled(features: Tensor) -> Tensor:
     return features if features.ndim == 2 else features.flatten(2).mean(dim=2)
 
 
-@contextmanager
-def held(model: nn.Module, names: tuple[str, ...] | None = None) -> Iterator[None]:
-    """Put the modules `names` of `model`, or all, in evaluation mode: no dropout is drawn, no statistics are recorded.
-    Each gets its own mode back.
-    """
-    modules = list(model.modules()) if names is None else [model.get_submodule(name) for name in names]
-    modes = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
+def held(model: nn.Module, names: tuple[str, ...]) -> AbstractContextManager[None]:
+    """Put the modules `names` of `model` in evaluation mode for a while: no dropout, no running statistics."""
+    return in_mode(model.get_submodule(name) for name in names)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -141,7 +142,7 @@ def train(  # noqa: PLR0913
     }  # fmt: skip
     settled = _experiment(experiment, given, changes or [])
     machine = Machine(accelerator, int(devices) if devices.isdigit() else devices, nodes, strategy)
-    folder = out or Path("runs") / _default_name(settled)
+    folder = out or _default_folder(settled)
     _train(settled, folder, machine, log or [], as_json)
 
 
@@ -421,6 +422,7 @@ def main() -> None:
     command = sys.argv[1 + debug : 2 + debug]
     _catch_signals()
     _print_anything()
+    warnings.filterwarnings("default", ".* is now called ", DeprecationWarning)
     try:
         app()
     except OverfocusError as error:
@@ -474,11 +476,18 @@ def _experiment(path: Path | None, given: dict[str, Any], changes: list[str]) ->
     return settle(path, {key: value for key, value in given.items() if value is not None}, changes)
 
 
-def _default_name(experiment: Experiment) -> str:
+def _default_folder(experiment: Experiment) -> Path:
+    """Return the folder of a run that is given none; one that the version before began stays where it lies."""
     import re
 
+    from overfocus.regularizers.spec import respelled
+
     data = Path(experiment.data.name).name
-    return re.sub(r"[^A-Za-z0-9.=-]+", "-", f"{data}-{experiment.method}").strip("-") + f"-seed{experiment.seed}"
+    old, new = (
+        Path("runs") / f"{re.sub(r'[^A-Za-z0-9.=-]+', '-', f'{data}-{spec}').strip('-')}-seed{experiment.seed}"
+        for spec in (respelled(experiment.method, old=True), experiment.method)
+    )
+    return old if old.exists() else new
 
 
 def _train(experiment: Experiment, folder: Path, machine: Any, log: list[str], as_json: bool) -> None:

@@ -1,1 +1,1 @@
-"""Values that travel: draws, targets, batches, boxes, and what may be asked about a head. Imports only torch."""
+"""Values that travel: keys, targets, batches, boxes, and the probe of a head. Imports only torch."""

@@ -1,33 +1,35 @@
-"""Names of before that still work for one minor version, each with a DeprecationWarning."""
+"""Old names of settings, attributes and methods, which work for one more minor version with a DeprecationWarning.
+
+Those of modules and classes stand in `overfocus.renamed`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 from warnings import warn
+
+from overfocus.core.errors import OverfocusError
 
 T = TypeVar("T", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def warn_renamed(old: str, new: str, level: int = 3) -> None:
-    """Say that `old` is now called `new`; `level` as `warnings.warn` counts it."""
-    warn(f"{old} is now called {new}; the old name will go in the next minor version", DeprecationWarning, level)
+    """Warn that `old` is now called `new`; `level` as `warnings.warn` counts it, 3 being the caller's caller."""
+    warn(f"{old} is now called {new}; the old name goes in the next minor version", DeprecationWarning, level)
 
 
 def renamed_fields(**new_names: str) -> Callable[[T], T]:
     """Let a dataclass take and answer to the old names of its fields: `@renamed_fields(old="new")`."""
 
     def changed(kind: T) -> T:
-        made = kind.__init__
+        plain = kind.__init__
 
-        @wraps(made)
+        @wraps(plain)
         def init(self: Any, *values: Any, **named: Any) -> None:
-            for old in new_names.keys() & named.keys():
-                warn_renamed(f"{kind.__name__}({old}=...)", new_names[old])
-                named[new_names[old]] = named.pop(old)
-            made(self, *values, **named)
+            plain(self, *values, **with_new_names(kind.__name__, named, new_names, level=4))
 
         kind.__init__ = init
         kind.renamed = new_names
@@ -44,21 +46,27 @@ def renamed_arguments(**new_names: str) -> Callable[[F], F]:
     def changed(function: F) -> F:
         @wraps(function)
         def call(*values: Any, **named: Any) -> Any:
-            for old in new_names.keys() & named.keys():
-                warn_renamed(f"{function.__name__}({old}=...)", new_names[old])
-                named[new_names[old]] = named.pop(old)
-            return function(*values, **named)
+            return function(*values, **with_new_names(function.__name__, named, new_names, level=4))
 
         return call  # type: ignore[return-value]
 
     return changed
 
 
-def renamed_property(owner: str, old: str, new: str) -> property:
+def with_new_names(owner: str, named: dict[str, Any], new_names: Mapping[str, str], level: int = 3) -> dict[str, Any]:
+    """Return the settings `named` of `owner` by their new names; OverfocusError where one has both its names."""
+    for old, new in ((old, new) for old, new in new_names.items() if old in named):
+        if new in named:
+            raise OverfocusError(f"{owner}: {old} is the old name of {new}; give {new} alone")
+        warn_renamed(f"{owner}({old}=...)", f"{owner}({new}=...)", level)
+    return {new_names.get(name, name): value for name, value in named.items()}
+
+
+def renamed_property(owner: str, old: str, new: str) -> Any:
     """Return an attribute that answers what the attribute or method `new` does."""
 
     def get(self: Any) -> Any:
-        warn_renamed(f"{owner}.{old}", new)
+        warn_renamed(f"{owner}.{old}", f"{owner}.{new}")
         return getattr(self, new)
 
-    return property(get, doc=f"The name of before of `{new}`.")
+    return property(get, doc=f"The old name of `{new}`.")

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 class OverfocusError(Exception):
-    """Something the user can mend; its text says where it happened, what is wrong, and what to do instead."""
+    """Invalid input; a one-line message says where it happened, what is wrong, and what to do instead."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ class DiskFull(OverfocusError):
 
 
 class Taken(OverfocusError):
-    """Another process holds what was asked for."""
+    """Another process holds the lock."""
 
 
 @contextmanager
@@ -117,10 +117,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def disk_is_full(error: BaseException | None) -> bool:
-    """Look through what led to `error`: torch reports a failed write as a RuntimeError, safetensors in its text."""
+    """Whether `error` or one that led to it says so; torch and safetensors hide the number of the error in a text."""
     while error is not None:
-        told = [f"os error {number})" for number in FULL] + [f"code: {number}," for number in FULL]  # new and old Rust
-        if getattr(error, "errno", None) in FULL or any(each in str(error) for each in told):
+        marks = [f"os error {number})" for number in FULL] + [f"code: {number}," for number in FULL]  # new and old Rust
+        if getattr(error, "errno", None) in FULL or any(mark in str(error) for mark in marks):
             return True
         error = error.__context__
     return False

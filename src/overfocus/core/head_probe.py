@@ -1,4 +1,4 @@
-"""What a feature method may ask about the part of the model behind the features."""
+"""What a feature method may ask about the head, the part of the model after the features."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -13,14 +13,14 @@ Teacher = Literal["self", "ema"]
 
 @dataclass(frozen=True)
 class HeadAttribution:
-    """What the head makes of features, with no graph behind it."""
+    """What the head makes of features, detached."""
 
     attribution: Tensor
     """ReLU(gradient of the target's logit * features), the shape of the features: evidence *for* the target, element by
     element.
     """
     logits: Tensor
-    """[B, K]: the answer of the model's own head on the untouched features, whoever the teacher is."""
+    """[B, K]: the logits of the model's own head on the untouched features, whoever the teacher is."""
 
 
 class HeadProbe(Protocol):

@@ -1,4 +1,4 @@
-"""Draws that depend on a key and on nothing else.
+"""Random numbers that depend on a key and on nothing else.
 
 A `Key` is a counter-based random generator, as in Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC
 2011): a number is a hash of (key, name, row, column), so there is no state to pass on, to save or to restore. That is
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from overfocus.core.deprecation import renamed_property
 from overfocus.core.processor import by_hand
 
 _WORD = 0xFFFFFFFF
@@ -43,7 +44,7 @@ def _mix(x: Words) -> Words:
 @dataclass(frozen=True)
 class Key:
     """Random numbers for the rows of a batch: independent of one another, and equal wherever and whenever they are
-    asked for.
+    drawn.
     """
 
     words: Tensor
@@ -57,7 +58,7 @@ class Key:
     def seeded(
         seed: int, *counters: int | Tensor, device: torch.device | str = "cpu", progress: Tensor | float = 1.0
     ) -> Key:
-        """Make the draw of a `seed` (any int64) at `counters` such as the epoch and the step, which may be tensors."""
+        """Make the key of a `seed` (any int64) at `counters` such as the epoch and the step, which may be tensors."""
         words = torch.tensor([seed & _WORD, ((seed >> 32) & _WORD) ^ 0x5851F42D], dtype=torch.int64, device=device)
         key = Key(_mix(words), progress)
         for counter in counters:
@@ -65,12 +66,16 @@ class Key:
         return key
 
     def fold_in(self, name: str | int | Tensor) -> Key:
-        """Return an independent draw for the part of the computation called `name`, or for the step of that number."""
+        """Return an independent key for the part of the computation called `name`, or for the step of that number."""
         return replace(self, words=_fold(self.words, _word_of(name) if isinstance(name, str) else name))
 
     def at(self, rows: Tensor) -> Key:
-        """Return the draw for the images at the positions `rows` [B]: each gets its own numbers in any batch."""
+        """Return the key for the images at the positions `rows` [B]: each gets its own numbers in any batch."""
         return replace(self, first_row=rows)
+
+    key = renamed_property("Key", "key", "words")
+    named = renamed_property("Key", "named", "fold_in")
+    partners = renamed_property("Key", "partners", "derangement")
 
     def bits(self, rows: int, columns: int = 1) -> Tensor:
         """Draw 32 random bits: [rows, columns] int64 in [0, 2^32)."""

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.capture import Activations, capture
-from overfocus.attribution.head import held
+from overfocus.core.deprecation import renamed_property
 from overfocus.core.errors import OverfocusError
+from overfocus.core.modes import in_mode
 
 
 class Pixels(nn.Module):
@@ -74,6 +75,8 @@ class Classifier:
         """Run the model once and keep what it takes to ask for gradients to the layer `at`."""
         return capture(self.model, self.pixels.normalised(pixels), self.at)  # type: ignore[attr-defined]
 
+    see = renamed_property("Classifier", "see", "capture")
+
     def settled(self, pixels: Tensor) -> Classifier:
         """Return the classifier with the layer "features" replaced by its name, found on some `pixels`."""
         return replace(self, at=self.capture(pixels.to(self.device)).layer)
@@ -82,7 +85,7 @@ class Classifier:
     def examined(self) -> Iterator[None]:
         """Hold the model in evaluation mode with no gradient to any parameter; everything is given back."""
         wanted = [each for each in self.model.parameters() if each.requires_grad]
-        with held(self.pixels):  # type: ignore[attr-defined]
+        with in_mode(self.pixels.modules()):  # type: ignore[attr-defined]
             try:
                 for each in wanted:
                     each.requires_grad_(False)

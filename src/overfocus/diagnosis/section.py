@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.core.deprecation import renamed_fields
+from overfocus.core.deprecation import renamed_fields, renamed_property, warn_renamed
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
@@ -127,6 +127,13 @@ class Section(ABC):
     """Scores that are shown first, the most telling first; empty where their names depend on the data: its first."""
     needs: ClassVar[str] = ""
     """What the data must have, in a few words; `lacking` checks it."""
+    judge = renamed_property("Section", "judge", "evaluate")
+
+    def __init_subclass__(cls) -> None:
+        """Take a section that was written for the version before, whose `evaluate` is called `judge`."""
+        if "judge" in vars(cls):
+            warn_renamed(f"{cls.__name__}.judge", f"{cls.__name__}.evaluate")
+            cls.evaluate = vars(cls)["judge"]
 
     def lacking(self, sample: Sample) -> str:
         """Say what the data lacks for this section; empty where it lacks nothing."""

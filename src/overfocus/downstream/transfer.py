@@ -18,6 +18,7 @@ from overfocus.core.interval import Interval, finite
 from overfocus.core.provenance import provenance
 from overfocus.downstream.start import SCRATCH, Start
 from overfocus.downstream.task import OnEpoch, Task
+from overfocus.regularizers.spec import respelled
 from overfocus.statistics.estimate import mean_interval
 from overfocus.statistics.paired import Paired, holm, paired
 
@@ -100,7 +101,7 @@ def _earlier(out: Path, settings: dict[str, Any]) -> list[TaskResult]:
 
 def _result(content: dict[str, Any]) -> TaskResult:
     scores = {name: nan if value is None else float(value) for name, value in content["scores"].items()}
-    return TaskResult(**{**content, "scores": scores})
+    return TaskResult(**{**content, "method": respelled(content["method"]), "scores": scores})
 
 
 def _done(results: Sequence[TaskResult], start: Start, out: Path) -> bool:

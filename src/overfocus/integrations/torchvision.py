@@ -23,10 +23,9 @@ from overfocus.core.batch import Batch
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.core.targets import Targets
-from overfocus.regularizers.chain import Chain
 from overfocus.regularizers.cutmix import CutMix
 from overfocus.regularizers.cutout import Cutout
-from overfocus.regularizers.regularizer import IMAGE, Regularizer
+from overfocus.regularizers.regularizer import IMAGE, Chain, Regularizer
 from overfocus.regularizers.spec import parse
 
 

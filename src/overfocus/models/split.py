@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from overfocus.core.errors import OverfocusError, nearest
+from overfocus.core.modes import in_mode
 
 Piece = Callable[[nn.Module, Tensor], Tensor]
 FEATURES = "features"
@@ -125,19 +126,14 @@ def _ancestors_of(name: str) -> list[str]:
 def _trace(model: nn.Module, opened: set[str], training: bool) -> fx.Graph:
     """Trace the root's forward as it runs in the mode `training`; the modes of the modules are as before afterwards."""
     modules = [module for name, module in model.named_modules() if name in opened or not name]
-    modes = [module.training for module in modules]
     try:
-        for module in modules:
-            module.training = training
-        graph = _Tracer(opened).trace(model)
+        with in_mode(modules, training):
+            graph = _Tracer(opened).trace(model)
     except Exception as error:
         raise SplitError(
             f"the forward of {type(model).__name__} cannot be traced ({type(error).__name__}: {error}); give the model "
             "two methods, encode(images) and classify(features), and leave `at` out"
         ) from error
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
     graph.opened = opened  # type: ignore[attr-defined]
     return graph
 

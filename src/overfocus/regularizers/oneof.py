@@ -34,10 +34,9 @@ from torch import Tensor
 from overfocus.core.batch import Batch
 from overfocus.core.head_probe import HeadProbe
 from overfocus.core.key import Key
-from overfocus.regularizers.chain import Chain
 from overfocus.regularizers.cutmix import CutMix
 from overfocus.regularizers.mixup import Mixup
-from overfocus.regularizers.regularizer import Group, Regularizer, SettingError, check_choice
+from overfocus.regularizers.regularizer import Chain, Group, Regularizer, SettingError, check_choice
 
 
 @dataclass(frozen=True)

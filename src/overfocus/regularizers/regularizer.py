@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,8 +27,11 @@ class SettingError(OverfocusError, ValueError):
 class Regularizer:
     """A method that changes the batch, the features, or neither; it is only ever called in training.
 
-    Both seams take a value and return one, never write to it, and draw from `draw` alone.
+    Both seams take a value and return one, never write to it, and draw from `key` alone.
     """
+
+    renamed = MappingProxyType[str, str]({})
+    """Old name of a setting -> its name; see `core.deprecation.renamed_fields`."""
 
     def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Act on images [B, C, H, W] and targets."""
@@ -54,14 +58,10 @@ class Regularizer:
 
     def acting(self, places: frozenset[str]) -> Regularizer:
         """Return what this method does at any of `places`: itself, or nothing."""
-        from overfocus.regularizers.chain import Chain
-
         return self if places & self.places else Chain()
 
     def __add__(self, other: Regularizer) -> Regularizer:
         """Chain two methods: this one first."""
-        from overfocus.regularizers.chain import Chain
-
         return Chain((self,)) + other
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Regularizer:
         return self.spec()
 
     def spec(self, full: bool = False) -> str:
-        """Return the spec; `full` tells every setting, those left at their default too."""
+        """Return the spec; `full` gives every setting, those left at their default too."""
         settings = [
             f"{f.name}={_literal(value)}"
             for f in fields(self)
@@ -99,6 +99,37 @@ class Group(Regularizer):
     def scheduled(self) -> bool:
         """Whether a member is."""
         return any(member.scheduled for member in self.members)
+
+
+@dataclass(frozen=True)
+class Chain(Group):
+    """Methods that act in order, each with its own draws. Chains of chains are flat."""
+
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
+        """Let every member act on the batch that the one before it returned."""
+        for number, member in enumerate(self.members):
+            batch = member.on_batch(batch, key.fold_in(number))
+        return batch
+
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
+        """Let every member act on the features that the one before it returned."""
+        for number, member in enumerate(self.members):
+            features = member.on_features(features, probe, key.fold_in(number))
+        return features
+
+    def acting(self, places: frozenset[str]) -> Regularizer:
+        """Return the chain with the members that act elsewhere replaced by nothing: the numbers, and so the draws,
+        stay.
+        """
+        return Chain(tuple(member.acting(places) for member in self.members))
+
+    def __add__(self, other: Regularizer) -> Chain:
+        """Append a method, or the members of a chain."""
+        return Chain((*self.members, *(other.members if isinstance(other, Chain) else (other,))))
+
+    def spec(self, full: bool = False) -> str:
+        """Return the members' specs joined by +; `plain` for the empty chain."""
+        return " + ".join(member.spec(full) for member in self.members) or "plain"
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -17,9 +17,9 @@ from pkgutil import iter_modules
 from typing import Any
 
 from overfocus import regularizers
+from overfocus.core.deprecation import with_new_names
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
-from overfocus.regularizers.chain import Chain
-from overfocus.regularizers.regularizer import Regularizer
+from overfocus.regularizers.regularizer import Chain, Regularizer
 
 GROUP = "overfocus.methods"
 """The entry points by which a package adds methods."""
@@ -61,7 +61,7 @@ def _of_this_folder() -> dict[str, type[Regularizer]]:
         for value in members.values():
             if isinstance(value, type) and issubclass(value, Regularizer) and value.__name__.lower() == module.name:
                 found[module.name] = value
-    return {name: kind for name, kind in found.items() if kind not in (Regularizer, Chain)}
+    return {name: kind for name, kind in found.items() if kind is not Regularizer}
 
 
 def _from_packages(taken: Set[str]) -> dict[str, type[Regularizer]]:
@@ -125,11 +125,11 @@ def _build(name: str, members: list[Regularizer], settings: dict[str, Any]) -> R
 
 
 def _settings(name: str, keywords: list[ast.keyword], spec: str) -> dict[str, Any]:
-    known = [field.name for field in fields(methods()[name])] if name in methods() else []
+    kind = methods().get(name, Chain)
+    known = [field.name for field in fields(kind)]
     settings: dict[str, Any] = {}
-    renamed = getattr(methods().get(name), "renamed", {})
     for keyword in keywords:
-        if known and keyword.arg not in {*known, *renamed}:
+        if name in methods() and keyword.arg not in {*known, *kind.renamed}:
             raise SpecError(f"{name} has no setting {keyword.arg!r}; {nearest(str(keyword.arg), known)}")
         try:
             settings[str(keyword.arg)] = ast.literal_eval(keyword.value)
@@ -139,7 +139,21 @@ def _settings(name: str, keywords: list[ast.keyword], spec: str) -> dict[str, An
                 f"{keyword.arg}={ast.unparse(keyword.value)} is neither a number, nor True or False, nor text "
                 "in quotes",
             ) from None
-    return settings
+    return with_new_names(name, settings, kind.renamed)
+
+
+@cache
+def respelled(spec: str, *, old: bool = False) -> str:
+    """Return a `spec` by the names that its settings have now, or by those of the version before, if `old`: folders and
+    records of that version hold them.
+    """
+    tree = ast.parse(spec, mode="eval")
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        new_names = methods().get(ast.unparse(call.func), Chain).renamed
+        names = {new: old for old, new in new_names.items()} if old else new_names
+        for keyword in call.keywords:
+            keyword.arg = names.get(str(keyword.arg), keyword.arg)
+    return ast.unparse(tree)
 
 
 def _not_a_spec(spec: str, why: str) -> SpecError:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from zlib import crc32
 
 from overfocus.core.files import write
+from overfocus.regularizers.spec import respelled
 from overfocus.training.run import Run
 
 ANSWERS, DIAGNOSIS, FAILURE, COMPUTE = "answers.npz", "diagnosis", "failure.json", "compute.json"
@@ -62,8 +63,15 @@ class RunKey:
         return f"{self.method}, {self.size}, seed {self.seed}"
 
     def folder(self, study: Path) -> Path:
-        """Return where the run lies below the folder of its study; no two runs share a folder."""
-        return study / "runs" / self.size.slug / slug(self.method) / f"seed{self.seed}"
+        """Return where the run lies below the folder of its study; no two runs share a folder.
+
+        One that the version before began stays where it lies, under the old names of its method's settings.
+        """
+        old, new = (
+            study / "runs" / self.size.slug / slug(spec) / f"seed{self.seed}"
+            for spec in (respelled(self.method, old=True), self.method)
+        )
+        return old if old.exists() else new
 
     def state(self, study: Path, examination: Mapping[str, Any]) -> State:
         """Return how far the run is, as the disk tells. examination: the record of what the study asks; {} for none."""

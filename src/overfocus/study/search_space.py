@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from overfocus.core.errors import OverfocusError, nearest
-from overfocus.regularizers.spec import parse
+from overfocus.regularizers.regularizer import Chain
+from overfocus.regularizers.spec import methods, parse
 
 RANGES: Mapping[str, str] = {
     "cutout.size": "0.2..0.8", "cutout.prob": "0.2..1.0", "cutout.holes": "1..4",
@@ -52,7 +53,8 @@ class Dimension:
         """Read a range, choices, or ? where the setting has a usual range."""
         text = text.strip()
         if text == "?":
-            known = re.sub(r"#\d+", "", name)
+            owner, _, setting = re.sub(r"#\d+", "", name).partition(".")
+            known = f"{owner}.{methods().get(owner, Chain).renamed.get(setting, setting)}"
             if known not in RANGES:
                 hint = nearest(known, RANGES)
                 raise OverfocusError(f"{name}=?: no usual range is known for it ({hint}); {SYNTAX}")

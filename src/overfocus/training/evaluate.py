@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from overfocus.attribution.head import held
+from overfocus.core.modes import in_mode
 from overfocus.data import Stream
 
 
@@ -27,7 +27,7 @@ def evaluate(
     """
     dtype = next((each.dtype for each in model.parameters()), torch.float32)
     sums = torch.zeros(3, dtype=_exact(torch.device(stream.device)), device=stream.device)
-    with held(model):
+    with in_mode(model.modules()):
         for images, labels, _ in stream.epoch():
             if stream.shared:
                 mine = stream.mine(len(images))

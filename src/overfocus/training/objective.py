@@ -24,8 +24,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.models.split import FEATURES, split
-from overfocus.regularizers.chain import Chain
-from overfocus.regularizers.regularizer import IMAGE, Regularizer
+from overfocus.regularizers.regularizer import IMAGE, Chain, Regularizer
 from overfocus.training.seam_probe import SeamProbe
 
 LEAK = 0.1

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.batch import Batch
+from overfocus.core.deprecation import renamed_property
 from overfocus.core.head_probe import HeadAttribution, HeadProbe, Target, Teacher
 from overfocus.core.key import Key
 from overfocus.core.targets import Targets
@@ -112,3 +113,5 @@ class RecordingProbe:
         answer = self.probe.attribute(features, targets, target, teacher)
         self.attribution = answer.attribution
         return answer
+
+    at = renamed_property("HeadProbe", "at", "attribute")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from overfocus.attribution.head import Head
+from overfocus.core.deprecation import renamed_property
 from overfocus.core.head_probe import HeadAttribution, Target, Teacher
 from overfocus.core.targets import Targets
 
@@ -32,3 +33,5 @@ class SeamProbe:
         views = len(features) // len(theirs)
         answer = self.head.attribute(self.teacher, theirs.repeat(views, *[1] * (theirs.ndim - 1)), targets, target)
         return replace(answer, logits=self.head.answer(self.model, features))
+
+    at = renamed_property("HeadProbe", "at", "attribute")

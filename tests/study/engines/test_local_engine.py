@@ -20,7 +20,8 @@ from overfocus.study.engines.local import LocalEngine
 from overfocus.study.run_study import run_study
 from overfocus.training.processes import Machine
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+PYTHONPATH = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def undisturbed(larger, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def workers_find_the_networks_of_the_tests(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
 
 
 @pytest.mark.slow

@@ -24,9 +24,10 @@ from overfocus.study.study import claimed
 from overfocus.version import __version__
 
 SMALL = {"object_store_memory": 80 * 2**20}
+PYTHONPATH = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
 ALONE = {
     "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    "RAY_ADDRESS": "", "PYTHONPATH": str(Path(__file__).parents[1]),
+    "RAY_ADDRESS": "", "PYTHONPATH": PYTHONPATH,
 }  # fmt: skip
 """Nothing leaves the machine, nobody else may use the cluster, and nothing is written to the home folder."""
 

@@ -68,7 +68,7 @@ def slurm(tmp_path, monkeypatch):
     (tmp_path / "jobs").mkdir()
     monkeypatch.setenv("JOBS", str(tmp_path / "jobs"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     monkeypatch.setattr(slurm_engine, "SETTLING", 1.0)
     submitit.SlurmJob.watcher.clear()  # it is one for the process, and every test has a job 100
     yield tmp_path / "jobs"
@@ -97,7 +97,7 @@ def outcome_of(engine: SlurmEngine, seconds: float = 60) -> Outcome:
 
 @pytest.mark.slow
 def test_jobs_give_the_numbers_of_one_process(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     study, out = grid(folder, seeds=1), tmp_path / "s"
     claimed(out, study)
     assert not finish(study, out, SlurmEngine(out, cluster="local")).failed
@@ -250,13 +250,13 @@ def test_without_submitit_the_error_says_what_to_install(monkeypatch, tmp_path):
 
 def test_what_is_asked_for_reaches_submitit(tmp_path):
     engine = SlurmEngine(tmp_path, cluster="local", minutes=7, threads=2, gpus=1, memory_gb=3)
-    assert engine._asked() == {
+    assert engine._parameters() == {
         "name": "overfocus", "cpus_per_task": 2, "timeout_min": 7, "gpus_per_node": 1, "mem_gb": 3,
     }  # fmt: skip
     engine.partition, engine.minutes, engine.options = "long", 0, {"slurm_account": "vision"}
-    assert engine._asked()["slurm_partition"] == "long"
-    assert engine._asked()["slurm_account"] == "vision"
-    assert engine._asked()["timeout_min"] == slurm_engine.MINUTES, "not submitit's five minutes"
+    assert engine._parameters()["slurm_partition"] == "long"
+    assert engine._parameters()["slurm_account"] == "vision"
+    assert engine._parameters()["timeout_min"] == slurm_engine.MINUTES, "not submitit's five minutes"
 
 
 def test_an_option_that_submitit_does_not_know_is_an_error(tmp_path):

@@ -43,27 +43,27 @@ class CAM(Attribution):
         at: str = FEATURES,
     ) -> Tensor:
         """Return maps [B, h, w] at the size of the last features."""
-        seen = capture(model, images, at)
-        weights = target_weights(seen.logits.detach(), target, labels)
+        activations = capture(model, images, at)
+        weights = target_weights(activations.logits.detach(), target, labels)
         with frozen_eval(model) as lent:
-            weight = _weight(lent, seen, own_images(images[:1]).expand(2, -1, -1, -1))
-            return torch.einsum("bk,kc,bchw->bhw", weights, weight, seen.features.float())
+            weight = _weight(lent, activations, own_images(images[:1]).expand(2, -1, -1, -1))
+            return torch.einsum("bk,kc,bchw->bhw", weights, weight, activations.features.float())
 
 
-def _weight(model: nn.Module, seen: Activations, images: Tensor) -> Tensor:
+def _weight(model: nn.Module, activations: Activations, images: Tensor) -> Tensor:
     """Return the weight [K, C] of the linear layer that is all of the head behind mean pooling."""
 
     def behind(model: nn.Module, features: Tensor) -> Tensor:
         """Run the part behind the layer, by running all of it."""
         # Copied, since what is behind may write to it: an in-place ReLU would make the proof agree with itself.
-        given = seen.grid.laid_out(features).clone()
-        with hooked({model.get_submodule(seen.layer): lambda *_: given}):
+        given = activations.grid.laid_out(features).clone()
+        with hooked({model.get_submodule(activations.layer): lambda *_: given}):
             return model(images.to(given.dtype).clone())
 
-    linear = cached(model, ("linear", seen.layer, images.shape), lambda: Head.of(model, behind).linear)
+    linear = cached(model, ("linear", activations.layer, images.shape), lambda: Head.of(model, behind).linear)
     if not linear:
         raise OverfocusError(
-            f"cam: behind layer {seen.layer!r} of {type(model).__name__} there is not just mean pooling and one linear "
-            "layer; take hirescam, which is the same map where there is, or gradcam"
+            f"cam: after layer {activations.layer!r} of {type(model).__name__} there is not just mean pooling and "
+            "one linear layer; take hirescam, which is the same map where there is, or gradcam"
         )
     return model.get_parameter(f"{linear}.weight").detach().float()

@@ -12,8 +12,8 @@ Settings
     chunk     covered images in one forward
 
 Where it misleads: only what one window can hide is found, so evidence that is there twice looks like none. A filled
-square is a thing of its own, and models that were trained with Cutout do not mind it: a smaller fall is then no sign of
-a wider look.
+square is a thing of its own, and models that were trained with Cutout do not mind it: a smaller fall is then no sign
+that the network uses more of the image.
 """
 
 from __future__ import annotations

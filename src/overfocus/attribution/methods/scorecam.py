@@ -48,9 +48,9 @@ class ScoreCAM(Attribution):
         at: str = FEATURES,
     ) -> Tensor:
         """Return maps [B, h, w] at the size of the layer `at`."""
-        seen = capture(model, images, at)
-        features, weights = seen.features, target_weights(seen.logits.detach(), target, labels)
-        del seen  # and with it the graph
+        activations = capture(model, images, at)
+        features, weights = activations.features, target_weights(activations.logits.detach(), target, labels)
+        del activations  # and with it the graph
         with frozen_eval(model) as lent:
             score, channels = ClassScore(lent), max(self.chunk // len(images), 1)
             parts = [_scores(score, images.detach(), part, weights) for part in features.split(channels, dim=1)]

@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from overfocus.attribution.head import held
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.core.modes import in_mode
 from overfocus.diagnosis.pixels import checked, uniform, within
 from overfocus.diagnosis.pixels import normal as drawn_normal
 
@@ -213,7 +213,7 @@ def _gradients(model: Model, pixels: Tensor, labels: Tensor, dtype: torch.dtype)
 
 def steady(model: Model) -> AbstractContextManager[None]:
     """Hold a module in evaluation mode, and give every part its own mode back; any other callable is left alone."""
-    return held(model) if isinstance(model, nn.Module) else nullcontext()
+    return in_mode(model.modules()) if isinstance(model, nn.Module) else nullcontext()
 
 
 def _mask(pixels: Tensor, region: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ ENGINES = ("local", "ray", "slurm")
 
 @dataclass(frozen=True)
 class Backend:
-    """Where a study is done; nothing here changes what comes out."""
+    """Where the runs of a study are computed; no number depends on it."""
 
     engine: str = "local"
     workers: int = 0
@@ -37,29 +37,33 @@ class Backend:
             raise OverfocusError(f"--workers {self.workers}: give 1 or more, or 0 for as many as there is room for")
 
 
-def workers_for(place: Backend, threads: int) -> int:
+def workers_for(backend: Backend, threads: int) -> int:
     """Return how many runs are done at a time on this machine."""
-    if place.workers:
-        return place.workers
-    each = max(1, int(place.machine.devices)) if str(place.machine.devices).isdigit() else 1
-    gpus = _gpus(place.machine)
+    if backend.workers:
+        return backend.workers
+    each = max(1, int(backend.machine.devices)) if str(backend.machine.devices).isdigit() else 1
+    gpus = _gpus(backend.machine)
     return max(1, gpus // each) if gpus else max(1, cores() // (threads * each))
 
 
-def engine_for(place: Backend, study: Study, folder: Path) -> Engine:
-    """Return the engine that `place` names. Raises OverfocusError where what it needs is not installed."""
-    if place.engine == "ray":
+def engine_for(backend: Backend, study: Study, folder: Path) -> Engine:
+    """Return the engine that `backend` names. Raises OverfocusError where what it needs is not installed."""
+    if backend.engine == "ray":
         from overfocus.study.engines.ray import RayEngine
 
-        return RayEngine(place.address or None, cpus_per_run=study.threads, gpus_per_run=place.gpus)
-    if place.engine == "slurm":
+        return RayEngine(backend.address or None, cpus_per_run=study.threads, gpus_per_run=backend.gpus)
+    if backend.engine == "slurm":
         from overfocus.study.engines.slurm import SlurmEngine
 
         return SlurmEngine(
-            folder, partition=place.partition, minutes=place.minutes, threads=study.threads, gpus=round(place.gpus)
+            folder,
+            partition=backend.partition,
+            minutes=backend.minutes,
+            threads=study.threads,
+            gpus=round(backend.gpus),
         )
-    gpus = _gpus(place.machine) if place.machine.devices in (1, "1") else 0
-    return LocalEngine(workers_for(place, study.threads), folder, study.threads, gpus)
+    gpus = _gpus(backend.machine) if backend.machine.devices in (1, "1") else 0
+    return LocalEngine(workers_for(backend, study.threads), folder, study.threads, gpus)
 
 
 def _gpus(machine: Machine) -> int:

@@ -31,8 +31,8 @@ class Outcome:
 
     job: Job
     state: Literal["finished", "failed", "taken", "lost", "stopped"]
-    """`taken`: another process is at it. `lost`: who did it died, and the run goes on where it stood. `stopped`: what
-    went wrong, such as a full disk, would befall every other run as well."""
+    """`taken`: another process is at it. `lost`: the process died, and the run can be resumed. `stopped`: what went
+    wrong, such as a full disk, would stop every other run too."""
     error: str = ""
 
 
@@ -48,7 +48,7 @@ class Engine(ABC):
 
     @abstractmethod
     def wait(self, seconds: float) -> list[Outcome]:
-        """Return the jobs that ended since it was last asked, after at most `seconds`."""
+        """Return the jobs that ended since the last call, after at most `seconds`."""
 
     @abstractmethod
     def close(self) -> None:

@@ -19,7 +19,7 @@ from overfocus.study.study import STUDY
 from overfocus.version import __version__
 
 LOOK = 120.0
-"""Seconds in which a node has to say whether it can do runs; one that is too busy is given the benefit."""
+"""Seconds in which a node has to answer whether it can do runs; one that is too busy counts as able."""
 QUEUED = 10_000
 """Jobs that the cluster has at a time: it queues them itself, and grows by them where it can."""
 
@@ -29,7 +29,7 @@ class RayEngine(Engine):
     """Gives every job to Ray as a task of its own, with the processors and GPUs that a run takes.
 
     A task whose process or node dies is started again by Ray, `retries` times, on what is left of the cluster, and is
-    then given as lost; the run goes on behind its last whole epoch. The folder of the study must lie on a file system
+    then lost; the run resumes after its last completed epoch. The folder of the study must lie on a file system
     that all nodes see. A cluster that was there before is left alone at the end.
     Raises OverfocusError where Ray is not installed, where no cluster answers, where no node of it has the room, and
     where a node does not see the folder or has another version of overfocus.
@@ -59,7 +59,7 @@ class RayEngine(Engine):
         self._look = self._ray.remote(num_cpus=0, max_retries=0)(_fault)
 
     def submit(self, job: Job) -> None:
-        """Queue the job; before the first one of a study, every node that could do it is asked whether it can."""
+        """Queue the job; before the first one of a study, every node with room for it is checked."""
         if job.study not in self._checked:
             self._check_nodes(job.study)
             self._checked.add(job.study)
@@ -96,7 +96,7 @@ class RayEngine(Engine):
             self._ray.shutdown()
 
     def _connect(self) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
         named = os.environ.get("RAY_ADDRESS") if self.address in (None, "", "auto") else None
         address = named or self.address or "local"
         reach(recorded() if address == "auto" else address)
@@ -124,8 +124,8 @@ class RayEngine(Engine):
 
     def _short(self, node: dict[str, Any]) -> list[str]:
         """Return what a node has too little of for a run, as words."""
-        asked = {"CPU": self.cpus_per_run, "GPU": self.gpus_per_run}
-        return [name for name, count in asked.items() if node["Resources"].get(name, 0.0) < count]
+        needed = {"CPU": self.cpus_per_run, "GPU": self.gpus_per_run}
+        return [name for name, count in needed.items() if node["Resources"].get(name, 0.0) < count]
 
     def _check_room(self) -> None:
         """Refuse what no node has. Ray itself would wait for such a node without end."""
@@ -144,15 +144,15 @@ class RayEngine(Engine):
     def _check_nodes(self, study: Path) -> None:
         """Refuse a cluster where a run could come to a node that does not see its folder, or reads it otherwise."""
         on = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
-        asked = {}
+        checks = {}
         for node in self._nodes():
             if not self._short(node):
                 there = self._look.options(scheduling_strategy=on(node["NodeID"], soft=False))
-                asked[there.remote(str(study), __version__)] = node["NodeManagerHostname"]
-        answered, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=LOOK) if asked else ([], [])
+                checks[there.remote(str(study), __version__)] = node["NodeManagerHostname"]
+        answered, _ = self._ray.wait(list(checks), num_returns=len(checks), timeout=LOOK) if checks else ([], [])
         for reference in answered:
             if fault := self._answer(reference):
-                raise OverfocusError(f"node {asked[reference]} of the Ray cluster {fault}")
+                raise OverfocusError(f"node {checks[reference]} of the Ray cluster {fault}")
 
     def _answer(self, reference: Any) -> str:
         try:
@@ -173,7 +173,7 @@ def _imported(retries: int) -> Any:
 
 
 def _do(job: Job, version: str) -> Outcome:
-    """Do a run on a node; one that came to the cluster later was not asked before."""
+    """Do a run on a node; one that joined the cluster later has not been checked before."""
     from overfocus.study.work import do
 
     fault = _fault(str(job.study), version)

@@ -20,9 +20,9 @@ from overfocus.study.engines.engine import Engine, Job, Outcome
 MINUTES = 60
 """Time limit of a job where none is given; submitit's own are 5 minutes here and 2 there."""
 POLL = 0.2
-"""Seconds between two looks at the jobs' results."""
+"""Seconds between two checks for the jobs' results."""
 LOOK = 60.0
-"""Seconds between two questions to SLURM about jobs without a result; submitit's own come to ten minutes."""
+"""Seconds between two queries to SLURM about jobs without a result; submitit itself waits ten minutes."""
 SETTLING = 15.0
 """Seconds that the result of a job that ended may take to be seen through a shared file system."""
 ENDING = 5.0
@@ -31,11 +31,11 @@ ENDING = 5.0
 
 @dataclass
 class SlurmEngine(Engine):
-    """Submits every run as a job of its own, with the time, processors, GPUs and memory that are asked for.
+    """Submits every run as a job of its own, with the requested time, processors, GPUs and memory.
 
-    A job that is killed, preempted or out of time is given as lost, to be submitted again; its run goes on behind its
-    last whole epoch, so the time limit may be shorter than a run. The folder of the study must lie where all nodes see
-    it, and SLURM must keep accounts (`sacct`), which tell of jobs that left no result. A command that is killed leaves
+    A job that is killed, preempted or out of time is lost, and submitted again; its run resumes after its last
+    completed epoch, so the time limit may be shorter than a run. The folder of the study must lie where all nodes see
+    it, and SLURM must keep accounts (`sacct`), which know of jobs that left no result. A command that is killed leaves
     its jobs to SLURM, and the next one finds their runs taken until they are done.
     Raises OverfocusError where submitit or SLURM is not there, and where SLURM does not take a job.
     """
@@ -63,18 +63,17 @@ class SlurmEngine(Engine):
         submitit = _imported()
         try:
             self._executor = submitit.AutoExecutor(folder=self.folder / "slurm", cluster=self.cluster)
-            self._executor.update_parameters(**self._asked())
+            self._executor.update_parameters(**self._parameters())
         except (RuntimeError, ValueError, NameError, AssertionError) as error:
             raise OverfocusError(
                 f"--engine slurm: {error}; run it where `sbatch` is, or take another --engine"
             ) from error
 
-    def _asked(self) -> dict[str, Any]:
-        asked: dict[str, Any] = {"name": "overfocus", "cpus_per_task": self.threads}
-        asked["timeout_min"] = self.minutes or MINUTES
-        asked |= {"gpus_per_node": self.gpus} if self.gpus else {}
-        asked |= {"mem_gb": self.memory_gb} if self.memory_gb else {}
-        return asked | ({"slurm_partition": self.partition} if self.partition else {}) | self.options
+    def _parameters(self) -> dict[str, Any]:
+        given = {"gpus_per_node": self.gpus, "mem_gb": self.memory_gb, "slurm_partition": self.partition}
+        wanted = {name: value for name, value in given.items() if value}
+        minutes = self.minutes or MINUTES
+        return {"name": "overfocus", "cpus_per_task": self.threads, "timeout_min": minutes, **wanted, **self.options}
 
     def submit(self, job: Job) -> None:
         """Submit the job."""
