@@ -1,0 +1,34 @@
+"""The public names of `overfocus`: read by type checkers, and by `lazy_loader` when the package is imported."""
+
+from .attribution.catalogue import attribute as attribute
+from .core.batch import Batch as Batch
+from .core.errors import OverfocusError as OverfocusError
+from .core.key import Key as Key
+from .core.targets import Targets as Targets
+from .data import Augment as Augment
+from .data import Stream as Stream
+from .data import load as load
+from .diagnosis.diagnosis import Diagnosis as Diagnosis
+from .diagnosis.examination import diagnose as diagnose
+from .integrations.functions import cutmix as cutmix
+from .integrations.functions import cutout as cutout
+from .integrations.functions import mixup as mixup
+from .models.checkpoints import load_weights as load_weights
+from .models.overfocus_cnn import OverfocusCNN as OverfocusCNN
+from .models.split import split as split
+from .models.zoo import create_model as create_model
+from .regularizers.cutmix import CutMix as CutMix
+from .regularizers.cutout import Cutout as Cutout
+from .regularizers.dropblock import DropBlock as DropBlock
+from .regularizers.dropout import Dropout as Dropout
+from .regularizers.mixup import Mixup as Mixup
+from .regularizers.oneof import OneOf as OneOf
+from .regularizers.regularizer import Chain as Chain
+from .regularizers.regularizer import Regularizer as Regularizer
+from .regularizers.sgdrop import SGDrop as SGDrop
+from .regularizers.spatialdropout import SpatialDropout as SpatialDropout
+from .regularizers.spec import parse as parse
+from .training.experiment import Experiment as Experiment
+from .training.loop import train as train
+from .training.objective import Objective as Objective
+from .version import __version__ as __version__
