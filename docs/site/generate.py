@@ -39,8 +39,9 @@ def cards(title: str, lead: str, names: Iterable[str], card: Callable[[str], str
 
 def names() -> str:
     """Return a page that asks for every public name; methods and data are classes and functions alike."""
-    public = [name for name in overfocus.__all__ if not name.startswith("_")]
-    homes = [f"::: overfocus.{overfocus._HOME[name]}.{name}" for name in sorted(public, key=str.lower)]
+    stub = (ROOT / "src" / "overfocus" / "__init__.pyi").read_text(encoding="utf-8")
+    home = {name: module for module, name in re.findall(r"from \.(\S+) import ([a-zA-Z]\w*)", stub)}
+    homes = [f"::: overfocus.{home[name]}.{name}" for name in sorted(home, key=str.lower)]
     return "# Python\n\nEvery name here is `overfocus.NAME`.\n\n" + "\n\n".join(homes) + "\n"
 
 
