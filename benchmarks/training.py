@@ -28,8 +28,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from overfocus.data import Dataset, Split, TensorImages
-from overfocus.training.experiment import AugmentSettings, DataSettings, Experiment, ModelSettings
+from overfocus.data import Augment, Dataset, Split, TensorImages
+from overfocus.training.experiment import DataSettings, Experiment, ModelSettings
 from overfocus.training.loop import train
 from overfocus.training.processes import Machine
 from overfocus.training.recipe import Recipe
@@ -72,7 +72,7 @@ class Case:
         )
 
     def experiment(self, method: str) -> Experiment:
-        data = DataSettings(augment=AugmentSettings(flip=True, crop=self.crop))
+        data = DataSettings(augment=Augment(flip=True, crop=self.crop))
         settings = SMALL if self.model == "overfocus_cnn" else {}
         model = ModelSettings(name=self.model, settings=settings)
         return Experiment(data=data, model=model, method=method, recipe=self.recipe())

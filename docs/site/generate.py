@@ -16,7 +16,6 @@ import nbformat
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
-import overfocus
 from overfocus.attribution import catalogue
 from overfocus.regularizers import spec
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from PIL import Image
 from small import photos, settings
 
-from overfocus import Experiment, OverfocusError
-from overfocus.training.experiment import AugmentSettings, read_experiment, settle
+from overfocus import Augment, Experiment, OverfocusError
+from overfocus.training.experiment import read_experiment, settle
 
 
 def test_written_out_and_read_again_it_is_the_same(tmp_path):
@@ -46,6 +48,7 @@ def test_a_method_is_written_in_full():
         ("metod", "did you mean 'method'"),
         ("data.nme", "did you mean 'name'"),
         ("data.augment.flp", "did you mean 'flip'"),
+        ("data.shortcut.strenght", "did you mean 'strength'"),
         ("model.nam", "did you mean 'name'"),
         ("recipe.epoch", "did you mean 'epochs'"),
     ],
@@ -67,7 +70,7 @@ def test_an_unknown_setting_of_the_model_gets_the_nearest():
     [
         "recipe.epochs=0", "recipe.epochs=many", "recipe.lr=-1", "recipe.optimizer=sdg", "recipe.precision=bf17",
         "data.fraction=2", "data.channels=2", "data.augment.policy=random", "data.size=big", "seed=-1", "recipe=3",
-        "data.on_bad_image=ignore",
+        "data.on_bad_image=ignore", "data.augment.crop=wide", "data.shortcut.kind=mark", "data.shortcut=3",
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_told_with_its_key(change):
@@ -76,6 +79,13 @@ def test_a_value_that_cannot_be_is_told_with_its_key(change):
     key, _, value = change.partition("=")
     assert key in str(error.value)
     assert value in str(error.value)
+
+
+@pytest.mark.parametrize("change", ["augment.crop=-1", "augment.jitter=2", "shortcut.strength=-1"])
+def test_a_value_out_of_range_is_told_with_its_table_and_name(change):
+    table, name, value = re.split("[.=]", change)
+    with pytest.raises(OverfocusError, match=rf"^{table}: {name}\D*{value}"):
+        settle(None, {}, [f"data.{change}"])
 
 
 @pytest.mark.parametrize(
@@ -90,7 +100,7 @@ def test_a_value_that_cannot_be_is_told_with_its_key(change):
         ("data.size=[12, 16]", (12, 16)),
         ("data.size=12", 12),
         ("data.root=/data/of mine", "/data/of mine"),
-        ("data.augment={flip = true, crop = 2}", AugmentSettings(flip=True, crop=2)),
+        ("data.augment={flip = true, crop = 2}", Augment(flip=True, crop=2)),
         ("data.augment.jitter=0.4", 0.4),
         ("model.settings.norm=group", {"norm": "group"}),
         ("method=cutout(size=8)", None),

@@ -35,23 +35,6 @@ LARGE, CUSTOMARY = 256, 224
 """Pixels: up to where images of one size stay as they are stored, and the side that most models are made for."""
 
 
-class AugmentSettings(Settings):
-    """Random changes of training images; see `overfocus.data.Augment`."""
-
-    flip: bool = False
-    crop: int = Field(0, ge=0)
-    jitter: float = Field(0.0, ge=0, le=1)
-    policy: Literal["none", "randaugment", "trivialaugment", "autoaugment"] = "none"
-    resized_crop: bool = False
-
-
-class ShortcutSettings(Settings):
-    """A shortcut painted into the images on purpose; see `overfocus.data.planted_shortcut.Shortcut`."""
-
-    kind: Literal["watermark", "background"] = "watermark"
-    strength: float = Field(1.0, ge=0, le=1)
-
-
 class DataSettings(Settings):
     """Which images; see `overfocus.data.load`."""
 
@@ -70,9 +53,10 @@ class DataSettings(Settings):
     workers: int = Field(0, ge=0)
     memory_gib: float = Field(4.0, ge=0)
     """Sets up to this size, decoded, lie on the device as a whole."""
-    augment: AugmentSettings | None = None
+    augment: Augment | None = None
     """Left out: what is customary for the set."""
-    shortcut: ShortcutSettings | None = None
+    shortcut: PlantedShortcut | None = None
+    """A shortcut painted into the images on purpose."""
 
 
 class ModelSettings(Settings):
@@ -117,26 +101,19 @@ class Experiment(Settings):
         if data.held_back:
             dataset = replace(dataset, splits={k: v for k, v in dataset.splits.items() if k in ("train", "val")})
         dataset = dataset if data.size is not None else _of_one_size(dataset)
-        return (
-            dataset if data.shortcut is None else PlantedShortcut(**data.shortcut.model_dump()).into(dataset, self.seed)
-        )
+        return dataset if data.shortcut is None else data.shortcut.into(dataset, self.seed)
 
     def stream(self, dataset: Dataset, name: str, **place: Any) -> Stream:
         """Return the batches of the split `name`; `place` is device, rank and world."""
         split, data = dataset.splits[name], self.data
         size = data.size if data.size is not None else first_size(split.images)
         side = size if isinstance(size, int) else min(size)
+        augment = data.augment if data.augment is not None else Augment.default_for(dataset.name, side)
         return Stream(
             split, batch=self.recipe.batch, mean=dataset.mean, std=dataset.std, size=data.size, seed=self.seed,
-            augment=self._augment(dataset, side), train=name == "train", workers=data.workers,
+            augment=augment, train=name == "train", workers=data.workers,
             memory_budget_bytes=int(data.memory_gib * 2**30), on_bad_image=data.on_bad_image, **place,
         )  # fmt: skip
-
-    def _augment(self, dataset: Dataset, side: int) -> Augment:
-        """Return the augmentation of the training images, `side` pixels high or wide."""
-        if self.data.augment is None:
-            return Augment.default_for(dataset.name, side)
-        return Augment(**self.data.augment.model_dump())
 
     def create_model(self, classes: int, channels: int) -> Any:
         """Create the network; its first weights depend on the seed alone."""

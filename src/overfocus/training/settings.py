@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, get_args
+from dataclasses import fields
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,22 +24,23 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise OverfocusError("\n".join(f"{source}: {_told(cls, each)}" for each in error.errors())) from None
+            raise OverfocusError("\n".join(f"{source}: {_message(cls, each)}" for each in error.errors())) from None
 
 
-def _told(cls: type[BaseModel], error: Any) -> str:
-    place = [str(part) for part in error["loc"]]
-    if error["type"] == "extra_forbidden":
-        known = _fields(cls, place[:-1])
-        return f"no setting {'.'.join(place)!r}; {nearest(place[-1], known)}"
+def _message(cls: type[BaseModel], error: Any) -> str:
+    keys = [str(part) for part in error["loc"]]
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"no setting {'.'.join(keys)!r}; {nearest(keys[-1], _fields(cls, keys[:-1]))}"
     if error["type"] == "value_error":  # raised by a check of ours, which says it all
         return str(error["ctx"]["error"])
-    return f"{'.'.join(place)} = {error.get('input')!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    return f"{'.'.join(keys)} = {error.get('input')!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 def _fields(cls: Any, path: list[str]) -> list[str]:
-    """Return the settings of the table at `path`; a table that may be left out is a union with None."""
+    """Return the settings of the table at `path`, a model or a dataclass; an optional table is a union with None."""
     for part in path:
-        annotation = cls.model_fields[part].annotation
-        cls = next(kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields"))
-    return list(cls.model_fields)
+        annotation = get_type_hints(cls)[part]
+        cls = next(
+            kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and kind is not NoneType
+        )
+    return list(cls.model_fields) if issubclass(cls, BaseModel) else [field.name for field in fields(cls)]
