@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
 from overfocus.cli import app as cli
 
@@ -28,24 +30,6 @@ def photos(tmp_path_factory):
                 pixels = random.integers(0, 256, (12, 12, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / part / name / f"{number}.png")
     return folder
-
-
-@pytest.fixture
-def overfocus(monkeypatch, capfd):
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-    kept = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    monkeypatch.setattr(cli, "_print_anything", lambda: None)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["overfocus", *map(str, words)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code or 0, *capfd.readouterr()
-
-    yield call
-    for each, handler in kept.items():
-        signal.signal(each, handler)
 
 
 def strict(text):
@@ -177,43 +161,15 @@ def test_a_mended_command_may_keep_its_folder(photos, overfocus, tmp_path):
     assert text.splitlines()[-1] == f"run: {tmp_path / 'run'}"
 
 
-COMMANDS = (
-    "train",
-    "evaluate",
-    "methods",
-    "models",
-    "datasets",
-    "inspect",
-    "diagnose",
-    "explain",
-    "maps",
-    "metrics",
-    "export",
-    "transfer",
-)
-
-
-@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)])
+@pytest.mark.parametrize("words", [[], *([name] for name in get_command(cli.app).commands)])
 def test_help_reads_well(words, overfocus, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, text, _ = overfocus(*words, "--help")
     assert code == 0
     assert max(len(line) for line in text.splitlines()) <= 80
-    for usage in (
-        "[OPTIONS] COMMAND [ARGS]...",
-        "MODEL}...",
-        "IMAGE}...",
-        "MODEL...",
-        "IMAGE...",
-        "NAME,...",
-        "{RUN}...",
-    ):
-        text = text.replace(usage, "")
+    text = re.sub(r"[A-Z\]}][,;]?\.\.\.", "", text)  # of arguments that repeat
     assert "..." not in text
-    examples = [line for line in text.splitlines() if line.startswith("  overfocus ")]
-    assert len(examples) == {"": 3, "train": 2, "inspect": 1, "diagnose": 3, "explain": 1, "transfer": 2}.get(
-        "".join(words), 0
-    )
+    assert any(line.startswith(f"  overfocus {' '.join(words)}") for line in text.splitlines()), "an example"
 
 
 def test_help_does_not_wait_for_torch():

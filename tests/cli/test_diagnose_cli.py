@@ -3,34 +3,12 @@
 import csv
 import json
 import re
-import signal
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from overfocus.cli import app as cli
-
 QUICK = "spread,focus,localization,confidence,shortcut"
-
-
-@pytest.fixture
-def overfocus(monkeypatch, capfd):
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-    kept = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    monkeypatch.setattr(cli, "_print_anything", lambda: None)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["overfocus", *map(str, words)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code or 0, *capfd.readouterr()
-
-    yield call
-    for each, handler in kept.items():
-        signal.signal(each, handler)
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ def test_a_summary_tells_last_from_best(tmp_path):
 def test_progress_prints_names_as_they_are(tmp_path, capsys):
     epoch = Epoch(1, 1.0, 10.0, 0.1, {"loss": 1.0, "accuracy": 0.5}, {"[b]x": SCORE}, ("look at [red] :cat:",))
     with Progress(Experiment(), tmp_path / ":cat:") as progress:
-        progress.show(epoch)
+        progress.on_epoch(epoch)
     out = capsys.readouterr().out
     assert "/:cat:\n" in out
     assert "[b]x 0.5000" in out

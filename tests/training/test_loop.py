@@ -102,7 +102,9 @@ def test_only_the_judge_is_evaluated_before_the_last_epoch(folder, tmp_path):
 
 def test_who_watches_sees_every_step(folder, tmp_path):
     seen = []
-    list(of.train(of.Experiment.read(settings(folder, recipe__epochs=2), "test"), tmp_path / "run", watch=seen.append))
+    list(
+        of.train(of.Experiment.read(settings(folder, recipe__epochs=2), "test"), tmp_path / "run", on_step=seen.append)
+    )
     assert [(step.epoch, step.step) for step in seen] == [(epoch, step) for epoch in (1, 2) for step in range(1, 7)]
     assert {step.steps for step in seen} == {6}
     assert [step.images for step in seen[:6]] == [8, 16, 24, 32, 40, 45]

@@ -105,7 +105,7 @@ def test_a_signal_ends_the_command_cleanly(number, code, folder, undisturbed, tm
     options += ("--set", "model.settings.widths=[4,8]", "--set", "recipe.precision=32-true")
     stopped = Running(command, tmp_path / "log", "train", *options).until("epoch   1/3").signal(number)
     assert stopped.end() == code
-    assert "stopped; the same command goes on" in stopped.said
+    assert "stopped; the same command resumes" in stopped.said
     assert "Traceback" not in stopped.said
     assert "Abort" not in stopped.said
     assert not (tmp_path / "run" / "manifest.json").exists()

@@ -87,7 +87,7 @@ def test_held_out_images_choose_the_best_epoch(folder, tmp_path):
 def test_a_finished_run_is_not_trained_again(run, folder):
     before = {file: file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name != ".lock"}
     steps = []
-    epochs = list(train(Experiment.read(settings(folder), "test"), run, watch=steps.append))
+    epochs = list(train(Experiment.read(settings(folder), "test"), run, on_step=steps.append))
     assert [epoch.number for epoch in epochs] == [1, 2, 3]
     assert steps == []
     assert {file: file.stat().st_mtime_ns for file in before} == before

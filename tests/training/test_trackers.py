@@ -8,10 +8,8 @@ import pytest
 from small import settings
 
 from overfocus import Experiment, OverfocusError, train
-from overfocus.cli import app as cli
-from overfocus.training import processes
-from overfocus.training.processes import Machine
-from overfocus.training.trackers import trackers
+from overfocus.commands import train as commands
+from overfocus.training.trackers import tracking
 
 
 @pytest.fixture
@@ -22,12 +20,11 @@ def run(folder, tmp_path, monkeypatch):
 
     def trained(name):
         experiment, out = Experiment.read(settings(folder, recipe__epochs=2), "test"), tmp_path / "run"
-        (tracker,) = trackers([name], experiment, out)
         epochs = []
-        for epoch in train(experiment, out):
-            tracker.log(epoch)
-            epochs.append(epoch)
-        tracker.close()
+        with tracking([name], experiment, out) as log:
+            for epoch in train(experiment, out):
+                log(epoch)
+                epochs.append(epoch)
         assert [each.name for each in tmp_path.iterdir()] == ["run"], "nothing is written beside the run"
         return out, epochs
 
@@ -75,16 +72,16 @@ def test_a_library_that_is_not_there_is_told(folder, tmp_path, monkeypatch):
     for name, module in (("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow"), ("wandb", "wandb")):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(OverfocusError, match=rf"{name} is not installed.*; pip install 'overfocus\[{name}\]'"):
-            trackers([name], experiment, tmp_path)
+            tracking([name], experiment, tmp_path).__enter__()
     with pytest.raises(OverfocusError, match="did you mean 'tensorboard'"):
-        trackers(["tensorbord"], experiment, tmp_path)
+        tracking(["tensorbord"], experiment, tmp_path).__enter__()
 
 
 def test_a_library_that_is_missing_stops_every_process_of_a_run(folder, tmp_path, monkeypatch):
     """Were the others to go on, they would wait for the first to join them."""
     monkeypatch.setitem(sys.modules, "wandb", None)
-    monkeypatch.setattr(processes, "first_process", lambda: False)
+    monkeypatch.setattr(commands, "first_process", lambda: False)
     experiment = Experiment.read(settings(folder), "test")
     with pytest.raises(OverfocusError, match=r"wandb is not installed; pip install 'overfocus\[wandb\]'"):
-        cli._train(experiment, tmp_path / "run", Machine(), ["wandb"], as_json=True)
+        commands.train_run(experiment, tmp_path / "run", log=["wandb"])
     assert not (tmp_path / "run").exists()

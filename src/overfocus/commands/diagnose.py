@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from overfocus.commands.explain import Explained, explain
 from overfocus.core.files import replacing_folder, write
 from overfocus.diagnosis.catalogue import SECTIONS, in_order
-from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, run_of, split_of
+from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, split_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import SCORES, check_free
 from overfocus.diagnosis.examination import LIMIT, diagnose
@@ -28,19 +26,21 @@ from overfocus.diagnosis.sections.shortcut import suspects
 from overfocus.diagnosis.side_by_side import SideBySide
 from overfocus.report.diagnosis.image_table import csv_of, write_images
 from overfocus.report.diagnosis.page import write_page
+from overfocus.study.work import device_of
+from overfocus.training.processes import Machine
 
 SUSPECTS, IMAGES = "suspects.csv", "images"
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is asked of which checkpoints."""
+class DiagnosisRequest:
+    """Which checkpoints are examined, on which images, by which sections."""
 
     models: tuple[str, ...]
     data: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the data, such as {"data.name": "totem"}; empty for that of the first run."""
     split: str = ""
-    asked: CheckpointOptions = field(default_factory=CheckpointOptions)
+    options: CheckpointOptions = field(default_factory=CheckpointOptions)
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     limit: int = LIMIT
@@ -53,34 +53,39 @@ class Order:
 
 
 def diagnose_checkpoints(
-    order: Order, out: Path, *, per_class: bool = False, images: bool = False, console: Console | None = None
+    request: DiagnosisRequest,
+    out: Path,
+    *,
+    per_class: bool = False,
+    images: bool = False,
+    console: Console | None = None,
 ) -> SideBySide:
     """Examine every checkpoint on the same images and write scores, evidence, pictures and `diagnosis.html` to `out`.
 
-    `out` appears whole or not at all; one that holds something else than a diagnosis is refused. One checkpoint's
+    `out` appears whole or not at all; one that holds anything but a diagnosis is refused. One checkpoint's
     files lie in `out`, those of several in a folder each. With `images`, `images/` holds a table with a row for each
-    image and its pictures, see `write_images`. Raises OverfocusError as `diagnose` and `subject_of` do.
+    image and its pictures, see `write_images`. Raises OverfocusError as `diagnose` and `classifier_of` do.
     """
     check_free(out)
-    wanted = _wanted(order)
-    device = torch.device(_device(order.device))
-    dataset, experiment = dataset_for(order.models, dict(order.data))
-    name, split = split_of(dataset, order.split)
+    sections = _sections(request)
+    device = device_of(Machine(request.device))
+    dataset, experiment = dataset_for(request.models, dict(request.data))
+    name, split = split_of(dataset, request.split)
     sample = from_split(
-        split, limit=order.limit, seed=order.seed, size=experiment.data.size, device=device,
+        split, limit=request.limit, seed=request.seed, size=experiment.data.size, device=device,
         on_bad_image=experiment.data.on_bad_image,
     )  # fmt: skip
     sample = replace(sample, source=dataset.note)
-    classifiers = _named(classifier_of(each, dataset, order.asked, device) for each in order.models)
-    own: list[Section] = [Robustness(auto=order.autoattack)]
-    if order.ood:
-        root, on_bad_image = order.data.get("data.root"), experiment.data.on_bad_image
-        own.append(outsiders(order.ood, sample, order.seed, root, on_bad_image))
+    classifiers = _named(classifier_of(each, dataset, request.options, device) for each in request.models)
+    extra: list[Section] = [Robustness(auto=request.autoattack)]
+    if request.ood:
+        root, on_bad_image = request.data.get("data.root"), experiment.data.on_bad_image
+        extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image))
     with _bars(console or Console(stderr=True)) as progress_of:
         diagnoses = tuple(
             diagnose(
-                classifier, sample, only=wanted, sections=own, limit=order.limit, seed=order.seed, map=order.map,
-                data_name=f"{dataset.name}, split {name}", on_progress=progress_of(classifier.name),
+                classifier, sample, only=sections, sections=extra, limit=request.limit, seed=request.seed,
+                map=request.map, data_name=f"{dataset.name}, split {name}", on_progress=progress_of(classifier.name),
             )
             for classifier in classifiers
         )  # fmt: skip
@@ -90,25 +95,19 @@ def diagnose_checkpoints(
     return comparison
 
 
-def _wanted(order: Order) -> list[str]:
-    without = in_order(order.without)
-    return [name for name in in_order(order.only or SECTIONS) if name not in without]
-
-
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+def _sections(request: DiagnosisRequest) -> list[str]:
+    without = in_order(request.without)
+    return [name for name in in_order(request.only or SECTIONS) if name not in without]
 
 
 def _named(classifiers: Iterator[Classifier]) -> list[Classifier]:
-    """Give classifiers of one name a number each."""
-    found, seen = [], {}
+    """Number classifiers that have one name."""
+    named, seen = [], {}
     for classifier in classifiers:
         seen[classifier.name] = seen.get(classifier.name, 0) + 1
         number = seen[classifier.name]
-        found.append(classifier if number == 1 else replace(classifier, name=f"{classifier.name} #{number}"))
-    return found
+        named.append(classifier if number == 1 else replace(classifier, name=f"{classifier.name} #{number}"))
+    return named
 
 
 @contextmanager
@@ -173,27 +172,3 @@ def as_dict(comparison: SideBySide, per_class: bool = False) -> dict[str, Any]:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.=-]+", "-", name).strip("-.")[:60] or "model"
-
-
-def explain_checkpoint(  # noqa: PLR0913
-    checkpoint: str,
-    images: Sequence[str | Path],
-    methods: Sequence[str],
-    out: Path,
-    *,
-    target: str = "predicted",
-    size: int | None = None,
-    data: Mapping[str, Any],
-    asked: CheckpointOptions,
-    device: str = "auto",
-) -> list[Explained]:
-    """Explain pictures by a checkpoint: see `subject_of` for what it may be, and `explain`.
-
-    data: settings of the data that names the classes of a model that is no run.
-    """
-    run = run_of(checkpoint)
-    if size is None and run is not None:
-        size = tuple(run.manifest()["size"])  # type: ignore[assignment]
-    dataset = dataset_for((checkpoint,), dict(data))[0] if run is None and data else None
-    classifier = classifier_of(checkpoint, dataset, asked, _device(device))
-    return explain(classifier, images, methods, out, target=target, size=size)

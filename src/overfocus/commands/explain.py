@@ -1,9 +1,9 @@
-"""Why did the model say that? Heat maps of a person's own pictures, by any method of attribution."""
+"""Heat maps of a person's own pictures, by any method of attribution."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -19,10 +19,13 @@ from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import replacing
 from overfocus.data.image_files import FileImages
 from overfocus.data.resize import as_size, fit
+from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, run_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.metrics.spread import effective_area, gini
 from overfocus.report.drawing.overlay import MappedImage, MapPicture, map_sheet, overlay, picture
 from overfocus.report.rows import Explained, SpreadNumbers
+from overfocus.study.work import device_of
+from overfocus.training.processes import Machine
 
 SHEET = "explained.png"
 USUAL = 224
@@ -35,9 +38,10 @@ class _Answer:
 
     pixels: Tensor
     """[1, C, H, W] in [0, 1], on the model's device."""
-    share: Tensor
-    """[K], the probabilities."""
-    asked: int
+    probabilities: Tensor
+    """[K]."""
+    target: int
+    """The class to explain."""
 
 
 def explain(
@@ -59,21 +63,45 @@ def explain(
     Raises UnknownName for a method or class, OverfocusError for a file that is no picture.
     """
     for method in methods:
-        method_named(method)  # a wrong name must not come to light after an hour of maps
+        method_named(method)  # fail on a wrong name before the work
     if not images or not methods:
         raise OverfocusError("explain: give one picture and one method at least")
-    asked = _class(classifier, target)
+    target_class = _class(classifier, target)
     size = as_size(size if size is not None else _own_size(classifier))
-    answers = [_answer(classifier, each, asked) for each in _read(images, len(classifier.mean), size)]
+    answers = [_answer(classifier, each, target_class) for each in _read(images, len(classifier.mean), size)]
     stems, out = _stems(images), Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    told, shown = [], []
+    explained, shown = [], []
     for path, stem, answer in zip(images, stems, answers, strict=True):
-        looks, spreads = _looks(classifier, answer, methods, stem, out)
-        told.append(_told(classifier, Path(path), answer, spreads))
-        shown.append(MappedImage(str(path), "", picture(answer.pixels[0]), looks))
-    _save(map_sheet(f"{classifier.name} explained", _lines(classifier, asked, size), shown), out / SHEET)
-    return told
+        maps, spreads = _maps(classifier, answer, methods, stem, out)
+        explained.append(_explained(classifier, Path(path), answer, spreads))
+        shown.append(MappedImage(str(path), "", picture(answer.pixels[0]), maps))
+    _save(map_sheet(f"{classifier.name} explained", _lines(classifier, target_class, size), shown), out / SHEET)
+    return explained
+
+
+def explain_checkpoint(  # noqa: PLR0913
+    checkpoint: str,
+    images: Sequence[str | Path],
+    methods: Sequence[str],
+    out: Path,
+    *,
+    target: str = "predicted",
+    size: int | None = None,
+    data: Mapping[str, Any],
+    options: CheckpointOptions,
+    device: str = "auto",
+) -> list[Explained]:
+    """Explain pictures by a checkpoint: see `classifier_of` for what it may be, and `explain`.
+
+    data: settings of the data that names the classes of a model that is no run.
+    """
+    run = run_of(checkpoint)
+    if size is None and run is not None:
+        size = tuple(run.manifest()["size"])  # type: ignore[assignment]
+    dataset = dataset_for((checkpoint,), dict(data))[0] if run is None and data else None
+    classifier = classifier_of(checkpoint, dataset, options, device_of(Machine(device)))
+    return explain(classifier, images, methods, out, target=target, size=size)
 
 
 def _read(images: Sequence[str | Path], channels: int, size: tuple[int, int]) -> Iterator[Tensor]:
@@ -86,42 +114,45 @@ def _read(images: Sequence[str | Path], channels: int, size: tuple[int, int]) ->
         yield fit(files.read(row), size)[None].float() / 255
 
 
-def _answer(classifier: Classifier, pixels: Tensor, asked: int | None) -> _Answer:
+def _answer(classifier: Classifier, pixels: Tensor, target: int | None) -> _Answer:
     pixels = pixels.to(classifier.device)
     with torch.no_grad(), classifier.examined():
-        share = classifier(pixels).softmax(dim=1)[0].cpu()
-    if len(share) != len(classifier.classes):
+        probabilities = classifier(pixels).softmax(dim=1)[0].cpu()
+    if len(probabilities) != len(classifier.classes):
         raise OverfocusError(
-            f"{classifier.name} answers {len(share)} numbers and has {len(classifier.classes)} classes"
+            f"{classifier.name} answers {len(probabilities)} numbers and has {len(classifier.classes)} classes"
         )
-    return _Answer(pixels, share, int(share.argmax()) if asked is None else asked)
+    return _Answer(pixels, probabilities, int(probabilities.argmax()) if target is None else target)
 
 
-def _looks(
+def _maps(
     classifier: Classifier, answer: _Answer, methods: Sequence[str], stem: str, out: Path
 ) -> tuple[tuple[MapPicture, ...], dict[str, SpreadNumbers]]:
     """Map one picture by each method, and write the heat maps."""
-    looks, spreads = [], {}
+    maps, spreads = [], {}
     at = classifier.at if classifier.at == "features" else f"model.{classifier.at}"
     model: Any = classifier.pixels  # type: ignore[attr-defined]
     for method in methods:
         with classifier.examined():
-            found = attribute(model, answer.pixels, method, target=answer.asked, at=at).detach()
+            found = attribute(model, answer.pixels, method, target=answer.target, at=at).detach()
         heat = overlay(answer.pixels[0], found[0])
         name = f"{stem}-{method}.png"
         _save(heat, out / name)
-        looks.append(MapPicture(method, heat, classifier.classes[answer.asked], float(answer.share[answer.asked])))
+        maps.append(
+            MapPicture(method, heat, classifier.classes[answer.target], float(answer.probabilities[answer.target]))
+        )
         spreads[method] = SpreadNumbers(
             picture=name, effective_area=_known(effective_area(found)), gini=_known(gini(found))
         )
-    return tuple(looks), spreads
+    return tuple(maps), spreads
 
 
-def _told(classifier: Classifier, path: Path, answer: _Answer, spreads: dict[str, SpreadNumbers]) -> Explained:
-    confidence, predicted = answer.share.max(dim=0)
+def _explained(classifier: Classifier, path: Path, answer: _Answer, spreads: dict[str, SpreadNumbers]) -> Explained:
+    confidence, predicted = answer.probabilities.max(dim=0)
     return Explained(
         file=str(path), predicted=classifier.classes[int(predicted)], confidence=float(confidence),
-        asked=classifier.classes[answer.asked], probability=float(answer.share[answer.asked]), methods=spreads,
+        asked=classifier.classes[answer.target], probability=float(answer.probabilities[answer.target]),
+        methods=spreads,
     )  # fmt: skip
 
 
@@ -131,7 +162,7 @@ def _known(values: Tensor) -> float | None:
 
 
 def _class(classifier: Classifier, target: str | int) -> int | None:
-    """Return the number of the class that is asked for, None for the predicted one; a name goes before a number."""
+    """Return the number of the class `target`, None for the predicted one; a name goes before a number."""
     text = str(target)
     if text in classifier.classes:
         return classifier.classes.index(text)
@@ -163,8 +194,8 @@ def _stems(images: Sequence[str | Path]) -> list[str]:
     return stems
 
 
-def _lines(classifier: Classifier, asked: int | None, size: tuple[int, int]) -> list[str]:
-    of = "the predicted class" if asked is None else f"the class {classifier.classes[asked]}"
+def _lines(classifier: Classifier, target: int | None, size: tuple[int, int]) -> list[str]:
+    of = "the predicted class" if target is None else f"the class {classifier.classes[target]}"
     return [f"Evidence for {of}, with its probability. {size[0]} x {size[1]} pixels, layer {classifier.at}. "
             "Each map has its own scale, from 0 to its maximum."]  # fmt: skip
 

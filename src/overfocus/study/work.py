@@ -31,7 +31,7 @@ from overfocus.training.experiment import DataSettings, Experiment
 from overfocus.training.loop import train
 from overfocus.training.processes import Machine
 from overfocus.training.run import Run
-from overfocus.training.trackers import trackers
+from overfocus.training.trackers import tracking
 
 LOCK = ".cell"
 
@@ -97,14 +97,9 @@ def _train(experiment: Experiment, folder: Path, job: Job, dataset: Dataset) -> 
     """Train here, or, over several devices, in processes of its own, whose launcher starts the command anew."""
     if job.machine.devices not in (1, "1"):
         return _train_apart(folder, experiment, job.machine)
-    followers = trackers(list(job.log), experiment, folder)
-    try:
+    with tracking(job.log, experiment, folder) as log:
         for epoch in train(experiment, folder, job.machine, dataset=dataset):
-            for follower in followers:
-                follower.log(epoch)
-    finally:
-        for follower in followers:
-            follower.close()
+            log(epoch)
     return None
 
 

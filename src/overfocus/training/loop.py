@@ -1,4 +1,4 @@
-"""The training of one run, as a stream of epochs. Who consumes it logs, draws progress and stops."""
+"""The training of one run, as an iterator of epochs; the caller logs them, shows progress, and may stop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from overfocus.training.run import Epoch, Run
 
 @dataclass(frozen=True)
 class Step:
-    """How far training is, for whoever shows it. The tensors of `last` have been waited for by nobody."""
+    """How far training is. The tensors of `last` are still on the device, without a synchronisation."""
 
     epoch: int
     step: int
@@ -44,23 +44,24 @@ class Step:
     last: dict[str, Tensor]
 
 
-Watch = Callable[[Step], None]
+OnStep = Callable[[Step], None]
+"""Called after every step."""
 
 
 def train(
     experiment: Experiment,
     out: str | Path,
     machine: Machine | None = None,
-    watch: Watch = lambda step: None,
+    on_step: OnStep = lambda step: None,
     dataset: Dataset | None = None,
 ) -> Iterator[Epoch]:
-    """Train, yielding each epoch when it is safely on the disk; a stopped run goes on behind its last whole epoch.
+    """Train, yielding each epoch once it is on the disk; a stopped run resumes after its last completed epoch.
 
-    The folder `out` becomes the run. A finished one is not trained again: its epochs are yielded as they stand. `watch`
-    is called after every step. Given `dataset`, what `experiment.dataset()` returned, it is not loaded again. Over
-    several processes each of them yields the same epochs, and the first one writes.
+    The folder `out` becomes the run. A finished one is not trained again: its epochs are yielded as they are stored.
+    `on_step` is called after every step. `dataset`, if given, is what `experiment.dataset()` returned, and is not
+    loaded again. With several processes each yields the same epochs, and the first one writes.
     Raises OverfocusError for a folder that holds something else or is in use, for unreadable data, for a full disk, for
-    a loss that is not finite; the state of the last whole epoch is kept in every case.
+    a loss that is not finite; the state of the last completed epoch is kept in every case.
     """
     run = Run(Path(out))
     fabric = started(experiment.recipe.precision, machine or Machine())
@@ -69,7 +70,7 @@ def train(
         if run.finished:
             yield from run.epochs()
             return
-        yield from Trainer(experiment, run, fabric, watch, dataset).epochs()
+        yield from Trainer(experiment, run, fabric, on_step, dataset).epochs()
 
 
 def _claim(run: Run, experiment: Experiment, held: ExitStack) -> None:
@@ -84,7 +85,7 @@ class Trainer:
     experiment: Experiment
     run: Run
     fabric: Fabric
-    watch: Watch
+    on_step: OnStep
     given: Dataset | None = None
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
@@ -188,7 +189,7 @@ class Trainer:
             for step, (images, labels, _) in enumerate(stream.epoch(number - 1)):
                 total += self._step(number, step, images, labels)
                 seen = min((step + 1) * stream.batch, len(stream.split))
-                self.watch(Step(number, step + 1, len(stream), self.recipe.epochs, seen, self.objective.last))
+                self.on_step(Step(number, step + 1, len(stream), self.recipe.epochs, seen, self.objective.last))
         return seen, float(total) / len(stream)
 
     def _step(self, number: int, step: int, images: Tensor, labels: Tensor) -> Tensor:

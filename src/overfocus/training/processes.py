@@ -35,6 +35,10 @@ class Machine:
     nodes: int = 1
     strategy: str = "auto"
 
+    def __post_init__(self) -> None:
+        if isinstance(self.devices, str) and self.devices.isdigit():
+            object.__setattr__(self, "devices", int(self.devices))
+
 
 class CheckpointFile(TorchCheckpointIO):
     """Writes straight to the path. Fabric's own goes through the system's folder for temporary files, which may be
@@ -50,7 +54,7 @@ class CheckpointFile(TorchCheckpointIO):
 def started(precision: str, machine: Machine) -> Fabric:
     """Start the processes; in each, the random state and the devices are its own."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it reports the precision, as the manifest does
-    many = machine.devices not in (1, "1") or machine.nodes > 1
+    many = machine.devices != 1 or machine.nodes > 1
     strategy = "ddp" if machine.strategy == "auto" and many else machine.strategy
     try:
         probe = Fabric(accelerator=machine.accelerator, devices=1) if precision == "auto" else None

@@ -1,8 +1,9 @@
-"""Copies of the epochs for other people's dashboards. CSV and JSONL are always written; these are asked for by name."""
+"""Copies of the epochs for dashboards. CSV and JSONL are always written; these are requested by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,39 +91,51 @@ class MLflow:
         self.mlflow.end_run()
 
 
-TRACKERS: dict[str, tuple[Callable[[Experiment, Path], Tracker], str]] = {
-    "tensorboard": (TensorBoard, "tensorboard"),
-    "wandb": (WeightsAndBiases, "wandb"),
-    "mlflow": (MLflow, "mlflow"),
+TRACKERS: dict[str, Callable[[Experiment, Path], Tracker]] = {
+    "tensorboard": TensorBoard,
+    "wandb": WeightsAndBiases,
+    "mlflow": MLflow,
 }
+"""Name, which is also that of the library and of the extra that installs it -> what logs there."""
 
 
 def check(names: Sequence[str]) -> None:
-    """Look for the libraries of the trackers `names`; OverfocusError names the extra to install where one is not there.
+    """Check that the libraries of the trackers `names` are installed; OverfocusError names the extra to install.
 
-    Every process of a run asks, though only the first opens them: if it stopped alone, the others would wait for it.
+    Every process of a run checks, though only the first opens them: if it alone stopped, the others would wait for it.
     """
     for name in names:
         if name not in TRACKERS:
             raise UnknownName("tracker", name, TRACKERS)
         if find_spec(name) is None:
-            raise OverfocusError(f"{name} is not installed; pip install 'overfocus[{TRACKERS[name][1]}]'")
+            raise OverfocusError(f"{name} is not installed; pip install 'overfocus[{name}]'")
 
 
-def trackers(names: Sequence[str], experiment: Experiment, folder: Path) -> list[Tracker]:
-    """Open the trackers `names`; OverfocusError names the extra to install where the library is not there."""
+@contextmanager
+def tracking(names: Sequence[str], experiment: Experiment, folder: Path) -> Iterator[Callable[[Epoch], None]]:
+    """Open the trackers `names` for the run in `folder`, yield what logs an epoch to all of them, and close them.
+
+    Raises OverfocusError as `check` does, and where a tracker cannot write to `folder`.
+    """
     check(names)
-    opened = []
-    for name in names:
-        kind, extra = TRACKERS[name]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            opened.append(kind(experiment, folder))
-        except ImportError as error:
-            raise OverfocusError(f"{name} is not installed ({error}); pip install 'overfocus[{extra}]'") from None
-        except OSError as error:
-            raise OverfocusError(f"{name} cannot write to {folder} ({error.strerror}); give another --out") from error
-    return opened
+    with ExitStack() as stack:
+        trackers = [stack.enter_context(closing(_opened(name, experiment, folder))) for name in names]
+
+        def log(epoch: Epoch) -> None:
+            for tracker in trackers:
+                tracker.log(epoch)
+
+        yield log
+
+
+def _opened(name: str, experiment: Experiment, folder: Path) -> Tracker:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return TRACKERS[name](experiment, folder)
+    except ImportError as error:
+        raise OverfocusError(f"{name} is not installed ({error}); pip install 'overfocus[{name}]'") from None
+    except OSError as error:
+        raise OverfocusError(f"{name} cannot write to {folder} ({error.strerror}); give another --out") from error
 
 
 def _settings(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

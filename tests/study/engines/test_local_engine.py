@@ -95,7 +95,7 @@ def test_ctrl_c_leaves_a_study_that_goes_on(larger, undisturbed, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on" in told
+    assert "the same command resumes" in told
     assert "Traceback" not in told
     assert not _workers(out)
     ended = subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, text=True, timeout=300)

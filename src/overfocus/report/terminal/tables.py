@@ -18,7 +18,7 @@ MOST = 40
 
 
 def names_table(rows: list[tuple[str, str]], console: Console | None = None) -> None:
-    """Print names with what they are in a line."""
+    """Print names, each with its description."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(overflow="fold", style="bold")
     table.add_column(overflow="fold")
@@ -45,7 +45,7 @@ def scores_table(scores: Mapping[str, Mapping[str, float]], console: Console | N
 
 
 def rates_table(rates: Mapping[str, Rate], console: Console | None = None) -> None:
-    """Print what was asked of a method beside what was measured on the n images that it acted on."""
+    """Print the nominal values of a method beside those measured on the n images that it acted on."""
     if not rates:
         (console or _console()).print("nothing is changed, and nothing measured")
         return
@@ -56,10 +56,10 @@ def rates_table(rates: Mapping[str, Rate], console: Console | None = None) -> No
     _print(table, console)
 
 
-def explained_table(told: Sequence[Explained], console: Console | None = None) -> None:
-    """Print for every picture what the model says of it, and how wide it looks by each method."""
+def explained_table(explained: Sequence[Explained], console: Console | None = None) -> None:
+    """Print for every picture the prediction, and the spread of each map."""
     table = _numbers("picture", "predicted", "confidence", "map", "effective area", "Gini")
-    for each in told:
+    for each in explained:
         for method, spread in each["methods"].items():
             numbers = (spread["effective_area"], spread["gini"])
             cells = ("no answer" if value is None else f"{value:.3f}" for value in numbers)
@@ -68,7 +68,7 @@ def explained_table(told: Sequence[Explained], console: Console | None = None) -
 
 
 def run_summary(run: Run, console: Console | None = None) -> None:
-    """Print a finished run: last epoch and best epoch, told apart, and where it lies."""
+    """Print a finished run: last epoch, best epoch, and its folder."""
     manifest, console = run.manifest(), console or _console()
     if note := manifest["data"]["note"]:
         console.print(note, style="dim")

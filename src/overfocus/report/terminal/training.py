@@ -16,18 +16,18 @@ from overfocus.training.loop import Step
 from overfocus.training.run import Epoch
 
 REFRESH = 0.5
-"""Seconds between two looks at the loss: a look waits for the device."""
+"""Seconds between two readings of the loss, each of which synchronises with the device."""
 
 
 class Progress:
-    """Shows steps and epochs; on standard error when `quiet`, so that standard output is the result alone. Processes
-    that do not speak for the run are `hidden`.
+    """Shows steps and epochs; on standard error when `quiet`, so that standard output is the result alone. Only
+    the first process of a run is not `hidden`.
     """
 
     def __init__(self, experiment: Experiment, folder: Path, quiet: bool = False, hidden: bool = False) -> None:
         self.console = Console(stderr=quiet, quiet=hidden, soft_wrap=True, highlight=False, emoji=False)
         self.epochs = experiment.recipe.epochs
-        self.started = self.looked = perf_counter()
+        self.started = self.read = perf_counter()
         self.bar = Bar(
             TextColumn("epoch {task.fields[epoch]}"), BarColumn(),
             MofNCompleteColumn(), TextColumn("{task.fields[text]}"),
@@ -46,32 +46,32 @@ class Progress:
         self.bar.stop()
         sys.stdout.flush()
 
-    def watch(self, step: Step) -> None:
-        """Move the bar; look at the loss twice a second."""
+    def on_step(self, step: Step) -> None:
+        """Move the bar; read the loss twice a second."""
         if self.bar.disable:
             return
         if self.task is None or step.step == 1:
             self._begin(step)
         now = perf_counter()
-        if now - self.looked > REFRESH or step.step == step.steps:
-            self.looked = now
+        if now - self.read > REFRESH or step.step == step.steps:
+            self.read = now
             loss, accuracy = float(step.last["loss"]), float(step.last["accuracy"].mean())
             speed = step.images / (now - self.started)
             text = f"loss {loss:.3f}  accuracy {accuracy:.3f}  {speed:,.0f} images/s"
             assert self.task is not None
             self.bar.update(self.task, completed=step.step, text=text)
 
-    def show(self, epoch: Epoch) -> None:
+    def on_epoch(self, epoch: Epoch) -> None:
         """Print an epoch as a line."""
         scores = "  ".join(f"{name} {score['accuracy']:.4f}" for name, score in epoch.scores.items())
         train = f"loss {epoch.train['loss']:.4f}  train {epoch.train['accuracy']:.4f}"
-        scores += f"  looks at {self._looks(epoch)}" if epoch.probe else ""
+        scores += f"  looks at {self._attention(epoch)}" if epoch.probe else ""
         line = f"epoch {epoch.number:>3}/{self.epochs}  {train}  {scores}  {epoch.images_per_second:,.0f} images/s"
         self.console.print(line, markup=False)
         for warning in epoch.warnings:
             self.console.print(f"warning: {warning}", style="yellow", markup=False)
 
-    def _looks(self, epoch: Epoch) -> str:
+    def _attention(self, epoch: Epoch) -> str:
         """Put the probe in words: the effective area, and the attribution on each part."""
         parts = {name.removeprefix("on_"): value for name, value in epoch.probe.items() if name.startswith("on_")}
         on = ", ".join(f"{part} {value:.2f}" for part, value in parts.items())

@@ -1,0 +1,68 @@
+"""The commands that take a finished run: its scores, and its network for use elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overfocus.cli import options as o
+
+app = typer.Typer()
+
+
+@app.command()
+def evaluate(
+    run: o.Run,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Which splits; default all but the training images. Repeatable."),
+    ] = None,
+    best: o.Best = False,
+    root: o.Root = None,
+    as_json: o.Json = False,
+) -> None:
+    """Evaluate a run's weights on its data.
+
+    \b
+    overfocus evaluate runs/first --split test --best
+    """
+    from overfocus.report.terminal.tables import scores_table
+    from overfocus.training.checkpoint import evaluate_run
+
+    scores = evaluate_run(run, split or [], best=best, root=root)
+    print(json.dumps(scores)) if as_json else scores_table(scores)
+
+
+@app.command()
+def export(
+    run: o.Run,
+    to: Annotated[str, typer.Option("--to", metavar="KIND", help="safetensors, torch-export or onnx.")] = "safetensors",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default export-KIND in the run.")] = None,
+    best: o.Best = False,
+    root: o.Root = None,
+    as_json: o.Json = False,
+) -> None:
+    """Write a run's network for use without overfocus.
+
+    Its logits are compared with the run's on real images first. Beside it lie config.json and a card for the Hugging
+    Face hub.
+
+    \b
+    safetensors    the weights; torchvision's and timm's networks load them
+    torch-export   model.pt2, for torch.export.load; takes pixels in [0, 1]
+    onnx           model.onnx, for ONNX Runtime; takes pixels in [0, 1]
+
+    \b
+    overfocus export runs/first --to onnx
+    """
+    from overfocus.export.export import export_run
+
+    exported = export_run(run, to, out, best=best, root=root)
+    if as_json:
+        print(json.dumps(exported))
+        return
+    print(f"equal on {exported['images']} images, logits differ by {exported['largest_difference']:.1e} at most")
+    print(*(Path(exported["folder"]) / name for name in exported["files"]), sep="\n")

@@ -1,0 +1,100 @@
+"""The options that commands share, each declared once, and how their text is read.
+
+An option in capitals is one whose type depends on the command: `Annotated[str, METHOD]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from overfocus.core.errors import OverfocusError
+
+N = TypeVar("N", int, float)
+
+METHOD = typer.Option(
+    metavar="SPEC",
+    help='Regularization, e.g. "cutmix(prob=0.5) + sgdrop(drop=0.3)"; `overfocus methods` lists them. Default: plain.',
+)
+SEED = typer.Option(help="Fixes every random choice.")
+SEEDS = typer.Option(min=1, help="How many seeds: 0, 1, 2 and so on.")
+WORKERS = typer.Option(help="Runs at a time; 0: as many as there is room for.")
+LIMIT_HELP = "Images to examine, balanced over the classes"
+MODEL_HELP = (
+    "A run's folder, a .safetensors or .pt file (with --model), torchvision:NAME, timm:NAME or package.module:factory."
+)
+
+# Data
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="A name (`overfocus datasets`), a folder of images, a parquet file or folder, or hub:OWNER/NAME."
+    ),
+]
+Root = Annotated[
+    str | None, typer.Option(help="Where the data lies; default: where a run had it, else $OVERFOCUS_DATA, else data.")
+]
+Size = Annotated[int | None, typer.Option(help="Height and width of the images in pixels; default as stored.")]
+PerClass = Annotated[int | None, typer.Option(help="Train on this many images of each class.")]
+Val = Annotated[
+    float | None, typer.Option(help="Hold out this part of the training images to choose the best epoch or settings.")
+]
+OnBadImage = Annotated[
+    str | None, typer.Option(help="error, or skip: leave out files that cannot be read, and count them.")
+]
+Ood = Annotated[
+    str | None, typer.Option(metavar="DATA", help="A second data set of other classes, for the section outliers.")
+]
+
+# Network
+Model = Annotated[str | None, typer.Option(help="A name from `overfocus models`, timm:NAME or package.module:factory.")]
+CheckpointModel = Annotated[str | None, typer.Option("--model", help="Network of a bare file of weights.")]
+Weights = Annotated[str | None, typer.Option(help="File of weights of the model (safetensors or a state dict).")]
+At = Annotated[str | None, typer.Option(help="Layer to act on or to map; default: the last features before pooling.")]
+Best = Annotated[bool, typer.Option("--best", help="The best epoch's weights instead of the last one's.")]
+
+# Recipe
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
+Batch = Annotated[int | None, typer.Option(help="Images of a step.")]
+Lr = Annotated[float | None, typer.Option(help="Peak learning rate.")]
+Seed = Annotated[int | None, SEED]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. recipe.clip=1; repeatable.")
+]
+
+# Where it runs, and what comes out
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Devices = Annotated[str, typer.Option(help="How many devices each run takes, or auto.")]
+Log = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Also log to tensorboard, wandb or mlflow; repeatable.")
+]
+Open = Annotated[bool, typer.Option("--open", help="Show the page in the browser.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
+
+# Arguments
+Experiment = Annotated[
+    Path | None, typer.Argument(help="A TOML file of settings; the options below override what it says.")
+]
+Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
+
+
+def given(table: str, **options: Any) -> dict[str, Any]:
+    """Return the options that are not None as settings of a `table`, by dotted key: {"data.size": 64}."""
+    return {f"{table}.{name}" if table else name: value for name, value in options.items() if value is not None}
+
+
+def names(text: str | None, separator: str = ",") -> tuple[str, ...]:
+    """Split a list that is one word of the command line; empty parts are left out."""
+    return tuple(part.strip() for part in (text or "").split(separator) if part.strip())
+
+
+def numbers(text: str | None, option: str, kind: Callable[[str], N]) -> tuple[N, ...]:
+    """Read numbers that are separated by commas."""
+    try:
+        return tuple(kind(part) for part in names(text))
+    except ValueError:
+        raise OverfocusError(f"{option} {text!r}: give numbers separated by commas") from None
