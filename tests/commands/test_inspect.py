@@ -48,7 +48,7 @@ def watched(spec, pets, at=FEATURES):
     torch.manual_seed(0)
     experiment = inspect._experiment(str(pets), None, None, None)
     model = OverfocusCNN(4, widths=(4, 6, 8))
-    return inspect._watch(method, model, at, inspect._stream(dataset, experiment, 0, 6), seed=3)
+    return inspect._record(method, model, at, inspect._stream(dataset, experiment, 0, 6), seed=3)
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_a_mask_that_tells_the_label_is_reported_with_the_remedy():
 
 
 def test_a_loop_that_never_asks_is_warned_all_the_same(monkeypatch):
-    monkeypatch.setattr(objective_module, "GLANCE", 3)
+    monkeypatch.setattr(objective_module, "CHECK_EVERY", 3)
     objective = leaking("sgdrop(unit='element', target='label', prob=1.0, drop=0.1)")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

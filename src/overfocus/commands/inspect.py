@@ -29,9 +29,9 @@ from overfocus.training.run import Run
 
 BATCH = 128
 BATCHES, ENCODED = 20, 8
-"""How many batches are looked at, and how many where a network must encode them."""
+"""Batches that are measured, and those where a network must encode them."""
 PIXELS = BATCH * 64 * 64
-"""Of a batch: larger images come in smaller batches, so that a look takes seconds and little memory."""
+"""Of a batch: larger images come in smaller batches, so that a measurement takes seconds and little memory."""
 
 
 def inspect_method(
@@ -45,7 +45,7 @@ def inspect_method(
     images: int = 8,
     seed: int = 0,
 ) -> dict[str, Rate]:
-    """Draw the method `spec` at work on some training images into the PNG file `out`; return what it measured on many.
+    """Draw the method `spec` at work on some training images into the PNG file `out`; return what was measured on many.
 
     The images are drawn from the training split of `data` (by default that of `run`, else `totem`) and are not
     augmented. Feature methods look at the network of `run`, or at a new OverfocusCNN. A method with a schedule is shown
@@ -58,9 +58,9 @@ def inspect_method(
     dataset = _dataset(experiment, run)
     model = _network(method, experiment, dataset, run)
     stream = _stream(dataset, experiment, seed, images)
-    sample, tally = _watch(method, model, experiment.model.at, stream, seed)
+    sample, tally = _record(method, model, experiment.model.at, stream, seed)
     rates = tally.rates(expected(method, (sample.images.shape[-2], sample.images.shape[-1])))
-    lines = [_scene(dataset, sample, method, experiment, run, seed), _sentence(rates, tally.images)]
+    lines = [_caption(dataset, sample, method, experiment, run, seed), _summary(rates, tally.images)]
     picture = inspection_sheet(str(method), lines, sample.first(images), dataset)
     with replacing(target) as aside:
         picture.save(aside, format="PNG")
@@ -83,14 +83,14 @@ class Tally:
             sums = torch.stack((known.new_tensor(len(known)), known.sum(), known.square().sum()))
             self.sums[name] = self.sums.get(name, 0) + sums
 
-    def rates(self, asked: dict[str, float]) -> dict[str, Rate]:
-        """Return mean, standard deviation and count of what was measured at least once, beside what was `asked`."""
+    def rates(self, nominal: dict[str, float]) -> dict[str, Rate]:
+        """Return mean, standard deviation and count of what was measured at least once, beside its `nominal` value."""
         rates: dict[str, Rate] = {}
         for name, (count, total, squares) in ((name, sums.tolist()) for name, sums in self.sums.items()):
             if count:
                 variance = max(squares - total**2 / count, 0) / (count - 1) if count > 1 else None
                 sd = None if variance is None else sqrt(variance)
-                rates[name] = Rate(nominal=asked.get(base(name)), measured=total / count, sd=sd, n=int(count))
+                rates[name] = Rate(nominal=nominal.get(base(name)), measured=total / count, sd=sd, n=int(count))
         return rates
 
 
@@ -109,7 +109,7 @@ def _target(path: Path) -> Path:
 
 
 def _experiment(data: str | None, root: str | None, size: int | None, run: str | Path | None) -> Experiment:
-    """Return the experiment of `run`, or a new one, on the data that was asked for."""
+    """Return the experiment of `run`, or a new one, on `data`."""
     changes: dict[str, Any] = {"root": root} if root is not None else {}
     experiment = settle(None, {}, [])
     if run is not None:
@@ -137,7 +137,7 @@ def _network(method: Regularizer, experiment: Experiment, dataset: Dataset, run:
 
 
 def _stream(dataset: Dataset, experiment: Experiment, seed: int, images: int) -> Stream:
-    """Return random training images, as many as are looked at, in batches of at least `images`."""
+    """Return the random training images that are measured, in batches of at least `images`."""
     train, size = dataset.splits["train"], experiment.data.size
     height, width = (size, size) if isinstance(size, int) else size or train.images.size(0)
     batch = max(images, min(BATCH, PIXELS // (height * width)), 2)
@@ -146,29 +146,29 @@ def _stream(dataset: Dataset, experiment: Experiment, seed: int, images: int) ->
 
 
 @torch.no_grad()
-def _watch(method: Regularizer, model: nn.Module, at: str, stream: Stream, seed: int) -> tuple[InspectedSample, Tally]:
-    """Let the method act on all batches; return the first one and what was measured on all."""
-    witness, tally, sample = Recorder(method), Tally(), None
-    objective = Objective(model, witness, at=at, seed=seed, steps=1).train()
+def _record(method: Regularizer, model: nn.Module, at: str, stream: Stream, seed: int) -> tuple[InspectedSample, Tally]:
+    """Let the method act on all batches; return the first batch and the measurements of all."""
+    recorder, tally, sample = Recorder(method), Tally(), None
+    objective = Objective(model, recorder, at=at, seed=seed, steps=1).train()
     objective.step.fill_(1)  # of 1: a schedule stands at its end
     encode = not method.places <= {IMAGE}
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # for layers of the model that draw from the global state
         for batch in islice(_again(stream), ENCODED if encode else BATCHES):
-            probe = _act(objective, witness, batch, encode)
-            sample = sample or InspectedSample(list(witness.seen), probe, IMAGE in method.places)
-            tally.add(witness.seen[-1])
+            probe = _act(objective, recorder, batch, encode)
+            sample = sample or InspectedSample(list(recorder.seen), probe, IMAGE in method.places)
+            tally.add(recorder.seen[-1])
     assert sample is not None
     return sample, tally
 
 
 def _again(stream: Stream) -> Iterator[Minibatch]:
-    """Yield the batches over and over: a small set is looked at with new draws."""
+    """Yield the batches over and over: a small set is measured again with new draws."""
     while True:
         yield from stream.epoch()
 
 
-def _act(objective: Objective, witness: Recorder, batch: Minibatch, encode: bool) -> Tensor:
+def _act(objective: Objective, recorder: Recorder, batch: Minibatch, encode: bool) -> Tensor:
     """Let the method act as in training; return which pixels it touched: [B, H, W] bool.
 
     A draw depends on the step and the row alone, so on noise in place of the images the method touches the same pixels,
@@ -178,7 +178,7 @@ def _act(objective: Objective, witness: Recorder, batch: Minibatch, encode: bool
         Key.seeded(0).fold_in("probe").normal(len(batch.images), batch.images[0].numel()).reshape(batch.images.shape)
     )
     touched = (objective.prepare(noise, batch.labels).values != noise).any(dim=1)
-    witness.seen.clear()
+    recorder.seen.clear()
     if encode:
         objective(batch.images, batch.labels)
     else:
@@ -187,7 +187,7 @@ def _act(objective: Objective, witness: Recorder, batch: Minibatch, encode: bool
     return touched
 
 
-def _scene(
+def _caption(
     dataset: Dataset,
     sample: InspectedSample,
     method: Regularizer,
@@ -195,7 +195,7 @@ def _scene(
     run: str | Path | None,
     seed: int,
 ) -> str:
-    """Say what the picture shows."""
+    """Return what the picture shows."""
     height, width = sample.images.shape[-2:]
     words = [f"{dataset.name}, training images, {height} x {width}", f"seed {seed}"]
     if not method.places <= {IMAGE}:
@@ -205,13 +205,13 @@ def _scene(
     return "; ".join(words)
 
 
-def _sentence(rates: dict[str, Rate], images: int) -> str:
-    """Say what was measured."""
+def _summary(rates: dict[str, Rate], images: int) -> str:
+    """Return the measured rates beside the nominal ones, as a sentence."""
     if not rates:
         return "nothing is changed, and nothing measured"
-    parts = [f"{name.replace('_', ' ')} {rate['measured']:.3f}{_asked(rate)}" for name, rate in rates.items()]
+    parts = [f"{name.replace('_', ' ')} {rate['measured']:.3f}{_nominal(rate)}" for name, rate in rates.items()]
     return f"measured over {images:,} draws: {', '.join(parts)}; a dash below: it did not act on this image"
 
 
-def _asked(rate: Rate) -> str:
+def _nominal(rate: Rate) -> str:
     return "" if rate["nominal"] is None else f" (nominal {rate['nominal']:.3f})"

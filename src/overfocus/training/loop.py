@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
@@ -80,7 +81,7 @@ def _claim(run: Run, experiment: Experiment, held: ExitStack) -> None:
 
 @dataclass
 class Trainer:
-    """Everything that lives as long as one run is trained."""
+    """The state of a run while it is trained."""
 
     experiment: Experiment
     run: Run
@@ -89,7 +90,6 @@ class Trainer:
     given: Dataset | None = None
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
-    probe: Probe | None = None
 
     def __post_init__(self) -> None:
         self.recipe = self.experiment.recipe
@@ -98,13 +98,13 @@ class Trainer:
         self.module, self.optimizer = self.fabric.setup(compiled, self.recipe.optimizer_for(self.objective.model))
 
     def _prepare(self) -> None:
-        """Make all that can fail in one process alone: data, network, objective."""
+        """Make what can fail in one process alone: data, network, objective."""
         recipe, fabric = self.recipe, self.fabric
         self.dataset = self.given or self.experiment.dataset()
         _check(self.dataset)
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
         self.streams = {name: self.experiment.stream(self.dataset, name, **place) for name in self.dataset.splits}
-        self.judge = _judge(self.dataset)
+        self.selection_split = _selection_split(self.dataset)
         images = self.streams["train"].split.images
         model = self.experiment.create_model(len(self.dataset.classes), images.channels)
         try_classifier(
@@ -129,7 +129,7 @@ class Trainer:
         return self.average.module if self.average is not None else self.objective.model
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train from where the run stands to its end."""
+        """Train from the last completed epoch to the end."""
         if self.run.checkpoint.exists():
             together(self.fabric, self._resume)
             yield from self.history
@@ -146,7 +146,7 @@ class Trainer:
         images, loss = self._pass(number)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            # The report's own loss leaves out what is not a number, as it does for all that was measured.
+            # The loss of the report leaves out NaN, as every measured quantity does; this one must not.
             means = averaged(self.fabric, {**self.objective.report(), "loss": loss})
         if not isfinite(means["loss"]):
             raise OverfocusError(
@@ -155,23 +155,21 @@ class Trainer:
             )
         seconds = perf_counter() - started
         due = number % self.recipe.evaluate_every == 0 or number == self.recipe.epochs
-        scores = {name: self.score(name) for name in self._watched(number)} if due else {}
-        told = tuple(str(warning.message) for warning in caught)
+        scores = {name: self.score(name) for name in self._evaluated(number)} if due else {}
+        messages = tuple(str(warning.message) for warning in caught)
         rate = self.optimizer.param_groups[0]["lr"]
-        return Epoch(number, seconds, images / seconds, rate, means, scores, told, self._look(number))
+        return Epoch(number, seconds, images / seconds, rate, means, scores, messages, self._probed(number))
 
-    def _look(self, number: int) -> dict[str, float]:
-        """Ask the probe where it is due."""
+    def _probed(self, number: int) -> dict[str, float]:
+        """Return where the network looks, in the epochs that are probed."""
         every = self.recipe.probe
-        if not every or (number % every and number != self.recipe.epochs):
-            return {}
-        if self.probe is None:
-            self.probe = self._probe()
-        return self.probe.look(self.model)
+        due = every and (number % every == 0 or number == self.recipe.epochs)
+        return self.probe.look(self.model) if due else {}
 
-    def _probe(self) -> Probe:
-        """Hold a few images of the split that judges."""
-        split = self.streams[self.judge].split
+    @cached_property
+    def probe(self) -> Probe:
+        """A few images of the split that chooses the best epoch."""
+        split = self.streams[self.selection_split].split
         count = images_for(len(self.streams["train"].split))
         few = split.subset(balanced(split.labels, count, self.experiment.seed))
         stream = self.experiment.stream(
@@ -180,7 +178,7 @@ class Trainer:
         return Probe.of(stream, self.model, self.experiment.model.at)
 
     def _pass(self, number: int) -> tuple[int, float]:
-        """Run all steps of an epoch; return how many images were seen, over all processes, and this one's mean loss."""
+        """Run all steps of an epoch; return the images of all processes and this one's mean loss."""
         stream, seen, total = self.streams["train"], 0, torch.zeros((), device=self.fabric.device)
         with _forked(self.fabric.device):
             # For layers of the model that draw from the global state, such as its own dropout.
@@ -207,8 +205,8 @@ class Trainer:
         return loss.detach()
 
     def _weight(self, step: int, rows: int) -> float:
-        """Return what the mean loss of `rows` images counts in its update, so that every image counts the same there:
-        in a last batch that is not full, and in processes that have an image more than others.
+        """Return the weight of the mean loss of `rows` images in its update, by which every image counts the same: in a
+        last batch that is not full, and in processes that have one image more than others.
         """
         stream, each = self.streams["train"], self.recipe.accumulate
         start = step // each * each * stream.batch
@@ -227,8 +225,8 @@ class Trainer:
             self.average.update_parameters(self.objective.model)
 
     def _share(self, step: int, images: Tensor, labels: Tensor) -> tuple[Any, ...]:
-        """Return this process's part of a batch, as the objective takes it; where every process sees the whole batch,
-        it is mixed as one process would.
+        """Return this process's part of a batch, as the objective takes it; a batch that every process sees whole is
+        mixed as in a single process.
         """
         stream = self.streams["train"]
         if self.channels_last:
@@ -243,31 +241,27 @@ class Trainer:
 
     def score(self, name: str) -> dict[str, float]:
         """Evaluate the model on the split `name`."""
-        return evaluate(self.model, self.streams[name], self.fabric.autocast, self._total)
+        total: Any = partial(self.fabric.all_reduce, reduce_op="sum")
+        return evaluate(self.model, self.streams[name], self.fabric.autocast, total)
 
-    def _total(self, sums: Tensor) -> Tensor:
-        return self.fabric.all_reduce(sums, reduce_op="sum") if self.fabric.world_size > 1 else sums  # type: ignore[return-value]
-
-    def _watched(self, number: int) -> list[str]:
-        """The splits to evaluate: the one that judges after every epoch, all but the training images after the last."""
+    def _evaluated(self, number: int) -> list[str]:
+        """Return the splits to evaluate: that which chooses the best epoch; at the end all but the training images."""
         others = [name for name in self.dataset.splits if name != "train"]
-        return others if number == self.recipe.epochs else [self.judge]
+        return others if number == self.recipe.epochs else [self.selection_split]
 
     def _keep(self, epoch: Epoch) -> None:
-        """Put the epoch on the disk: the best weights, then the state, then the log; a kill between any two loses
-        nothing.
-        """
-        accuracy = epoch.scores.get(self.judge, {}).get("accuracy", -1.0)
-        if accuracy > self.best.get("accuracy", -1.0):
-            self.best = {"epoch": epoch.number, "split": self.judge, **epoch.scores[self.judge]}
-            if self.fabric.is_global_zero:
+        """Write the best weights, then the state, then the log; a process killed between any two loses nothing."""
+        writes, scores = self.fabric.is_global_zero, epoch.scores.get(self.selection_split)
+        if scores and scores["accuracy"] > self.best.get("accuracy", -1.0):
+            self.best = {"epoch": epoch.number, "split": self.selection_split, **scores}
+            if writes:
                 save_weights(self.model.state_dict(), self.run.best_weights)
         state = {**self._state(), "history": [asdict(each) for each in self.history], "best": self.best}
-        if self.fabric.is_global_zero:
+        if writes:
             self.run.checkpoint.parent.mkdir(exist_ok=True)
-        with replacing(self.run.checkpoint) if self.fabric.is_global_zero else nullcontext(self.run.checkpoint) as path:
+        with replacing(self.run.checkpoint) if writes else nullcontext(self.run.checkpoint) as path:
             self.fabric.save(path, state)
-        if self.fabric.is_global_zero:
+        if writes:
             self.run.log(self.history)
 
     def _state(self) -> dict[str, Any]:
@@ -275,7 +269,7 @@ class Trainer:
         return state | ({"average": self.average} if self.average is not None else {})
 
     def _resume(self) -> None:
-        """Load the state of the last whole epoch, and write the log that a kill may have kept from being written."""
+        """Load the state of the last completed epoch, and write its log, which a killed process may have missed."""
         try:
             rest = self.fabric.load(self.run.checkpoint, self._state(), weights_only=True)
         except Exception as error:
@@ -293,7 +287,7 @@ class Trainer:
         return f"the state after epoch {done} is kept in {self.run.path}" if done else "no epoch was completed"
 
     def _finish(self) -> None:
-        """Write the last weights and, behind everything else, the manifest."""
+        """Write the last weights and, after everything else, the manifest."""
         if self.fabric.is_global_zero:
             save_weights(self.model.state_dict(), self.run.weights)
             self.run.finish(self._manifest())
@@ -310,7 +304,7 @@ class Trainer:
             "mean": self.dataset.mean,
             "std": self.dataset.std,
             "last": {"epoch": last.number, "scores": last.scores, "train": last.train},
-            "best": {**self.best, "note": _best_note(self.judge)},
+            "best": {**self.best, "note": _best_note(self.selection_split)},
             "seconds": sum(epoch.seconds for epoch in self.history),
             "images": {name: len(stream.split) for name, stream in self.streams.items()},
             "bad_images": {name: len(stream.bad) for name, stream in self.streams.items() if stream.bad},
@@ -326,16 +320,16 @@ class Trainer:
         return self.dataset.noting(left_out).note
 
 
-def _judge(dataset: Dataset) -> str:
-    """The split that tells which epoch was best: one held out where there is one."""
+def _selection_split(dataset: Dataset) -> str:
+    """Return the split whose accuracy chooses the best epoch: the validation images where there are some."""
     return "val" if "val" in dataset.splits else next(name for name in dataset.splits if name != "train")
 
 
-def _best_note(judge: str) -> str:
+def _best_note(split: str) -> str:
     return (
         "chosen on held-out images"
-        if judge == "val"
-        else f"chosen on the split {judge!r} itself, so its accuracy is optimistic"
+        if split == "val"
+        else f"chosen on the split {split!r} itself, so its accuracy is optimistic"
     )
 
 

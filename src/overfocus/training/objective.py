@@ -28,15 +28,13 @@ from overfocus.regularizers.regularizer import IMAGE, Chain, Regularizer
 from overfocus.training.seam_probe import SeamProbe
 
 LEAK = 0.1
-"""How far the accuracy through the mask may lie above the accuracy without it before the mask is held to tell the
-label.
-"""
+"""Accuracy through the mask minus accuracy without it, above which the mask is taken to reveal the label."""
 
 ALL = 0.99
-"""Share of an image's evidence from which on nothing of it is held to be left."""
+"""Share of an image's evidence above which nothing of it is taken to be left."""
 
-GLANCE = 500
-"""Steps between two looks at that without being asked: a look waits for the device."""
+CHECK_EVERY = 500
+"""Steps between two checks of both without a report: a check synchronises with the device."""
 
 
 class Objective(nn.Module):
@@ -55,9 +53,9 @@ class Objective(nn.Module):
     decay      of the EMA teacher, per call, where a method asks for one; in call t at most (1 + t) / (10 + t), so that
                the first weights, which know nothing, are soon forgotten; 1 leaves the teacher as it is
 
-    `last` holds what happened in the last step, as tensors that nobody has waited for; `report()` gives the means since
-    it was last asked, and warns when a method never ran, and when a mask tells the label or leaves nothing to learn
-    from.
+    `last` holds the measurements of the last step, as tensors still on the device (no synchronisation); `report()`
+    returns the means since the last report, and warns when a method never ran, and when a mask reveals the label or
+    leaves nothing to learn from.
     """
 
     step: Tensor
@@ -114,12 +112,12 @@ class Objective(nn.Module):
         return self._head(features.values), features
 
     def note(self, features: Batch, logits: Tensor, loss: Tensor, rows: int) -> None:
-        """End a step of `rows` images: keep what was measured in it, and go on to the next one's draws."""
+        """End a step of `rows` images: keep what was measured, and move to the random draws of the next step."""
         self.last = _measured(features, logits.detach(), loss.detach(), rows)
         self._add(self.last)
         self.step += 1
         if not torch.compiler.is_compiling():
-            self._glance()
+            self._check_masks()
 
     def prepare(self, images: Tensor, labels: Tensor) -> Batch:
         """Let the method act on the images and labels of the coming step, which is what `forward` does by itself.
@@ -131,24 +129,23 @@ class Objective(nn.Module):
         return batch
 
     def report(self) -> dict[str, float]:
-        """Return the means of what was measured since the last report, and warn of what is wrong with it. Waits for the
-        device.
+        """Return the means of what was measured since the last report, and warn of methods that never ran and of wrong
+        masks. Synchronises with the device.
         """
         means = self._means()
         self._totals = {}
-        for text in (*_idle(means), *_leaks(means), *_starved(means)):
+        for text in (*_idle(means), *_wrong_masks(means)):
             warnings.warn(f"{self.method}: {text}", stacklevel=2)
         return means
 
     def _means(self) -> dict[str, float]:
         return {name: float(total / count) for name, (total, count) in self._totals.items() if float(count)}
 
-    def _glance(self) -> None:
-        """Warn of a wrong mask even in a loop that never asks for a report."""
+    def _check_masks(self) -> None:
+        """Warn of a wrong mask even in a loop that never calls `report`."""
         self._calls += 1
-        if self._calls % GLANCE == 0 and "masked_accuracy" in self._totals:
-            means = self._means()
-            for text in (*_leaks(means), *_starved(means)):
+        if self._calls % CHECK_EVERY == 0 and "masked_accuracy" in self._totals:
+            for text in _wrong_masks(self._means()):
                 warnings.warn(f"{self.method}: {text}", stacklevel=5)
 
     def train(self, mode: bool = True) -> Objective:
@@ -222,7 +219,7 @@ class Objective(nn.Module):
         return SeamProbe(self.model, self._heads[number], teacher, features)
 
     def _check_labels(self, targets: Targets) -> None:
-        """Look at the first batch only: a look waits for the device."""
+        """Check the first batch only, since that synchronises with the device."""
         self._labels_checked = True
         low, high = int(targets.labels.min()), int(targets.labels.max())
         if low < 0 or high >= self.classes:
@@ -234,8 +231,8 @@ class Objective(nn.Module):
             )
 
     def _add(self, measured: Mapping[str, Tensor]) -> None:
-        """Add to the totals that `report` divides, and wait for nobody. In a row, NaN says that a method did not act; a
-        number of the whole step, such as the loss, counts as it is.
+        """Add to the totals that `report` divides, without a synchronisation. Per image, NaN means that a method did
+        not act; a number of the whole step, such as the loss, counts as it is.
         """
         for name, value in measured.items():
             known = ~value.isnan() if value.ndim else torch.ones_like(value, dtype=torch.bool)
@@ -300,7 +297,8 @@ def _idle(means: Mapping[str, float]) -> Iterator[str]:
             )
 
 
-def _leaks(means: Mapping[str, float]) -> Iterator[str]:
+def _wrong_masks(means: Mapping[str, float]) -> Iterator[str]:
+    """Yield a warning where a mask reveals the label, or leaves nothing to learn from."""
     masked, clean = means.get("masked_accuracy", 0.0), means.get("clean_accuracy", 1.0)
     if masked > clean + LEAK:
         yield (
@@ -309,9 +307,6 @@ def _leaks(means: Mapping[str, float]) -> Iterator[str]:
             "the network reads the class off what is missing, or left; drop positions instead of elements "
             "(unit='position'), mask fewer images (prob), or, with selection='least', use target='predicted' or 'soft'"
         )
-
-
-def _starved(means: Mapping[str, float]) -> Iterator[str]:
     for method, share in _of_kind(means, "evidence"):
         if share > ALL:
             yield (
