@@ -20,7 +20,7 @@ from overfocus.study.results import Results, read_results
 from overfocus.study.run_key import RunKey
 from overfocus.study.study import Study
 from overfocus.training.experiment import read_toml, settle
-from overfocus.training.objective import _leaks
+from overfocus.training.objective import _wrong_masks
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 SETTINGS = sorted(path.name for path in EXPERIMENTS.glob("*.toml"))
@@ -212,7 +212,7 @@ def test_the_first_warning_of_a_leak_is_found(studies, monkeypatch, capsys):
     functions = runpy.run_path(str(EXPERIMENTS / "leak.py"))
     result = next(iter(read_results(studies / "clean").results.values()))
     last = result.epochs[-1]
-    says = tuple(_leaks({"masked_accuracy": 0.9, "clean_accuracy": 0.1}))
+    says = tuple(_wrong_masks({"masked_accuracy": 0.9, "clean_accuracy": 0.1}))
     epochs = (last, replace(last, number=2, warnings=says), replace(last, number=3, warnings=says))
     assert functions["warned"](replace(result, epochs=epochs)) == 2
     assert functions["warned"](result) is None

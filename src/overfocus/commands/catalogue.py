@@ -1,4 +1,4 @@
-"""Lists of what can be named, short enough to read."""
+"""Lists of models and metrics, short enough to read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from overfocus.metrics.score import Metric
 from overfocus.models.zoo import closest, model_names, timm_names
 
 Names = list[tuple[str, str]]
-"""(name, what it is in a line)."""
+"""(name, description of one line)."""
 
 
 def models(part: str | None = None) -> Names:

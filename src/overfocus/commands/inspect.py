@@ -48,7 +48,7 @@ def inspect_method(
     """Draw the method `spec` at work on some training images into the PNG file `out`; return what was measured on many.
 
     The images are drawn from the training split of `data` (by default that of `run`, else `totem`) and are not
-    augmented. Feature methods look at the network of `run`, or at a new OverfocusCNN. A method with a schedule is shown
+    augmented. Feature methods act in the network of `run`, or in a new OverfocusCNN. A method with a schedule is shown
     as at the end of training. Raises OverfocusError for a file that is no PNG, and for a run of other classes than the
     data has.
     """

@@ -126,7 +126,7 @@ def _limits(manifest: dict[str, Any], best: bool) -> str:
     lines = [
         f"- It knows the {len(manifest['classes'])} classes in config.json, and calls every picture one of them.",
         "- Its images were brought to the size in config.json; others have to be too.",
-        "- How narrowly it looks, and what hiding, attacks and shift cost it, is not said here: `overfocus diagnose`.",
+        "- `overfocus diagnose` measures how narrowly it looks, and what hiding, attacks and shift cost it.",
     ]
     if note := manifest["data"].get("note"):
         lines.append(f"- Of the data: {_plain(note)}")

@@ -1,5 +1,5 @@
-"""A run as files that need no overfocus: the plain network in a format of others, found equal to the source on real
-images before anything is written under its name.
+"""A run as files that need no overfocus: the plain network in another format, compared with the run on real images
+before anything is written under its name.
 
 Methods leave nothing behind in a network, so what is exported is what was trained. The two programs take pixels in
 [0, 1] and normalise them themselves; the weights are those of the bare network, which wants normalised images.
@@ -98,7 +98,7 @@ def _check_free(folder: Path) -> None:
 
 
 def _compared(source: Source, answer: Answer, kind: str) -> float:
-    """Return the largest difference of the two models' logits, for all images at once and for one alone."""
+    """Return the largest difference of the two models' logits, on all images at once and on one alone."""
     given = source.images if kind == "safetensors" else source.pixels
     with torch.no_grad():
         expected, found, alone = source.model(source.images).float(), answer(given), answer(given[:1])

@@ -1,1 +1,1 @@
-"""Methods inside the trainers that people use; each module is thin, and asks for its trainer only when imported."""
+"""Methods inside other trainers; each module is thin, and needs its trainer only when it is imported."""

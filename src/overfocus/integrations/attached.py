@@ -82,8 +82,8 @@ class Attached:
         return self.model
 
     def report(self) -> dict[str, float]:
-        """Return the means of what happened since the last report, and warn where the method never ran. Waits for the
-        device.
+        """Return the means of what happened since the last report, and warn where the method never ran. Synchronises
+        with the device.
         """
         means = self.objective.report()
         if self.skipped:

@@ -58,8 +58,8 @@ def _acted(method: Regularizer, images: Tensor, targets: Tensor | Targets, gener
     if method.places != {IMAGE}:
         raise OverfocusError(f"{method} acts on features, which a function of images does not see; use of.Objective")
     seed = int(torch.randint(2**62, (), generator=generator))
-    told = targets if isinstance(targets, Targets) else Targets.of(targets)
-    if len(told) != len(images):
-        raise OverfocusError(f"{len(images)} images and {len(told)} targets; give a target for each image")
-    mixed = method.on_batch(Batch(images, told), Key.seeded(seed, device=images.device))
+    known = targets if isinstance(targets, Targets) else Targets.of(targets)
+    if len(known) != len(images):
+        raise OverfocusError(f"{len(images)} images and {len(known)} targets; give a target for each image")
+    mixed = method.on_batch(Batch(images, known), Key.seeded(seed, device=images.device))
     return mixed.images, mixed.targets

@@ -132,7 +132,7 @@ class LogSpread(Callback):
     """Log where the network looks while it is trained, and change nothing.
 
     model   the name of the network within the module; empty where the module's own forward gives logits [B, K]
-    images  how many are looked at: the first of the validation loader, whose batches begin with images and labels
+    images  how many are probed: the first of the validation loader, whose batches begin with images and labels
     every   so many epochs
     at      the layer, by default the last before pooling
 
@@ -157,7 +157,7 @@ class LogSpread(Callback):
             self._kept.append((images[:missing], labels[:missing]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look, and log."""
+        """Measure and log."""
         if trainer.current_epoch % self.every or not self._kept:
             return
         named = _network(pl_module, self.model)

@@ -1,4 +1,4 @@
-"""From a run's folder back to its network, its data and its numbers."""
+"""The network, the data and the scores of a finished run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_network(run: Run, weights: Path) -> nn.Module:
 def load_data(run: Run, root: str | None = None) -> tuple[Experiment, Dataset]:
     """Return the experiment of a finished run and its data as it is now, in the size of the run.
 
-    root: where the data lies by now. Raises OverfocusError where it has other classes than the run.
+    root: where the data lies now. Raises OverfocusError where it has other classes than the run.
     """
     changes: dict[str, Any] = {"size": tuple(run.manifest()["size"])} | ({"root": root} if root is not None else {})
     experiment = run.experiment()
@@ -46,7 +46,7 @@ def load_data(run: Run, root: str | None = None) -> tuple[Experiment, Dataset]:
 
 
 def as_trained(dataset: Dataset, run: Run) -> Dataset:
-    """Return the data with the normalisation that the network of `run` knows, whatever was added to a folder since.
+    """Return the data with the normalisation of `run`, whatever was added to a folder since.
 
     Raises OverfocusError where its classes or its channels are not those of the run.
     """

@@ -1,4 +1,4 @@
-"""What was asked of a method, to be held against what was measured."""
+"""The nominal values of a method, to compare with the measured ones."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def expected(method: Regularizer, image_size: tuple[int, int]) -> dict[str, floa
     found: dict[str, set[float]] = defaultdict(set)
     for leaf, chance in _leaves(method, 1.0):
         kind = type(leaf).__name__.lower()
-        for what, value in _asked(leaf, image_size).items():
+        for what, value in _nominal(leaf, image_size).items():
             found[f"{kind}_{what}"].add(value * chance if what == "rate" else value)
     return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
 
 def base(name: str) -> str:
-    """Return the name of a measured quantity without the number that tells a second one of its kind."""
+    """Return the name of a measured quantity without the number of a second one of its kind."""
     return re.sub(r"_\d+$", "", name)
 
 
@@ -47,15 +47,15 @@ def _leaves(method: Regularizer, chance: float) -> Iterator[tuple[Regularizer, f
         yield from _leaves(member, chance * weight)
 
 
-def _asked(leaf: Regularizer, image_size: tuple[int, int]) -> dict[str, float]:
+def _nominal(leaf: Regularizer, image_size: tuple[int, int]) -> dict[str, float]:
     rate = getattr(leaf, "prob", None)
-    expected = {
+    nominal = {
         "rate": rate,
         "dropped": _dropped(leaf),
         "kept": _kept(leaf, image_size),
         "hidden": _hidden(leaf, image_size),
     }
-    return {what: float(value) for what, value in expected.items() if value is not None}
+    return {what: float(value) for what, value in nominal.items() if value is not None}
 
 
 def _dropped(leaf: Any) -> float | None:

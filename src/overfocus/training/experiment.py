@@ -1,6 +1,4 @@
-"""An experiment as a value: data, model, method, recipe, seed. It is written to the run with every default spelled
-out.
-"""
+"""An experiment as a value: data, model, method, recipe, seed. The run stores it with every default written out."""
 
 from __future__ import annotations
 
@@ -73,7 +71,7 @@ class ModelSettings(Settings):
 
 
 class Experiment(Settings):
-    """One training run, whole."""
+    """All settings of one training run."""
 
     data: DataSettings = DataSettings.model_validate({})
     model: ModelSettings = ModelSettings.model_validate({})
@@ -134,9 +132,7 @@ class Experiment(Settings):
 
 
 def _of_one_size(dataset: Dataset) -> Dataset:
-    """Bring photographs to one size where nobody gave one: those that differ in size, and those larger than any model
-    is made for.
-    """
+    """Bring photographs to one size where none is given: those that differ in size, or are larger than any model's."""
     sizes = sorted({size for split in dataset.splits.values() for size in _stored_sizes(split.images)}, key=min)
     if not sizes or (len(sizes) == 1 and min(sizes[0]) <= LARGE):
         return dataset

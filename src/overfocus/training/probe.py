@@ -1,7 +1,7 @@
 """Where a network looks while it is trained: a few numbers of the same images, every so many epochs.
 
 The images are evaluation images, as many as 3 % of the training ones (8 to 256), so that a forward through them is
-small beside an epoch. Nothing is drawn and nothing in the network changes: the training is bit for bit the same.
+small compared with an epoch. Nothing is drawn and the network does not change: training is bit for bit the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHARE, LEAST, MOST = 0.03, 8, 256
 
 
 def images_for(training: int) -> int:
-    """Return how many images are looked at when there are `training` images to train on."""
+    """Return how many images are probed when there are `training` images to train on."""
     return max(LEAST, min(MOST, round(SHARE * training)))
 
 

@@ -1,4 +1,4 @@
-"""The processes of a training run: how they start, what they agree on, and how they fail as one."""
+"""The processes of a training run: how they start, what they exchange, and how they fail together."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from overfocus.training.recipe import precision_for
 
 T = TypeVar("T")
 LAUNCHED = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-"""Where launchers tell a process its number; not set where there is one process only, or before the others start."""
+"""Environment variables that give a process its rank; not set for a single process, or before the others start."""
 PATIENCE = 3.0
-"""Seconds in which the other processes may end by themselves."""
+"""Seconds that the other processes have to end by themselves."""
 
 
 @dataclass(frozen=True)
@@ -76,23 +76,23 @@ def started(precision: str, machine: Machine) -> Fabric:
 
 
 def first_process() -> bool:
-    """Tell whether this process speaks for the run; asked before training, so the environment has to tell."""
+    """Return whether this process has rank 0, by the environment: training, which would know, has not begun."""
     return all(os.environ.get(name, "0") == "0" for name in LAUNCHED)
 
 
 def together(fabric: Fabric, work: Callable[[], T]) -> T:
-    """Do `work` in every process; where it fails in one, it fails in all, so that nobody waits for one that is gone."""
+    """Do `work` in every process; where it fails in one, it fails in all, so that none waits for one that has ended."""
     if fabric.world_size == 1:
         return work()
     try:
         result, error = work(), None
     except Exception as caught:
         result, error = None, caught
-    told = [text for text in gathered(fabric, str(error) if error else "") if text]
+    errors = [text for text in gathered(fabric, str(error) if error else "") if text]
     if error is not None:
         raise error
-    if told:
-        raise OverfocusError(told[0])
+    if errors:
+        raise OverfocusError(errors[0])
     return result  # type: ignore[return-value]
 
 
@@ -115,16 +115,16 @@ def averaged(fabric: Fabric, means: Mapping[str, float]) -> dict[str, float]:
 
 @contextmanager
 def one_fate(fabric: Fabric) -> Iterator[None]:
-    """End the other processes with this one, and say so plainly where one of them went first."""
+    """End the other processes with this one, and say so where one of them ended first."""
     try:
         yield
-    except GeneratorExit:  # who consumes the epochs has enough of them, in every process
+    except GeneratorExit:  # the caller stops early, in every process
         raise
     except BaseException as error:
         _end(getattr(fabric.strategy.launcher, "procs", []))
         if fabric.world_size > 1 and _connection_lost(error):
             raise OverfocusError(
-                "another process of this run stopped, and this one with it; the message of the other tells why"
+                "another process of this run stopped, and this one with it; see the message of the other"
             ) from error
         raise
 

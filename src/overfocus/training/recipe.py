@@ -57,7 +57,7 @@ class Recipe(Settings):
     evaluate_every: int = Field(1, ge=1)
     """Epochs between two evaluations; the last epoch is always evaluated."""
     probe: int = Field(0, ge=0)
-    """Epochs between two looks at where the network looks; 0 for none."""
+    """Epochs between two measurements of where the network looks; 0 for none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -91,17 +91,17 @@ class Recipe(Settings):
         return 1.0
 
 
-def channels_last_for(asked: bool | str, device: torch.device) -> bool:
+def channels_last_for(requested: bool | str, device: torch.device) -> bool:
     """Return whether images and weights are kept with the channels last on `device`."""
-    return device.type == "cuda" if asked == "auto" else bool(asked)
+    return device.type == "cuda" if requested == "auto" else bool(requested)
 
 
-def precision_for(asked: str, device: torch.device) -> str:
+def precision_for(requested: str, device: torch.device) -> str:
     """Return Fabric's name of the precision to use: for `auto`, bf16 only where it is computed natively and so is
     faster.
     """
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     if device.type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

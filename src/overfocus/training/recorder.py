@@ -1,4 +1,4 @@
-"""A method that acts exactly as another one does, and keeps what it saw: a picture then shows what training does."""
+"""A method that acts exactly as the one it wraps, and records the batches: a picture then shows what training does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SeamRecord:
     before: Batch
     after: Batch
     attribution: Tensor | None = None
-    """What the method last asked its probe for, the shape of the features."""
+    """The last answer of the probe, of the shape of the features; None where the method did not call it."""
 
     @property
     def images(self) -> int:
@@ -70,9 +70,9 @@ class Recorder(Regularizer):
 
     def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Let the method act on features [B, ...]."""
-        watched = RecordingProbe(probe)
-        after = self.method.on_features(features, watched, key)
-        self.seen.append(SeamRecord(self.place, features, after, watched.attribution))
+        recording = RecordingProbe(probe)
+        after = self.method.on_features(features, recording, key)
+        self.seen.append(SeamRecord(self.place, features, after, recording.attribution))
         return after
 
     @property
@@ -82,7 +82,7 @@ class Recorder(Regularizer):
 
     @property
     def teachers(self) -> frozenset[str]:
-        """Whose attribution the method asks for."""
+        """Whose attribution the method uses."""
         return self.method.teachers
 
     @property
@@ -91,7 +91,7 @@ class Recorder(Regularizer):
         return self.method.scheduled
 
     def acting(self, places: frozenset[str]) -> Recorder:
-        """Watch the part of the method that acts at `places`."""
+        """Record the part of the method that acts at `places`."""
         layer = min(places - {FEATURES}, default=FEATURES)
         return Recorder(self.method.acting(places), self.seen, layer)
 
@@ -101,7 +101,7 @@ class Recorder(Regularizer):
 
 @dataclass
 class RecordingProbe:
-    """Hands every question on, and keeps the last answer."""
+    """A probe that keeps the last attribution."""
 
     probe: HeadProbe
     attribution: Tensor | None = None

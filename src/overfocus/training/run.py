@@ -1,4 +1,4 @@
-"""A run is a folder. It is whole when its manifest is there, which is written last; everything is written aside and
+"""A run is a folder. It is finished when its manifest is there, which is written last; every file is written aside and
 moved into place.
 """
 
@@ -21,12 +21,12 @@ from overfocus.training.experiment import Experiment, read_experiment
 KNOWN = ("experiment.toml", "tensorboard", "wandb", "mlflow.db", "mlflow")
 """What may lie in a folder before it is a run: trackers start before training does."""
 ASIDE = re.compile(r"\..+\.\d+(\.unfinished)?|\.tmp\w{6}")
-"""What a process that is killed while it writes leaves behind: ours, and safetensors' own."""
+"""Files that a process killed while writing leaves: ours, and those of safetensors."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training images gave."""
+    """The results of one pass over the training images."""
 
     number: int
     """Counted from 1."""
@@ -41,7 +41,7 @@ class Epoch:
     """Split -> accuracy, loss (nats), images; empty where the epoch was not evaluated."""
     warnings: tuple[str, ...] = ()
     probe: dict[str, float] = field(default_factory=dict)
-    """Where the network looks on a few fixed images: see `training.probe`; empty where it was not asked."""
+    """Where the network looks on a few fixed images: see `training.probe`; empty in epochs that are not probed."""
 
     def flat(self) -> dict[str, Any]:
         """Return one row for a table."""
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """State after the last whole epoch, for resuming."""
+        """State after the last completed epoch, for resuming."""
         return self.path / "checkpoint" / "last.ckpt"
 
     @property
@@ -78,11 +78,11 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the run is whole."""
+        """Whether the run is finished."""
         return (self.path / "manifest.json").is_file()
 
     def manifest(self) -> dict[str, Any]:
-        """Read the manifest; OverfocusError where the run is not whole."""
+        """Read the manifest; OverfocusError where the run is not finished."""
         path = self.path / "manifest.json"
         try:
             return json.loads(path.read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ class Run:
         if not (self.path / "experiment.toml").exists():
             self._check_empty()
             write(self.path / "experiment.toml", experiment.toml())
-        elif self._never_trained():  # a command that failed, for a mistyped name of the data say, and was mended
+        elif self._never_trained():  # a command that failed, for a mistyped name of the data say, and was corrected
             write(self.path / "experiment.toml", experiment.toml())
         elif (there := self.experiment()) != experiment:
             changed = ", ".join(_differences(there.model_dump(), experiment.model_dump()))
@@ -155,7 +155,7 @@ class Run:
         return [Epoch(**{**json.loads(line), "warnings": tuple(json.loads(line)["warnings"])}) for line in lines]
 
     def finish(self, content: dict[str, Any]) -> None:
-        """Write the manifest; from now on the run is whole."""
+        """Write the manifest, which makes the run a finished one."""
         write(self.path / "manifest.json", json.dumps(content, indent=2) + "\n")
 
     @contextmanager

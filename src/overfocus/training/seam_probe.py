@@ -15,13 +15,13 @@ from overfocus.core.targets import Targets
 
 @dataclass(frozen=True)
 class SeamProbe:
-    """What lies behind one seam: the model's own head, and its teacher's on the teacher's features."""
+    """The head after one seam: the model's own, and its teacher's on the teacher's features."""
 
     model: nn.Module
     head: Head
     teacher: nn.Module
     teacher_features: Callable[[], Tensor]
-    """The features that the teacher makes of the same images at this seam: [B, ...]; run when first asked."""
+    """The features that the teacher makes of the same images at this seam: [B, ...]; computed on demand."""
 
     def attribute(
         self, features: Tensor, targets: Targets, target: Target = "label", teacher: Teacher = "self"
