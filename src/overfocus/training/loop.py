@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from overfocus.core.deprecation import renamed_arguments
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
 from overfocus.core.key import Key
@@ -49,6 +50,7 @@ OnStep = Callable[[Step], None]
 """Called after every step."""
 
 
+@renamed_arguments(watch="on_step")
 def train(
     experiment: Experiment,
     out: str | Path,
