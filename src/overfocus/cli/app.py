@@ -28,7 +28,7 @@ RESUMABLE = ("train", "study", "tune", "demo")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Groups(TyperGroup):
+class GroupedCommands(TyperGroup):
     """The commands, listed under a heading for each group."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -41,7 +41,7 @@ class Groups(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Groups,
+    cls=GroupedCommands,
     help="""Train image classifiers that look at the whole object, and examine any.
 
     Start with the embedded data set `totem`, or with your own images, a folder for each class:
