@@ -25,6 +25,7 @@ import numpy as np
 METHOD = "cutmix(prob=0.5) + sgdrop(drop=0.4) + dropblock(drop=0.1)"
 SMALL = ["--epochs", "2", "--set", "model.settings.widths=[8,16]", "--set", "recipe.batch=64"]
 STUDY = ["--methods", "plain; sgdrop; mixup; cutout", "--seeds", "2", "--per-class", "20,40", "--limit", "60"]
+NUMBER, IDENTITY = re.compile(r"[-+\d.e ]+"), ("size", "seed", "per_class", "fraction", "class")
 SECTIONS = "spread,focus,localization,hiding,deletion,robustness,confidence,in_between,shortcut,transplant"
 
 
@@ -93,25 +94,26 @@ def _flat(value: object, place: str, found: dict[str, float]) -> None:
 
 
 def table_numbers(folder: Path) -> dict[str, str]:
-    """Collect the tables of the study, number by number; columns of time are left out."""
+    """Collect the tables of the study, number by number, each row by its words; columns of time are left out."""
     found = {}
     for path in sorted((folder / "study" / "tables").glob("*.csv")):
-        for number, row in enumerate(csv.DictReader(path.open())):
+        for row in csv.DictReader(path.open()):
+            words = [value for name, value in row.items() if name in IDENTITY or not NUMBER.fullmatch(value or "")]
             found |= {
-                f"{path.name}:{number}:{name}": renamed(value or "")
+                renamed(f"{path.name}: {', '.join(filter(None, words))}: {name}"): value
                 for name, value in row.items()
-                if re.fullmatch(r"[-+\d.e ]+", value or "") and not re.search("second|images a|ratio|time", name or "")
+                if NUMBER.fullmatch(value or "") and not re.search("second|images a|ratio|time", name or "")
             }
     return found
 
 
-def printed(folder: Path) -> dict[str, int]:
-    """Count the numbers of three decimals and more that stand in the text of each page."""
-    found: dict[str, int] = {}
+def printed(folder: Path) -> dict[str, bool]:
+    """Collect the numbers of three decimals and more that stand in the text of each page."""
+    found = {}
     for path in (folder / "diagnosis" / "diagnosis.html", folder / "study" / "report.html"):
         page = re.sub(r"<(svg|style|script|title)\b.*?</\1>|<[^>]*>", " ", path.read_text(encoding="utf-8"), flags=re.S)
         for number in re.findall(r"(?<![\w.])\d+\.\d{3,}(?![\w.])", page):
-            found[f"{path.name}: {number}"] = found.get(f"{path.name}: {number}", 0) + 1
+            found[f"{path.name}: {number}"] = True
     return found
 
 
@@ -144,7 +146,7 @@ def main() -> None:
         for what, collect in (
             ("weights, byte for byte", digests), ("arrays of evidence", arrays), ("scores", scores),
             ("numbers in the tables of the study", table_numbers),
-            ("numbers on the pages", lambda folder: dict.fromkeys(printed(folder))),
+            ("numbers on the pages", printed),
         )
     ]  # fmt: skip
     raise SystemExit(0 if all(good) else 1)
