@@ -1,3 +1,5 @@
+from fnmatch import fnmatchcase
+
 import pytest
 import torch
 from timm.models import adapt_input_conv
@@ -75,6 +77,42 @@ def test_norms_and_biases_do_not_decay_and_the_encoder_is_slower():
     assert [p is q for p, q in zip(groups["head"]["params"], [model.fc.weight], strict=True)] == [True]
     assert all(p.ndim == 4 for p in groups["encoder"]["params"])
     assert all(p.ndim == 1 for p in groups["encoder, no decay"]["params"])
+
+
+NO_DECAY = {
+    "convnext_tiny": {"layer_scale"},
+    "vit_b_16": {"class_token", "pos_embedding"},
+    "swin_t": {"relative_position_bias_table"},
+    "swin_v2_t": {"logit_scale"},
+    "maxvit_t": {"relative_position_bias_table"},
+    "efficientnet_b0": set(),
+    "timm:deit_tiny_distilled_patch16_224": {"cls_token", "dist_token", "pos_embed"},
+    "timm:vit_small_patch14_reg4_dinov2": {"cls_token", "reg_token", "pos_embed"},
+    "timm:beit_base_patch16_224": {"cls_token", "relative_position_bias_table"},
+    "timm:levit_128s": {"attention_biases"},
+    "timm:mvitv2_tiny": {"rel_pos_h", "rel_pos_w"},
+    "timm:xcit_nano_12_p16_224": {"cls_token", "temperature"},
+    "timm:resmlp_12_224": {"alpha", "beta"},
+    "timm:fastvit_t8": {"gamma"},
+    "timm:tnt_s_patch16_224": {"cls_token", "patch_pos", "pixel_pos"},
+    "timm:sequencer2d_s": set(),
+}
+"""Model -> last parts of the names of its parameters of several dimensions that are neither matrices nor kernels."""
+
+
+@pytest.mark.parametrize("name", NO_DECAY)
+def test_only_matrices_and_kernels_decay(name):
+    with torch.device("meta"):
+        model = create_model(name, 7)
+    groups = parameter_groups(model, lr=1.0, weight_decay=0.1)
+    spared = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}
+    patterns = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()
+    own = {n for n, _ in model.named_parameters() if any(fnmatchcase(n, pattern) for pattern in patterns)}
+    several = {n: p for n, p in model.named_parameters() if p.ndim > 1}
+    assert {n.rpartition(".")[2] for n, p in several.items() if id(p) in spared and n not in own} <= NO_DECAY[name]
+    assert {n for n, p in several.items() if n.rpartition(".")[2] in NO_DECAY[name] and id(p) not in spared} == set()
+    assert all(id(p) not in spared for n, p in several.items() if n.endswith("weight") and n not in own)
+    assert all(id(p) in spared for n, p in model.named_parameters() if p.ndim < 2 or n in own)
 
 
 def test_at_one_rate_there_are_two_groups():

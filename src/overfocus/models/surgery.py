@@ -4,7 +4,9 @@ The recipe: `create_model(name, classes, weights=file)` leaves the head new wher
 `parameter_groups` then trains the head at `lr` and what lies before it at `encoder_lr_scale * lr`.
 """
 
+import re
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -12,6 +14,8 @@ from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
 
+# The last part of the name of a parameter that is neither a matrix nor a kernel, whatever its dimensions.
+NO_DECAY = re.compile(r"bias|scale|gamma|alpha|beta|temperature|token|pos(_|ition|$)|embed")
 # First strided convolution and the pooling after it, in the families that have a form for small images.
 STEMS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))
 # How a top-level module that holds the classifier is usually called.
@@ -28,22 +32,33 @@ def parameter_groups(
 ) -> list[dict]:
     """Return groups for an optimiser, each {"params", "lr", "weight_decay", "name"}, without frozen parameters.
 
-    Norms, biases and scales (everything of fewer than two dimensions) have no weight decay. Parameters under a head
+    Norms, biases, scales, tokens and positional parameters have no weight decay: see `decays`. Parameters under a head
     prefix (a dotted name; by default the classifier's) learn at `lr`, all others at `encoder_lr_scale * lr`; at a
     scale of 1 the two are one group. Raises OverfocusError where a prefix names no parameter.
     """
     heads = head_names(model, head_prefixes) if encoder_lr_scale != 1 else set()
+    spared = tuple(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else ()  # type: ignore[operator]
     groups: dict[str, dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         part = "head" if name in heads else "encoder" if heads else "all"
-        decay = weight_decay if parameter.ndim > 1 else 0.0
-        label = part if parameter.ndim > 1 else f"{part}, no decay"
+        decay = weight_decay if decays(name, parameter, spared) else 0.0
+        label = part if decays(name, parameter, spared) else f"{part}, no decay"
         rate = lr * (encoder_lr_scale if part == "encoder" else 1)
         group = groups.setdefault(label, {"params": [], "lr": rate, "weight_decay": decay, "name": label})
         group["params"].append(parameter)
     return list(groups.values())
+
+
+def decays(name: str, parameter: Tensor, spared: Iterable[str] = ()) -> bool:
+    """Return whether weight decay is for the `parameter`: matrices and kernels, but no table, token or scale that
+    merely has several dimensions, such as ConvNeXt's `layer_scale` [C, 1, 1] or ViT's `pos_embedding` [1, N, D].
+
+    spared: what the model's own `no_weight_decay()` names (timm), whole names or patterns such as `pos_embed.*`.
+    """
+    own = any(fnmatchcase(name, pattern) for pattern in spared)
+    return parameter.ndim > 1 and not own and not NO_DECAY.search(name.rpartition(".")[2])
 
 
 def head_names(model: nn.Module, prefixes: Iterable[str] | None) -> set[str]:
