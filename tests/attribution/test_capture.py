@@ -22,6 +22,7 @@ from overfocus.attribution.capture import capture
 from overfocus.attribution.catalogue import attribute
 from overfocus.attribution.features import features_layer
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.models.zoo import create_model
 
 SQUARE = (64, 64)
 NETS = {
@@ -384,3 +385,46 @@ def test_what_are_no_images_is_told(images):
     for method in ("gradcam", "cam", "scorecam", "smoothgrad"):
         with pytest.raises(OverfocusError, match="images are"):
             attribute(seeded(Plain), images, method)
+
+
+class Vgg(nn.Module):
+    """The end of VGG: a pool to 7 x 7 positions, whatever comes in."""
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 5, 3, 2, 1))
+        self.avgpool = pool
+        self.drop = nn.Dropout()
+        self.classifier = nn.Linear(5 * 49, K)
+
+    def forward(self, x):
+        return self.classifier(self.drop(self.avgpool(self.features(x))).flatten(1))
+
+
+@pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d(7), nn.AdaptiveMaxPool2d(7)])
+def test_a_pool_that_copies_positions_is_no_layer_to_look_at(pool):
+    model = seeded(lambda: Vgg(pool)).eval()
+    for side, expected in ((12, "features"), (56, "drop")):
+        found = capture(model, torch.randn(B, 3, side, side))
+        assert found.layer == expected
+        positions = found.features[0].flatten(1).T
+        assert len(positions.unique(dim=0)) == len(positions)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [32, 96])
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18", "densenet121", "googlenet",
+                                  "squeezenet1_1", "mobilenet_v2", "shufflenet_v2_x0_5", "mnasnet0_5", "convnext_tiny",
+                                  "regnet_y_400mf", "timm:tf_efficientnet_lite0", "timm:convnext_atto"])  # fmt: skip
+def test_maps_are_about_the_picture(name, side):
+    """Maps differ between positions and between unrelated pictures, or the size is refused."""
+    model = seeded(lambda: create_model(name, K)).eval()
+    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
+    try:
+        found = capture(model, images)
+    except (OverfocusError, RuntimeError):
+        assert side < 64  # AlexNet's own pools leave nothing of so small a picture
+        return
+    positions = found.features.flatten(2)
+    assert all(len(each.T.unique(dim=0)) == each.shape[1] > 1 for each in positions)
+    assert not torch.equal(*positions)

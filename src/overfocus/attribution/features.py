@@ -22,9 +22,11 @@ def features_layer(model: nn.Module, images: Tensor) -> str:
     logit has a gradient that is not zero everywhere.
 
     Found on the first of `images` [B, C, H, W], so that it does not hang on the batch; on all of them where the first
-    has no gradient at all. Where none has, it is the last grid with a way to the logits. Layers that run several times
-    are left out, and the parts of an attention come last: the queries and keys of a position are not its features.
-    Leaves no trace. Raises OverfocusError where there is no grid on the way to the logits.
+    has no gradient at all. Where none has, it is the last grid with a way to the logits. An adaptive pool that makes
+    more positions than it takes (VGG and AlexNet below their own size) ends the search, as its positions are copies of
+    fewer. Layers that run several times are left out, and the parts of an attention come last: the queries and keys of
+    a position are not its features. Leaves no trace. Raises OverfocusError where there is no grid on the way to the
+    logits.
     """
     images = own_images(images)
     with frozen_eval(model) as lent:
@@ -67,11 +69,14 @@ class _Record:
         self.images = images
         self.found: dict[str, tuple[Tensor, Grid]] = {}
         self.runs: dict[str, int] = {}
+        self.copied = False
+        """Whether a pool has copied positions: what follows shows fewer of them than it has."""
 
     def hook(self, name: str) -> Any:
         def keep(module: nn.Module, args: Any, output: Any) -> None:
             self.runs[name] = self.runs.get(name, 0) + 1
-            if isinstance(output, Tensor) and output.requires_grad:
+            self.copied = self.copied or _copies(module, args, output)
+            if isinstance(output, Tensor) and output.requires_grad and not self.copied:
                 grid = self.images.grid(output)
                 if grid is not None and grid.positions > 1:
                     self.found[name] = (output, grid)
@@ -102,6 +107,12 @@ def _growing(count: int) -> list[tuple[int, int]]:
     while ends[-1] < count:
         ends.append(2 * ends[-1] + 2)
     return [(start, min(end, count)) for start, end in zip([0, *ends], ends, strict=False) if start < count]
+
+
+def _copies(module: nn.Module, args: Any, output: Any) -> bool:
+    """Whether `module` is an adaptive pool that gives more positions than it takes."""
+    pool = isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
+    return pool and isinstance(output, Tensor) and output.shape[-2:].numel() > args[0].shape[-2:].numel()
 
 
 def _in_attention(model: nn.Module, name: str) -> bool:
