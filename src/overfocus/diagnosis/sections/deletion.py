@@ -1,8 +1,8 @@
 """Deletion and insertion, with the settings of RISE (1806.07421), each beside its control.
 
-Deletion takes pixels away in the order of the map, insertion brings them back onto a blurred image (kernel 11, sigma
-5). What is followed is the probability of the class that was predicted at first, in 28 steps of a 28th of the pixels,
-the paper's batched step at 224 pixels. The control is the same map turned over and moved to a random place.
+Deletion takes pixels away in the order of the map, insertion brings them back onto an image blurred as in RISE's code
+(see `blurred`). What is followed is the probability of the class that was predicted at first, in 28 steps of a 28th of
+the pixels, the paper's batched step at 224 pixels. The control is the same map turned over and moved to a random place.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
+from overfocus.diagnosis.corruptions.blur import smooth
 from overfocus.diagnosis.evidence import Evidence, joined
 from overfocus.diagnosis.sample import Portion, Sample
 from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section
@@ -26,6 +27,8 @@ from overfocus.diagnosis.wording import enough
 from overfocus.metrics.hiding import DELETION, DELETION_GAP, INSERTION, INSERTION_GAP, area_under
 from overfocus.metrics.score import Metric, Score
 
+KERNEL, SIGMA = 11, 5.0
+"""Of RISE's blur, in pixels."""
 WAYS = ("deletion", "insertion")
 ORDERS = {"salient": "by the map", "blobs": "the same shape elsewhere"}
 
@@ -63,7 +66,7 @@ class Deletion(Section):
         orders = dict(
             orders_of(maps, Key.seeded(evidence.seed, device=classifier.device).fold_in("hiding"), portion.rows)
         )
-        ends = {"deletion": (pixels, classifier.fill), "insertion": (_blurred(pixels), pixels)}
+        ends = {"deletion": (pixels, classifier.fill), "insertion": (blurred(pixels, classifier.fill), pixels)}
         values = {}
         with torch.no_grad():
             for way, (start, end) in ends.items():
@@ -115,7 +118,14 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     )
 
 
-def _blurred(pixels: Tensor) -> Tensor:
-    """Return the start of insertion: a Gaussian blur with the paper's kernel, or the largest that fits."""
-    side = min(11, *(2 * (each - 1) + 1 for each in pixels.shape[-2:]))
-    return gaussian_blur(pixels, [side, side], [5.0, 5.0])
+def blurred(pixels: Tensor, mean: Tensor) -> Tensor:
+    """Return the start of insertion, images [B, C, H, W] blurred as RISE's published code does it.
+
+    Its kernel is a point of 11 x 11 pixels smoothed by scipy's Gaussian of sigma 5, which folds the tails back in at
+    the border, so it is flatter than a Gaussian that is cut off; beyond the picture lie zeros of the normalised image,
+    which are the `mean` [C, 1, 1] of the training images.
+    """
+    point = torch.zeros(KERNEL, KERNEL, device=pixels.device)
+    point[KERNEL // 2, KERNEL // 2] = 1.0
+    kernel = smooth(point, SIGMA, border="reflect").expand(pixels.shape[1], 1, -1, -1)
+    return F.conv2d(pixels - mean, kernel.to(pixels), padding=KERNEL // 2, groups=pixels.shape[1]) + mean
