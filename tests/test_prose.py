@@ -34,6 +34,7 @@ EFFECTS = {
     "better, not confirmed by sign flips": (0.8 + FLIPPED, np.full(6, 0.8), {}),
     "better by sign flips alone": (np.linspace(0.81, 0.88, 8), np.linspace(0.8, 0.87, 8), {}),
     "no difference": (BASE + NOISE, BASE, {}),
+    "the same predictions": (BASE, BASE, {"reach": lambda method: 0.0}),
     "the same numbers": (BASE, BASE, {}),
     "too few seeds": (BASE + 0.006 + 6 * NOISE, BASE, {}),
     "the same difference on every seed": (BASE + 0.01, BASE, {}),

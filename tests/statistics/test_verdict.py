@@ -1,6 +1,7 @@
 """Verdicts follow from the numbers, in words, and are seldom wrong where nothing is to be found."""
 
 import json
+from functools import partial
 from math import inf, isnan, nan
 
 import numpy as np
@@ -10,7 +11,7 @@ from study_noise import KINDS, SEEDS, alarms, flip_p, null_family, philox, runs,
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.metrics.score import Metric
 from overfocus.statistics.paired import holm
-from overfocus.statistics.verdict import compared, per_class_effects
+from overfocus.statistics.verdict import compared, per_class_effects, tie_reach
 from prose import numbers
 
 BASE = np.array([0.80, 0.82, 0.81, 0.79, 0.83])
@@ -152,11 +153,46 @@ def test_the_same_difference_on_every_seed_is_no_certainty():
     assert "sign-flip" in found.caveat
 
 
-def test_the_same_numbers_on_every_seed():
-    found = accuracy(BASE.copy())
-    assert found.verdict == "no difference"
+@pytest.mark.parametrize(
+    ("reach", "verdict"),
+    [(0.0, "no difference"), (0.009, "no difference"), (0.011, "too few seeds"), (nan, "too few seeds")],
+)
+def test_the_same_numbers_on_every_seed(reach, verdict):
+    found = compared({"plain": BASE, "a": BASE.copy()}, "plain", margin=0.01, reach=lambda method: reach).effects["a"]
+    assert found.verdict == verdict
     assert numbers(found.claim) == ["5"]
     assert found.caveat
+
+
+def test_how_far_a_tie_reaches():
+    labels = np.arange(20) % 4
+    right = np.stack([labels, labels])
+    assert tie_reach(right, right.copy(), labels) == 0
+    swapped = right.copy()
+    swapped[0, :2] = labels[[1, 0]]  # as many right as before would need another image to be right instead
+    wrong = right.copy()
+    wrong[0, 2:4] = labels[[3, 2]]
+    # Two images lost and two won, each on one of two seeds: 4 x 0.5^2 = 1, and 1 more.
+    assert tie_reach(swapped, wrong, labels) == pytest.approx(1.959964 * 2**0.5 / 22)
+    assert tie_reach(right, np.stack([labels, (labels + 1) % 4]), labels) > tie_reach(swapped, wrong, labels)
+
+
+def test_a_tie_on_few_images_is_no_proof():
+    """Two seeds, 20 images, a true difference of 1.5 points: studies that agree to the last image decide nothing."""
+    random = np.random.default_rng(0)
+    labels, ties = np.zeros(20, int), 0
+
+    def predictions(accuracy: float) -> np.ndarray:
+        return np.where(random.random((2, 20)) < accuracy, 0, 1 + (random.random((2, 20)) < 0.5))
+
+    for _ in range(600):
+        base, better = predictions(0.9), predictions(0.915)
+        values = {"plain": (base == labels).mean(axis=1), "a": (better == labels).mean(axis=1)}
+        reach = partial(lambda base, better, method: tie_reach(better, base, labels), base, better)
+        found = compared(values, "plain", margin=0.01, reach=reach).effects["a"]
+        ties += found.paired.constant and found.paired.difference.value == 0
+        assert found.verdict != "no difference" or np.array_equal(base, better)
+    assert ties > 10
 
 
 def test_all_of_a_study():

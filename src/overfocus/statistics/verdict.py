@@ -7,16 +7,17 @@ docs/decisions/0008-what-a-verdict-rests-on.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, isnan, nan
+from functools import partial
+from math import isfinite, isnan, nan, sqrt
 from typing import Any, Literal
 
 import numpy as np
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.interval import Interval, finite
-from overfocus.metrics.score import Better
+from overfocus.metrics.score import NORMAL, Better
 from overfocus.statistics.estimate import line, mean_interval
 from overfocus.statistics.paired import Paired, holm, paired
 from overfocus.statistics.power import LEVEL, seeds_to_flip, seeds_to_settle
@@ -99,7 +100,7 @@ class Compared:
 
 def compared(
     values: Mapping[str, np.ndarray], baseline: str, *, better: Better = "higher", margin: float = nan,
-    unit: str = "", seed: int = 0,
+    unit: str = "", seed: int = 0, reach: Callable[[str], float] = lambda method: nan,
 ) -> Compared:  # fmt: skip
     """Compare every method of `values` (method -> [S], one number for each seed, NaN for a missing run) with
     `baseline`. The methods but the baseline are one family for Holm: call once for each measure and data size.
@@ -111,17 +112,21 @@ def compared(
         raise UnknownName("method", baseline, values)
     terms = Terms(better, margin, unit, seed=seed)
     others = [method for method in values if method != baseline]
-    found = _effects([(values[method], values[baseline]) for method in others], terms)
+    found = _effects(
+        [(values[method], values[baseline]) for method in others], terms, [partial(reach, m) for m in others]
+    )
     means = {method: mean_interval(each) for method, each in values.items()}
     return Compared(baseline, better, margin, unit, means, dict(zip(others, found, strict=True)))
 
 
 def per_class_effects(
-    method: np.ndarray, baseline: np.ndarray, *, margin: float = nan, unit: str = "points", seed: int = 0
-) -> list[Effect]:
+    method: np.ndarray, baseline: np.ndarray, *, margin: float = nan, unit: str = "points", seed: int = 0,
+    reach: Callable[[int], float] = lambda number: nan,
+) -> list[Effect]:  # fmt: skip
     """Return the effect of a method on the accuracy of each of K classes, which are one family for Holm.
 
-    method, baseline: [S, K], one row for each seed, NaN where there is no number.
+    method, baseline: [S, K], one row for each seed, NaN where there is no number. reach: as for `compared`, by the
+    number of the class.
     """
     method, baseline = np.asarray(method, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if method.ndim != 2 or method.shape != baseline.shape:
@@ -130,34 +135,57 @@ def per_class_effects(
             f"{list(baseline.shape)}; give one row for each seed"
         )
     pairs = list(zip(method.T, baseline.T, strict=True))
-    return _effects(pairs, Terms(margin=margin, unit=unit, family="classes", seed=seed))
+    reaches = [partial(reach, number) for number in range(len(pairs))]
+    return _effects(pairs, Terms(margin=margin, unit=unit, family="classes", seed=seed), reaches)
 
 
-def _effects(pairs: Sequence[tuple[np.ndarray, np.ndarray]], terms: Terms) -> list[Effect]:
+def tie_reach(method: np.ndarray, baseline: np.ndarray, labels: np.ndarray) -> float:
+    """Return how large a difference in accuracy images may still show where a method and the baseline have the same
+    accuracy on all seeds: half of the 95 % interval over images, in [0, 1]; 0 where every prediction is the same.
+
+    method, baseline: predictions [S, N] of the same seeds; labels: [N]. The interval is Wald's with half an image added
+    to either side of those on which the two differ (Agresti and Min 2005), so that a few images without any difference
+    do not count as proof of none.
+    """
+    if np.array_equal(method, baseline):
+        return 0.0
+    difference = ((method == labels).astype(float) - (baseline == labels)).mean(axis=0)
+    return NORMAL * sqrt(float((difference**2).sum()) + 1) / (len(labels) + 2)
+
+
+def _effects(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], terms: Terms, reaches: Sequence[Callable[[], float]]
+) -> list[Effect]:
     """Return the effects of one family."""
     found = [paired(line(each), line(other), better=terms.better, seed=terms.seed) for each, other in pairs]
     adjusted = holm([each.p_sign_flip if isnan(each.p) else each.p for each in found])
     flipped = holm([each.p_sign_flip for each in found])
     family = int(np.isfinite(adjusted).sum())
-    return [_effect(*each, family, terms) for each in zip(found, adjusted.tolist(), flipped.tolist(), strict=True)]
+    four = zip(found, adjusted.tolist(), flipped.tolist(), reaches, strict=True)
+    return [_effect(*each, family, terms) for each in four]
 
 
-def _effect(found: Paired, p: float, p_sign_flip: float, family: int, terms: Terms) -> Effect:
-    verdict = _verdict(found, p, terms)
+def _effect(
+    found: Paired, p: float, p_sign_flip: float, reach: Callable[[], float], family: int, terms: Terms
+) -> Effect:
+    verdict = _verdict(found, p, reach, terms)
     more = _more_seeds(found, family, terms) if verdict == "too few seeds" else 0.0
     caveat = caveats(verdict, found, terms, p=p, p_sign_flip=p_sign_flip, family=family, more=more)
     return Effect(found, p, p_sign_flip, verdict, claim(verdict, found, terms), caveat, more)
 
 
-def _verdict(found: Paired, p: float, terms: Terms) -> Verdict:
-    """Return the verdict: from p after Holm first, then from where the interval lies."""
+def _verdict(found: Paired, p: float, reach: Callable[[], float], terms: Terms) -> Verdict:
+    """Return the verdict: from p after Holm first, then from where the interval lies; for a tie on all seeds, which has
+    no interval over seeds, from the images.
+    """
     difference = found.difference
     if p <= LEVEL:
         if terms.better == "neither":
             return "different"
         return "better" if (difference.value > 0) == (terms.better == "higher") else "worse"
     if found.n > 1 and found.constant and difference.value == 0:
-        return "no difference"
+        tied = reach()
+        return "no difference" if tied == 0 or tied <= terms.margin else "too few seeds"
     if max(-difference.low, difference.high) <= terms.margin:
         return "no difference"
     return "too few seeds"
@@ -166,7 +194,7 @@ def _verdict(found: Paired, p: float, terms: Terms) -> Verdict:
 def _more_seeds(found: Paired, family: int, terms: Terms) -> float:
     """Return how many more seeds it takes: for equal differences those of the sign-flip test, which decides there."""
     if found.constant:
-        return float(seeds_to_flip(family) - found.n)
+        return float(seeds_to_flip(family) - found.n) if found.difference.value else nan
     level = LEVEL / family if family else LEVEL
     total = seeds_to_settle(found.difference.value, found.noise, margin=terms.margin, level=level)
     return max(1.0, total - found.n) if isfinite(total) else total

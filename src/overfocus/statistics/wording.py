@@ -70,9 +70,15 @@ def claim(verdict: Verdict, found: Paired, terms: Terms) -> str:
         if found.constant:
             return f"no difference: the same number on all {found.n} seeds"
         return f"no difference larger than {terms.amount(terms.margin)}: {terms.change(found.difference, signed=True)}"
+    return f"too few seeds to say: {_undecided(found, terms)}"
+
+
+def _undecided(found: Paired, terms: Terms) -> str:
     if not found.n:
-        return "too few seeds to say: no seed has both runs"
-    return f"too few seeds to say: {terms.change(found.difference, signed=True)}"
+        return "no seed has both runs"
+    if found.n > 1 and found.constant and not found.difference.value:
+        return f"the same number on all {found.n} seeds, and the images leave a difference open"
+    return terms.change(found.difference, signed=True)
 
 
 def caveats(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from math import nan
+
+import numpy as np
 
 from overfocus.statistics.estimate import mean_interval
-from overfocus.statistics.verdict import Compared, per_class_effects
-from overfocus.study.results import ACCURACY, Measure, Results
-from overfocus.study.run_key import Size
+from overfocus.statistics.verdict import Compared, per_class_effects, tie_reach
+from overfocus.study.results import ACCURACY, BEST, Measure, Results
+from overfocus.study.run_key import RunKey, Size
 from overfocus.study.study import Study
 
 
@@ -34,8 +37,26 @@ class Comparison:
         """Return means, effects and verdicts on a measure at one data size."""
         key = measure.key, size
         if key not in self._compared:
-            self._compared[key] = measure.compared(self.results.values(measure, size), self.study.baseline)
+            values, reach = self.results.values(measure, size), partial(self._reach, measure, size)
+            self._compared[key] = measure.compared(values, self.study.baseline, reach)
         return self._compared[key]
+
+    def _reach(self, measure: Measure, size: Size, method: str, label: int | None = None) -> float:
+        """Return how large a difference of `method` in accuracy the images leave open, on those of class `label` or on
+        all; NaN for a measure whose value on each image is not kept.
+        """
+        if measure not in (ACCURACY, BEST):
+            return nan
+        pairs = [
+            (self.results.results[own].answers, self.results.results[base].answers)
+            for seed in self.study.seeds
+            if (own := RunKey(method, size, seed)) in self.results.results
+            and (base := RunKey(self.study.baseline, size, seed)) in self.results.results
+        ]
+        which, labels = ("last" if measure == ACCURACY else "best"), pairs[0][0].labels
+        rows = np.ones(len(labels), bool) if label is None else labels == label
+        own, base = (np.stack([getattr(each, which)[rows] for each in side]) for side in zip(*pairs, strict=True))
+        return tie_reach(own, base, labels[rows])
 
     def by_class(self, size: Size) -> list[Compared]:
         """Return the same on the accuracy of each class alone, in the order of the classes; for Holm, the classes are
@@ -47,10 +68,15 @@ class Comparison:
 
     def _compared_classes(self, size: Size) -> list[Compared]:
         accuracy, baseline = self.results.per_class(size), self.study.baseline
-        effects = {method: per_class_effects(accuracy[method], accuracy[baseline]) for method in self.study.others}
+        effects = {
+            method: per_class_effects(
+                accuracy[method], accuracy[baseline], reach=partial(self._reach, ACCURACY, size, method)
+            )
+            for method in self.study.others
+        }
         return [
             Compared(
-                baseline, ACCURACY.better, float("nan"), ACCURACY.difference_unit,
+                baseline, ACCURACY.better, nan, ACCURACY.difference_unit,
                 {method: mean_interval(values[:, number]) for method, values in accuracy.items()},
                 {method: of[number] for method, of in effects.items()},
             )

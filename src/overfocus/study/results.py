@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import nan
@@ -45,10 +45,12 @@ class Measure:
         """What a difference is counted in: points for accuracies."""
         return "points" if self.key == "accuracy" or self.key.endswith(".accuracy") else self.unit
 
-    def compared(self, values: Mapping[str, np.ndarray], baseline: str) -> Compared:
-        """Compare `values` of this measure, method -> [S], with those of `baseline`."""
+    def compared(
+        self, values: Mapping[str, np.ndarray], baseline: str, reach: Callable[[str], float] = lambda method: nan
+    ) -> Compared:
+        """Compare `values` of this measure, method -> [S], with those of `baseline`; `reach` as for `compared`."""
         unit = self.difference_unit
-        return compared(values, baseline, better=self.better, margin=self.margin, unit=unit)
+        return compared(values, baseline, better=self.better, margin=self.margin, unit=unit, reach=reach)
 
 
 ACCURACY = Measure("accuracy", "test accuracy, last epoch", "higher", margin=0.01)
