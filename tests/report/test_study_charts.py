@@ -15,24 +15,18 @@ from scipy import stats
 
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.report.drawing.axes import method_styles, span
-from overfocus.report.study import charts as study_charts
-from overfocus.report.study.charts import (
-    accuracy_by_size,
-    hiding,
-    localization,
-    part_shares,
-    reliability,
-    robustness,
-    split_accuracies,
-    spread_against_accuracy,
-    training_curves,
-)
 from overfocus.report.study.claim import named
-from overfocus.report.study.spread import _ends
+from overfocus.report.study.curves import accuracy_by_size, training_curves
+from overfocus.report.study.dots import localization, part_shares, robustness, split_accuracies
+from overfocus.report.study.hiding import hiding
+from overfocus.report.study.reliability import reliability
+from overfocus.report.study.spread import _ends, spread_against_accuracy
+from overfocus.report.study.view import CHAPTERS
 from overfocus.statistics.correlation import mean_region, rank_correlation
 from overfocus.study.comparison import Comparison
 
-ALL = study_charts.__all__
+CHARTS = {function.__name__: function for chapter in CHAPTERS for function in chapter.draw}
+ALL = sorted(CHARTS)
 SPLITS = ("test", "<b>no-disc</b>")
 
 
@@ -57,7 +51,7 @@ def every(results):
 
 
 def draw(name, results):
-    function = getattr(study_charts, name)
+    function = CHARTS[name]
     comparison, size = Comparison(results), size_of(results)
     return function(comparison) if name == "accuracy_by_size" else function(comparison, size)
 

@@ -19,9 +19,9 @@ from studies import METHODS, planted, small_study
 from overfocus.core.errors import OverfocusError
 from overfocus.core.interval import Interval
 from overfocus.report.label import label, visible
+from overfocus.report.number import in_percent, in_points, p_value
 from overfocus.report.study.answer import size_tables
 from overfocus.report.study.gallery import Gallery, Glance, Pictured, Wall, heat, study_gallery
-from overfocus.report.study.number import p_value, percent, points
 from overfocus.report.study.origin import same_data
 from overfocus.report.study.page import page, rests, trouble, write_report
 from overfocus.report.study.view import class_tables
@@ -140,7 +140,8 @@ class TestPage:
 class TestAnswer:
     def test_the_planted_method_is_ahead_and_better(self, results, reader):
         (table,) = size_tables(Comparison(results))
-        assert [row.verdict for row in table.rows] == ["", "better", table.rows[2].verdict]
+        assert table.rows[0].effect is None
+        assert table.rows[1].effect.verdict == "better"
         assert table.sentences[0].startswith("<b><bdi>cutout</bdi></b>")
         assert re.search(r"cutout [^.]*8\d\.\d\d\s%[^.]*\d\d\.\d\d\s%[^.]* plain[^.]*better", reader.said())
 
@@ -148,29 +149,31 @@ class TestAnswer:
         (table,) = size_tables(Comparison(results))
         values = results.values("accuracy", results.study.sizes[0])
         for row, method in zip(table.rows, METHODS):
-            assert row.mean.value == f"{100 * values[method].mean():.2f}"
-        difference = 100 * (values["cutout"] - values["plain"]).mean()
-        assert table.rows[1].difference.value == f"{difference:+.2f}"
-        assert float(table.rows[0].best.value) == pytest.approx(float(table.rows[0].mean.value) + 1, abs=0.011)
+            assert row.mean.value == pytest.approx(values[method].mean())
+        difference = (values["cutout"] - values["plain"]).mean()
+        assert table.rows[1].effect.paired.difference.value == pytest.approx(difference)
+        assert table.rows[0].best.value == pytest.approx(table.rows[0].mean.value + 0.01, abs=0.0001)
 
     def test_the_scale_of_differences_has_zero_where_it_belongs(self, results):
         (table,) = size_tables(Comparison(results))
         for row in table.rows[1:]:
-            assert 0 <= row.span.low <= row.span.at <= row.span.high <= 100
-            assert (row.span.at > row.span.zero) == (row.difference.key > 0)
+            difference = row.effect.paired.difference
+            low, at, high = map(table.scale.place, (difference.low, difference.value, difference.high))
+            assert 0 <= low <= at <= high <= 100
+            assert (at > table.scale.place(0)) == (difference.value > 0)
 
     def test_one_seed_says_so(self, tmp_path):
         results = read_results(planted(tmp_path / "s", small_study(["plain", "cutout"], 1)))
         (table,) = size_tables(Comparison(results))
-        assert table.rows[0].mean.interval == ""
-        assert table.rows[1].verdict == "too few seeds"
+        assert not table.rows[0].mean.bounded
+        assert table.rows[1].effect.verdict == "too few seeds"
         assert "luck" in " ".join(table.sentences)
         assert "One seed" in rests(results)[0]
 
     def test_several_sizes_have_a_table_each_smallest_first(self, tmp_path):
         study = small_study(["plain", "cutout"], 2, fraction=[1.0, 0.1])
         tables = size_tables(Comparison(read_results(planted(tmp_path / "s", study))))
-        assert [each.size for each in tables] == ["10 %", "100 %"]
+        assert [str(each.size) for each in tables] == ["10 %", "100 %"]
         assert numbers(tables[0].sentences[0])[0] == "10"
 
     def test_what_failed_and_what_is_missing_is_named(self, tmp_path):
@@ -185,19 +188,19 @@ class TestAnswer:
         assert found.runs[0] == (str(cells["cutout", 1]), "the loss is no number")
         assert found.runs[1] == (str(cells["plain", 2]), "not finished")
         (table,) = size_tables(Comparison(results))
-        assert [row.seeds for row in table.rows] == [2, 2]
-        assert table.rows[1].difference.interval == ""  # one pair is left
-        assert numbers(table.rows[1].caveat)[:2] == ["2", "3"]
+        assert [row.mean.n for row in table.rows] == [2, 2]
+        assert not table.rows[1].effect.paired.difference.bounded  # one pair is left
+        assert numbers(table.rows[1].effect.caveat)[:2] == ["2", "3"]
 
     def test_a_whole_study_has_no_trouble(self, results):
         assert trouble(results) is None
 
     def test_numbers_in_words(self):
-        assert percent(Interval(0.12345)).value == "12.35"
-        assert points(Interval(-0.0123, -0.02, 0.01, 3)).value == "\u22121.23"
-        assert points(Interval(-0.0123, -0.02, 0.01, 3)).interval == "[\u22122.00, +1.00]"
-        assert percent(Interval(float("nan"), note="no seed")).value == "no answer"
-        assert percent(Interval(float("nan"))).sort == ""
+        assert in_percent(Interval(0.12345)).value == "12.35"
+        assert in_points(Interval(-0.0123, -0.02, 0.01, 3)).value == "\u22121.23"
+        assert in_points(Interval(-0.0123, -0.02, 0.01, 3)).interval == "[\u22122.00, +1.00]"
+        assert in_percent(Interval(float("nan"), note="no seed")).value == "no answer"
+        assert in_percent(Interval(float("nan"))).sort == ""
         assert p_value(0.0004).value == "< 0.001"
         assert p_value(float("nan")).value == "no answer"
 

@@ -15,6 +15,14 @@ from PIL import Image
 
 from overfocus.diagnosis.wording import percent
 from overfocus.report.label import Label, label
+from overfocus.report.number import (
+    difference_in_words,
+    in_own_unit,
+    in_percent,
+    in_points,
+    p_value,
+    score_in_words,
+)
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
@@ -48,6 +56,8 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"uri": data_uri, "percent": percent, "file": _file}
+    words = (in_percent, in_points, in_own_unit, p_value, score_in_words, difference_in_words)
+    environment.filters |= {each.__name__: each for each in words}
     return environment
 
 

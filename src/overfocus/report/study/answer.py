@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from overfocus.core.interval import Interval
 from overfocus.report.label import Label, label
-from overfocus.report.study.number import NONE, Number, p_value, percent, plain, points
+from overfocus.report.number import NONE, in_percent, in_points
+from overfocus.report.scale import Scale, known
 from overfocus.statistics.verdict import Compared, Effect, Verdict
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY, BEST
@@ -24,47 +25,25 @@ GROUPS: dict[Verdict, str] = {
 
 
 @dataclass(frozen=True)
-class Span:
-    """Where a difference and its interval lie on a scale that a table shares, from 0 to 100."""
-
-    zero: float
-    at: float
-    low: float
-    high: float
-
-    @property
-    def width(self) -> float:
-        """Of the interval, wide enough to be seen."""
-        return max(1.0, round(self.high - self.low, 2))
-
-
-@dataclass(frozen=True)
 class MethodRow:
     """A method at one data size."""
 
     method: Label
-    mean: Number
-    best: Number
-    seeds: int
-    difference: Number | None = None
-    """None for the baseline, as are all that follow."""
-    span: Span | None = None
-    p: Number | None = None
-    p_sign_flip: Number | None = None
-    improvement: Number | None = None
-    verdict: str = ""
-    caveat: str = ""
+    mean: Interval
+    best: Interval
+    effect: Effect | None
+    """None for the baseline."""
 
 
 @dataclass(frozen=True)
 class SizeTable:
     """All methods at one data size, with what they say in a paragraph."""
 
-    size: str
-    title: str
-    """The data size, in words."""
-    sentences: tuple[Markup, ...]
-    rows: tuple[MethodRow, ...]
+    size: Size
+    sentences: list[Markup]
+    rows: list[MethodRow]
+    scale: Scale
+    """Of the differences."""
 
 
 def size_tables(comparison: Comparison) -> list[SizeTable]:
@@ -74,41 +53,18 @@ def size_tables(comparison: Comparison) -> list[SizeTable]:
 
 def _table(comparison: Comparison, size: Size) -> SizeTable:
     last, best = (comparison.of(measure, size) for measure in (ACCURACY, BEST))
-    ends = _ends(last.effects.values())
-    rows = [_row(method, number, last, best, ends) for number, method in enumerate(comparison.study.methods)]
-    return SizeTable(str(size), size.words, tuple(sentences(comparison, size)), tuple(rows))
+    rows = [
+        MethodRow(label(method, number), last.means[method], best.means[method], last.effects.get(method))
+        for number, method in enumerate(comparison.study.methods)
+    ]
+    return SizeTable(size, sentences(comparison, size), rows, _scale(last.effects.values()))
 
 
-def _row(method: str, number: int, last: Compared, best: Compared, ends: tuple[float, float]) -> MethodRow:
-    name = label(method, number)
-    mean, best_mean = (percent(each.means[method]) for each in (last, best))
-    n = last.means[method].n
-    if method not in last.effects:
-        return MethodRow(name, mean, best_mean, n)
-    effect = last.effects[method]
-    return MethodRow(
-        name, mean, best_mean, n, points(effect.paired.difference), _span(effect.paired.difference, ends),
-        p_value(effect.p), p_value(effect.p_sign_flip), plain(effect.paired.improvement, 2), effect.verdict,
-        effect.caveat,
-    )  # fmt: skip
-
-
-def _ends(effects: Iterable[Effect]) -> tuple[float, float]:
-    """Return the ends of a scale that holds 0 and every interval."""
-    found = [0.0]
-    for effect in effects:
-        difference = effect.paired.difference
-        found += [each for each in (difference.value, difference.low, difference.high) if isfinite(each)]
+def _scale(effects: Iterable[Effect]) -> Scale:
+    """Return a scale that holds 0 and every interval."""
+    found = [0.0, *known(effect.paired.difference for effect in effects)]
     room = 0.05 * (max(found) - min(found)) or 1.0
-    return min(found) - room, max(found) + room
-
-
-def _span(difference: Interval, ends: tuple[float, float]) -> Span | None:
-    if not difference.answered:
-        return None
-    low, high = (difference.low, difference.high) if difference.bounded else (difference.value, difference.value)
-    places = [round(100 * (each - ends[0]) / (ends[1] - ends[0]), 2) for each in (0.0, difference.value, low, high)]
-    return Span(*places)
+    return Scale(min(found) - room, max(found) + room)
 
 
 def sentences(comparison: Comparison, size: Size) -> list[Markup]:
@@ -116,10 +72,10 @@ def sentences(comparison: Comparison, size: Size) -> list[Markup]:
     others.
     """
     last = comparison.of(ACCURACY, size)
-    known = {method: mean.value for method, mean in last.means.items() if mean.answered}
-    if not known:
+    values = {method: mean.value for method, mean in last.means.items() if mean.answered}
+    if not values:
         return [Markup("No run is finished.")]
-    ahead = max(known, key=lambda method: known[method])
+    ahead = max(values, key=lambda method: values[method])
     others = {method: effect for method, effect in last.effects.items() if method != ahead}
     sized = f"with {size.words}, " if len(comparison.study.sizes) > 1 else ""
     return [_ahead(ahead, last, sized), *_grouped(others), *_luck(last.effects)]
@@ -141,7 +97,7 @@ def _begun(text: Markup) -> Markup:
 
 
 def _mean(last: Compared, method: str) -> str:
-    mean = percent(last.means[method])
+    mean = in_percent(last.means[method])
     return f"{mean.value}\u00a0%" if isfinite(mean.key) else NONE
 
 
@@ -149,7 +105,7 @@ def _grouped(effects: Mapping[str, Effect]) -> list[Markup]:
     """Name the other methods by verdict, with their differences in points."""
     parts = []
     for verdict, title in GROUPS.items():
-        found = [(m, points(e.paired.difference)) for m, e in effects.items() if e.verdict == verdict]
+        found = [(m, in_points(e.paired.difference)) for m, e in effects.items() if e.verdict == verdict]
         named = [Markup("{} ({})").format(_name(m), d.value) for m, d in found]
         if named:
             parts.append(Markup("{}: {}.").format(title, Markup(", ").join(named)))

@@ -9,7 +9,7 @@ from math import isfinite, nan
 from statistics import mean
 
 from overfocus.report.label import JOINERS, Label, label, visible
-from overfocus.report.study.number import NONE, Number
+from overfocus.report.number import NONE, Number
 from overfocus.study.results import Result, Results
 from overfocus.study.run_key import RunKey, Size
 

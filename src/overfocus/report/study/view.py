@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from markupsafe import Markup
-
 from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.report.drawing.plot import Plot
 from overfocus.report.label import Label, label
-from overfocus.report.study import charts as study_charts
-from overfocus.report.study.number import Number, percent, plain, points
+from overfocus.report.number import Number, in_own_unit, in_percent, in_points
+from overfocus.report.study.curves import accuracy_by_size, training_curves
+from overfocus.report.study.dots import localization, part_shares, robustness, split_accuracies
+from overfocus.report.study.hiding import hiding
+from overfocus.report.study.reliability import reliability
+from overfocus.report.study.spread import spread_against_accuracy
 from overfocus.report.study.tables import headline_measures
 from overfocus.statistics.verdict import Compared, Effect
 from overfocus.study.comparison import Comparison
@@ -25,18 +28,6 @@ CLASSES = 40
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A chart in a page."""
-
-    title: str
-    size: str
-    """Empty where it is of all data sizes."""
-    text: str
-    """What it shows, with the numbers."""
-    element: Markup
-
-
-@dataclass(frozen=True)
 class MeasureTable:
     """Some numbers of the examination at one data size: methods in rows."""
 
@@ -46,76 +37,69 @@ class MeasureTable:
     rows: tuple[tuple[Label, tuple[Number, ...]], ...]
 
 
+Charts = tuple[tuple[str, Plot], ...]
+"""Data size, empty for a chart of all data sizes, and chart."""
+
+
 @dataclass(frozen=True)
 class Chapter:
     """A part of the page with a question of its own."""
 
     key: str
-    title: str
-    question: str
-    figures: tuple[tuple[Figure, ...], ...]
-    """Each kind of chart at several data sizes, to be read side by side."""
-    more: tuple[tuple[Figure, ...], ...] = ()
-    tables: tuple[MeasureTable, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which charts and numbers a chapter is made of."""
-
-    key: str
-    charts: tuple[str, ...]
-    """Names of functions of `study_charts`."""
+    draw: tuple[Callable[..., Plot | None], ...]
+    """What draws its charts, each of a comparison and a data size."""
     section: str = ""
     """The section of the examination whose foremost numbers are shown."""
     title: str = ""
     """Title and question are those of the section unless given."""
     question: str = ""
     note: str = ""
+    charts: tuple[Charts, ...] = ()
+    """Each kind of chart at several data sizes, to be read side by side."""
+    more: tuple[Charts, ...] = ()
+    tables: tuple[MeasureTable, ...] = ()
 
 
-PLANS = (
-    Plan("wider", ("spread_against_accuracy",), "spread", "Spread against accuracy", "Does looking wider pay?",
-         "A wider map is not a better model by itself: it can widen onto the background."),
-    Plan("accuracy", ("accuracy_by_size", "training_curves", "split_accuracies"), "", "Accuracy",
-         "How much data does it take, and how does training go?"),
-    Plan("hiding", ("hiding",), "hiding"),
-    Plan("confidence", ("reliability",), "confidence"),
-    Plan("robustness", ("robustness",), "robustness"),
-    Plan("localization", ("localization",), "localization"),
-    Plan("parts", ("part_shares",), "focus"),
+CHAPTERS = (
+    Chapter("wider", (spread_against_accuracy,), "spread", "Spread against accuracy", "Does looking wider pay?",
+            "A wider map is not a better model by itself: it can widen onto the background."),
+    Chapter("accuracy", (accuracy_by_size, training_curves, split_accuracies), "", "Accuracy",
+            "How much data does it take, and how does training go?"),
+    Chapter("hiding", (hiding,), "hiding"),
+    Chapter("confidence", (reliability,), "confidence"),
+    Chapter("robustness", (robustness,), "robustness"),
+    Chapter("localization", (localization,), "localization"),
+    Chapter("parts", (part_shares,), "focus"),
 )  # fmt: skip
 
 
 def chapters(comparison: Comparison) -> list[Chapter]:
     """Return the chapters for which the study has anything to show."""
-    found = [_chapter(comparison, plan) for plan in PLANS]
-    return [each for each in found if each.figures or each.tables]
+    found = [_filled(comparison, chapter) for chapter in CHAPTERS]
+    return [each for each in found if each.charts or each.tables]
 
 
-def _chapter(comparison: Comparison, plan: Plan) -> Chapter:
-    figures = [list(_figures(comparison, name)) for name in plan.charts]
-    first = {"", *(str(size) for size in comparison.study.sizes[-SHOWN:])}
-    at_once = [tuple(each for each in group if each.size in first) for group in figures]
-    more = [tuple(each for each in group if each.size not in first) for group in figures]
-    sizes = comparison.study.sizes if plan.section else ()
-    tables = [each for size in sizes if (each := _measure_table(comparison, plan.section, size))]
-    about = plan if plan.title else SECTIONS[plan.section]
-    return Chapter(
-        plan.key, about.title, about.question, tuple(filter(None, at_once)), tuple(filter(None, more)), tuple(tables),
-        plan.note,
+def _filled(comparison: Comparison, chapter: Chapter) -> Chapter:
+    study = comparison.study
+    groups = [list(_charts(comparison, draw)) for draw in chapter.draw]
+    first = {"", *map(str, study.sizes[-SHOWN:])}
+    at_once = (tuple(each for each in group if each[0] in first) for group in groups)
+    more = (tuple(each for each in group if each[0] not in first) for group in groups)
+    sizes = study.sizes if chapter.section else ()
+    tables = (_measure_table(comparison, chapter.section, size) for size in sizes)
+    about = chapter if chapter.title else SECTIONS[chapter.section]
+    return replace(
+        chapter, title=about.title, question=about.question, charts=tuple(filter(None, at_once)),
+        more=tuple(filter(None, more)), tables=tuple(filter(None, tables)),
     )  # fmt: skip
 
 
-def _figures(comparison: Comparison, name: str) -> Iterator[Figure]:
-    draw = getattr(study_charts, name)
-    of_sizes = [("", draw(comparison))] if name == "accuracy_by_size" else [
-        (str(size), draw(comparison, size)) for size in comparison.study.sizes
-    ]  # fmt: skip
-    for size, drawn in of_sizes:
-        if drawn is not None:
-            yield Figure(drawn.title, size, drawn.text, Markup(drawn.svg))  # the charts escape their text
+def _charts(comparison: Comparison, draw: Callable[..., Plot | None]) -> Iterator[tuple[str, Plot]]:
+    if draw is accuracy_by_size:
+        found = [("", draw(comparison))]
+    else:
+        found = [(str(size), draw(comparison, size)) for size in comparison.study.sizes]
+    return ((size, plot) for size, plot in found if plot is not None)
 
 
 def _measure_table(comparison: Comparison, section: str, size: Size) -> MeasureTable | None:
@@ -134,7 +118,7 @@ def _measure_table(comparison: Comparison, section: str, size: Size) -> MeasureT
 
 
 def _number(of: Compared, method: str) -> Number:
-    found, effect = plain(of.means[method]), of.effects.get(method)
+    found, effect = in_own_unit(of.means[method]), of.effects.get(method)
     return replace(found, note=found.note or (_verdict(effect) if effect else ""))
 
 
@@ -165,7 +149,7 @@ def class_tables(comparison: Comparison) -> list[ClassTable]:
 def _class_table(comparison: Comparison, size: Size) -> ClassTable:
     study, classes = comparison.study, comparison.results.classes
     rows = [
-        (label(name, number), percent(of.means[study.baseline], 1), tuple(map(_class_effect, of.effects.values())))
+        (label(name, number), in_percent(of.means[study.baseline], 1), tuple(map(_class_effect, of.effects.values())))
         for number, (name, of) in enumerate(zip(classes, comparison.by_class(size), strict=True))
     ]
     kept = sorted(rows, key=lambda row: -max((abs(c.key) for c in row[2] if isfinite(c.key)), default=0.0))[:CLASSES]
@@ -175,4 +159,4 @@ def _class_table(comparison: Comparison, size: Size) -> ClassTable:
 
 
 def _class_effect(effect: Effect) -> Number:
-    return replace(points(effect.paired.difference, 1), note=_verdict(effect))
+    return replace(in_points(effect.paired.difference, 1), note=_verdict(effect))

@@ -9,6 +9,7 @@ from rich.table import Table
 from overfocus.diagnosis.catalogue import headline
 from overfocus.diagnosis.side_by_side import MetricRow, SideBySide
 from overfocus.metrics.score import Score
+from overfocus.report.number import apart
 from overfocus.report.terminal.tables import _console, _print
 
 
@@ -32,7 +33,7 @@ def diagnosis_table(comparison: SideBySide, console: Console | None = None) -> N
             _scores(section, rows, comparison.names, console)
     skipped = {name: why for each in comparison.diagnoses for name, why in each.skipped.items()}
     for name, why in skipped.items():
-        _say(console, f"\n{name} was not asked: {why}", "dim")
+        _say(console, f"\n{name} was not evaluated: {why}", "dim")
 
 
 def _scores(section: str, rows: list[MetricRow], names: tuple[str, ...], console: Console) -> None:
@@ -62,11 +63,6 @@ def difference(score: Score) -> str:
     star = " *" if apart(score) else ""
     interval = f" [{score.low:+.3f}, {score.high:+.3f}]" if score.low == score.low else ""
     return f"{score.value:+.3f}{interval}{star}"
-
-
-def apart(score: Score) -> bool:
-    """Whether the 95 % interval of a difference leaves 0 out; an interval that is not known does not."""
-    return score.low > 0 or score.high < 0
 
 
 def _say(console: Console, text: str, style: str = "") -> None:

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from overfocus.core.interval import Interval
 from overfocus.report.label import label
+from overfocus.report.number import MINUS, NONE
 from overfocus.report.study.answer import sentences
-from overfocus.report.study.number import MINUS, NONE
 from overfocus.report.terminal.tables import _console, _print
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
