@@ -13,9 +13,9 @@ import pytest
 from made_results import CUTOUT, METHODS, PLAIN, SGDROP, cell_of, made, size_of
 from rich.console import Console
 
-from overfocus.report.study import charts
 from overfocus.report.study.page import rests, trouble
 from overfocus.report.study.tables import classes_table, methods_table
+from overfocus.report.study.view import CHAPTERS
 from overfocus.report.terminal.study import show_study
 from overfocus.statistics.estimate import mean_interval
 from overfocus.statistics.verdict import compared
@@ -60,9 +60,9 @@ def notes():
 
 
 def titles(results):
-    for name in charts.__all__:
-        if name not in ("Drawn", "save_png", "accuracy_by_size"):
-            drawn = getattr(charts, name)(Comparison(results), size_of(results))
+    for name, draw in sorted((draw.__name__, draw) for chapter in CHAPTERS for draw in chapter.draw):
+        if name != "accuracy_by_size":
+            drawn = draw(Comparison(results), size_of(results))
             if drawn:
                 yield f"{name}: {drawn.title}"
 

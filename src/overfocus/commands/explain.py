@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from overfocus.attribution.catalogue import attribute
 from overfocus.attribution.catalogue import method as method_named
 from overfocus.core.errors import OverfocusError, UnknownName
-from overfocus.core.files import replacing
 from overfocus.data.image_files import FileImages
 from overfocus.data.resize import as_size, fit
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, run_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.metrics.spread import effective_area, gini
-from overfocus.report.drawing.overlay import MappedImage, MapPicture, map_sheet, overlay, picture
+from overfocus.report.drawing.overlay import MappedImage, MapPicture, map_sheet, overlay, picture, save_png
 from overfocus.report.rows import Explained, SpreadNumbers
 from overfocus.study.work import device_of
 from overfocus.training.processes import Machine
@@ -76,7 +74,7 @@ def explain(
         maps, spreads = _maps(classifier, answer, methods, stem, out)
         explained.append(_explained(classifier, Path(path), answer, spreads))
         shown.append(MappedImage(str(path), "", picture(answer.pixels[0]), maps))
-    _save(map_sheet(f"{classifier.name} explained", _lines(classifier, target_class, size), shown), out / SHEET)
+    save_png(map_sheet(f"{classifier.name} explained", _lines(classifier, target_class, size), shown), out / SHEET)
     return explained
 
 
@@ -137,7 +135,7 @@ def _maps(
             found = attribute(model, answer.pixels, method, target=answer.target, at=at).detach()
         heat = overlay(answer.pixels[0], found[0])
         name = f"{stem}-{method}.png"
-        _save(heat, out / name)
+        save_png(heat, out / name)
         maps.append(
             MapPicture(method, heat, classifier.classes[answer.target], float(answer.probabilities[answer.target]))
         )
@@ -198,8 +196,3 @@ def _lines(classifier: Classifier, target: int | None, size: tuple[int, int]) ->
     of = "the predicted class" if target is None else f"the class {classifier.classes[target]}"
     return [f"Evidence for {of}, with its probability. {size[0]} x {size[1]} pixels, layer {classifier.at}. "
             "Each map has its own scale, from 0 to its maximum."]  # fmt: skip
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    with replacing(path) as aside:
-        image.save(aside, format="PNG")

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError
-from overfocus.core.files import replacing
 from overfocus.core.key import Key
 from overfocus.data import Dataset, Minibatch, Stream
 from overfocus.regularizers.regularizer import IMAGE, Regularizer
 from overfocus.regularizers.spec import parse
 from overfocus.report.drawing.inspection import InspectedSample, inspection_sheet
+from overfocus.report.drawing.overlay import save_png
 from overfocus.report.rows import Rate
 from overfocus.training.checkpoint import as_trained, load_run
 from overfocus.training.expected import base, expected
@@ -61,9 +61,7 @@ def inspect_method(
     sample, tally = _record(method, model, experiment.model.at, stream, seed)
     rates = tally.rates(expected(method, (sample.images.shape[-2], sample.images.shape[-1])))
     lines = [_caption(dataset, sample, method, experiment, run, seed), _summary(rates, tally.images)]
-    picture = inspection_sheet(str(method), lines, sample.first(images), dataset)
-    with replacing(target) as aside:
-        picture.save(aside, format="PNG")
+    save_png(inspection_sheet(str(method), lines, sample.first(images), dataset), target)
     return rates
 
 

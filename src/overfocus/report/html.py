@@ -14,7 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from overfocus.diagnosis.wording import percent
-from overfocus.report.label import Label, label
+from overfocus.report.label import file_name, label
 from overfocus.report.number import (
     difference_in_words,
     in_own_unit,
@@ -55,7 +55,7 @@ def _environment() -> Environment:
         loader=PackageLoader("overfocus", "report/templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"uri": data_uri, "percent": percent, "file": _file}
+    environment.filters |= {"uri": data_uri, "percent": percent, "file": file_name, "label": label}
     words = (in_percent, in_points, in_own_unit, p_value, score_in_words, difference_in_words)
     environment.filters |= {each.__name__: each for each in words}
     return environment
@@ -68,8 +68,3 @@ def _asset(name: str) -> str:
 def _source(block: str) -> str:
     """Return the name of an inline block in a policy, https://www.w3.org/TR/CSP3/#match-element-to-source-list."""
     return f"'sha256-{b64encode(sha256(block.encode()).digest()).decode()}'"
-
-
-def _file(name: str) -> Label:
-    """Return the last part of a path, which distinguishes images."""
-    return label(name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name, most=28)

@@ -38,3 +38,8 @@ def label(name: str, number: int = 0, most: int = SHORT) -> Label:
 def visible(text: str, keep: str = JOINERS) -> str:
     """Return `text` with a replacement character for every letter that cannot be seen or would turn others around."""
     return "".join(letter if letter.isprintable() or letter in keep else "\ufffd" for letter in text)
+
+
+def file_name(path: str) -> str:
+    """Return the last part of a path, which distinguishes images."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path

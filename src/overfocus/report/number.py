@@ -20,6 +20,9 @@ class Number:
     """What a table is sorted by; NaN goes last."""
     note: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.value} {self.interval}".rstrip()
+
     @property
     def sort(self) -> str:
         """The key as an attribute; empty where there is no answer."""

@@ -109,19 +109,28 @@ class Results:
         return "test" if any("test" in each for each in splits) else splits[0][0]
 
     @property
+    def first(self) -> Result:
+        """The first of the finished runs."""
+        return next(iter(self.results.values()))
+
+    @property
     def classes(self) -> list[str]:
         """Names of the classes."""
-        return list(next(iter(self.results.values())).manifest["classes"])
+        return list(self.first.manifest["classes"])
+
+    @property
+    def best_note(self) -> str:
+        """How the best epoch was chosen."""
+        return self.first.manifest.get("best", {}).get("note", "")
 
     @cached_property
     def measures(self) -> list[Measure]:
         """All that can be compared: accuracies first, then the other test splits', then the examination's scores."""
-        first = next(iter(self.results.values()))
         examined = next((each.sections for each in self.results.values() if each.sections), {})
         found = [ACCURACY, BEST]
         found += [
             Measure(f"{split}.accuracy", f"accuracy on {split}", "higher", margin=0.01)
-            for split in first.epochs[-1].scores
+            for split in self.first.epochs[-1].scores
             if split != self.split
         ]
         for section, content in examined.items():

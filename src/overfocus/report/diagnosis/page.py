@@ -8,13 +8,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from overfocus.core.files import replacing, write
+from overfocus.core.files import write
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Examples
 from overfocus.diagnosis.side_by_side import SideBySide
 from overfocus.report.diagnosis.gallery import check, gallery, thumbnails
 from overfocus.report.diagnosis.view import View, agreements, facts, skipped, view
-from overfocus.report.drawing.overlay import MappedImage, bar, map_sheet
+from overfocus.report.drawing.overlay import MappedImage, bar, map_sheet, save_png
 from overfocus.report.html import render
 
 PAGE, PICTURES, MAPS = "diagnosis.html", "pictures", "maps.png"
@@ -67,5 +67,4 @@ def _write_pictures(folder: Path, views: list[View], shown: list[MappedImage], c
     if shown:
         line = "Evidence for the predicted class. Each map has its own scale, from 0 to its maximum."
         picture = map_sheet(f"Where {' and '.join(comparison.names)} look", [line], shown)
-        with replacing(folder / MAPS) as aside:
-            picture.save(aside, format="PNG")
+        save_png(picture, folder / MAPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, isfinite
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,10 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.files import replacing
+from overfocus.diagnosis.wording import percent
 from overfocus.report.drawing.contact_sheet import Panel, contact_sheet
+from overfocus.report.label import file_name
 
 SIDE = 150
 """Pixels that the longer side of a small image is brought to, at least."""
@@ -145,19 +149,16 @@ def map_sheet(title: str, lines: Sequence[str], images: Sequence[MappedImage]) -
     """
     if not images:
         raise OverfocusError("map_sheet: there is no image to draw; give at least one")
-    names = [[_file(each.name), *filter(None, [each.true])] for each in images]
+    names = [[file_name(each.name), *filter(None, [each.true])] for each in images]
     panels = [Panel("image", [each.picture for each in images], names)]
     for number, first in enumerate(images[0].maps):
         maps = [each.maps[number] for each in images]
-        captions = [[f"{_percent(each.confidence)}: {each.predicted}"] for each in maps]
+        captions = [[f"{percent(each.confidence)}: {each.predicted}"] for each in maps]
         panels.append(Panel(first.name, [each.picture for each in maps], captions, COLOURS))
     return contact_sheet(title, lines, panels)
 
 
-def _file(name: str) -> str:
-    """Return the last part of a path, which distinguishes images."""
-    return name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %" if isfinite(value) else "no answer"
+def save_png(image: Image.Image, path: Path) -> None:
+    """Write a picture whole or not at all."""
+    with replacing(path) as aside:
+        image.save(aside, format="PNG")

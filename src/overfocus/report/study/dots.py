@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from operator import itemgetter
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,14 +36,6 @@ class DotGroup:
     means: Mapping[MethodStyle, Interval]
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What needs no model."""
-
-    title: str
-    value: float
-
-
 def robustness(comparison: Comparison, size: Size) -> Plot | None:
     """Return the accuracy that attacks leave; None where they were not tried."""
     results = comparison.results
@@ -52,7 +45,7 @@ def robustness(comparison: Comparison, size: Size) -> Plot | None:
     if not groups or worst is None:
         return None
     title = claim(f"Accuracy under {worst.title.removeprefix(ACCURACY_OF)}", comparison.of(worst, size))
-    return _dots(title, groups, "accuracy left")
+    return _dots(title, groups, "accuracy left", {})
 
 
 def localization(comparison: Comparison, size: Size) -> Plot | None:
@@ -65,8 +58,8 @@ def localization(comparison: Comparison, size: Size) -> Plot | None:
     measure, groups = results.measure(key), _groups(results, size, [(key, " ")], "")
     if measure is None or not groups:
         return None
-    found = [Reference(title, _overall(results, f"localization.{name}", size)) for name, title in trivial.items()]
-    found = [each for each in found if np.isfinite(each.value)]
+    found = {title: _overall(results, f"localization.{name}", size) for name, title in trivial.items()}
+    found = {title: value for title, value in found.items() if np.isfinite(value)}
     return _dots(claim(measure.title, comparison.of(measure, size)), groups, unit, found)
 
 
@@ -80,7 +73,9 @@ def part_shares(comparison: Comparison, size: Size) -> Plot | None:
     groups = _groups(results, size, [(key, "") for key in parts], PARTS)
     if not groups or inside is None:
         return None
-    return _dots(claim("Attribution on the object", comparison.of(inside, size)), groups, "share of the attribution")
+    return _dots(
+        claim("Attribution on the object", comparison.of(inside, size)), groups, "share of the attribution", {}
+    )
 
 
 def split_accuracies(comparison: Comparison, size: Size) -> Plot | None:
@@ -96,7 +91,7 @@ def split_accuracies(comparison: Comparison, size: Size) -> Plot | None:
     measure = results.measure(f"{hardest}.accuracy") or results.measure("accuracy")
     assert measure is not None
     title = claim(f"Accuracy on {hardest}, the hardest split", comparison.of(measure, size))
-    return _dots(title, groups, "accuracy", [Reference("chance", 1 / len(results.classes))])
+    return _dots(title, groups, "accuracy", {"chance": 1 / len(results.classes)})
 
 
 def _groups(results: Results, size: Size, named: Sequence[tuple[str, str]], prefix: str) -> list[DotGroup]:
@@ -117,10 +112,10 @@ def _overall(results: Results, key: str, size: Size) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Sequence[Reference] = ()) -> Plot:
+def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Mapping[str, float]) -> Plot:
     every = {f"{group.title} {key.name}": mean for group in groups for key, mean in group.means.items()}
-    parts = [_told(group, brief=len(groups) > 1) for group in groups]
-    parts += [f"{each.title.capitalize()} {each.value:.3f}." for each in references]
+    parts = [_means(group, brief=len(groups) > 1) for group in groups]
+    parts += [f"{name.capitalize()} {value:.3f}." for name, value in references.items()]
     lines = [
         Line(f"{g.title}: {k.name}".lstrip(" :"), [0.0], [i.value], [i.low], [i.high])
         for g in groups
@@ -132,15 +127,15 @@ def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Sequenc
     )
 
 
-def _told(group: DotGroup, *, brief: bool) -> str:
+def _means(group: DotGroup, *, brief: bool) -> str:
     """Return the means in words; of many groups without the intervals, which the tables have."""
     if not brief:
         return f"Means: {listed({key.name: mean for key, mean in group.means.items()})}."
-    told = ", ".join(f"{short(key.name)} {mean.value:.3f}" for key, mean in group.means.items())
-    return f"{group.title[:1].upper()}{group.title[1:]}: {told}."
+    values = ", ".join(f"{short(key.name)} {mean.value:.3f}" for key, mean in group.means.items())
+    return f"{group.title[:1].upper()}{group.title[1:]}: {values}."
 
 
-def _figure(groups: Sequence[DotGroup], unit: str, references: Sequence[Reference]) -> Figure:
+def _figure(groups: Sequence[DotGroup], unit: str, references: Mapping[str, float]) -> Figure:
     """Draw the groups below one another; a single one has its methods' names beside the dots."""
     single = len(groups) == 1
     shown = list(dict.fromkeys(key for group in groups for key in group.means))
@@ -186,20 +181,20 @@ def _name(axes: Axes, groups: Sequence[DotGroup], places: Sequence[np.ndarray], 
             axes.axhline(float(above[-1] + below[0]) / 2, color=QUIET, linewidth=0.5, alpha=0.5)
 
 
-def _ends(groups: Sequence[DotGroup], references: Sequence[Reference]) -> tuple[float, float]:
+def _ends(groups: Sequence[DotGroup], references: Mapping[str, float]) -> tuple[float, float]:
     """Return ends that hold all means, and of their intervals what is possible: shares lie within 0 and 1."""
-    values = [i.value for group in groups for i in group.means.values()] + [each.value for each in references]
+    values = [i.value for group in groups for i in group.means.values()] + [*references.values()]
     share = min(values) >= 0 and max(values) <= 1
     ends = [v for group in groups for i in group.means.values() for v in (i.low, i.high) if np.isfinite(v)]
     low, high = min(0.0, *values), max(values + ends) or 1.0
     return (low, min(1.02, 1.04 * high)) if share else (low, 1.04 * high)
 
 
-def _refer(axes: Axes, references: Sequence[Reference]) -> None:
+def _refer(axes: Axes, references: Mapping[str, float]) -> None:
     """Draw what needs no model as lines down; names that would meet stand on both sides."""
-    for number, each in enumerate(sorted(references, key=lambda reference: reference.value)):
-        axes.axvline(each.value, color=QUIET, linewidth=1.2, linestyle=(0, (3, 2)), zorder=1)
+    for number, (name, value) in enumerate(sorted(references.items(), key=itemgetter(1))):
+        axes.axvline(value, color=QUIET, linewidth=1.2, linestyle=(0, (3, 2)), zorder=1)
         right = number > 0 or len(references) == 1
-        axes.annotate(each.title, (each.value, 1), (3 if right else -3, 0), xycoords=("data", "axes fraction"),
+        axes.annotate(name, (value, 1), (3 if right else -3, 0), xycoords=("data", "axes fraction"),
                       textcoords="offset points", ha="left" if right else "right", va="bottom",
                       color=QUIET)  # fmt: skip

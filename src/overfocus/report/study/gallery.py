@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 import torch
@@ -58,11 +57,6 @@ class Glance:
     """Effective area of the map, in (0, 1]; higher is wider, NaN where there is no map."""
     address: str
     """The map, transparent where it is 0, as a data URI; empty for a map without mass."""
-
-    @property
-    def percent(self) -> str:
-        """The confidence in words."""
-        return f"{100 * self.confidence:.0f}\u00a0%" if isfinite(self.confidence) else "no answer"
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def hiding(comparison: Comparison, size: Size) -> Plot | None:
         return None
     title = claim("Overfocus score, the area between the lines", comparison.of(score, size))
     lines = [each for both in curves.values() for each in both]
-    return Plot(title, _told(curves), lines, partial(_figure, curves))
+    return Plot(title, _left(curves), lines, partial(_figure, curves))
 
 
 def _curves(results: Results, method: str, key: MethodStyle, size: Size) -> tuple[Line, Line] | None:
@@ -71,7 +71,7 @@ def _kept(run: Result) -> dict[str, np.ndarray] | None:
         evidence = Evidence.load(run.path / DIAGNOSIS / EVIDENCE)
         right = {kind: evidence.arrays[f"hiding/{kind}/right"] for kind in (SALIENT, BLOBS)}
     except (OverfocusError, KeyError):
-        return None  # the numbers of the run are known all the same, and are told
+        return None  # the numbers of the run are known and shown all the same
     return {"shares": evidence.arrays["hiding/shares"].astype(float)} | {
         kind: np.array([_mean(row) for row in values]) for kind, values in right.items()
     }
@@ -82,7 +82,7 @@ def _mean(row: np.ndarray) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _told(curves: Curves) -> str:
+def _left(curves: Curves) -> str:
     """Say what is left with a fifth hidden."""
     parts, share = [], 0.2
     for key, (salient, blobs) in curves.items():

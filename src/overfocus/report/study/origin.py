@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from statistics import mean
 
-from overfocus.report.label import JOINERS, Label, label, visible
+from overfocus.report.label import Label, label, visible
 from overfocus.report.number import NONE, Number
 from overfocus.study.results import Result, Results
 from overfocus.study.run_key import RunKey, Size
@@ -46,22 +46,11 @@ class Cost:
     epochs: int
 
 
-@dataclass(frozen=True)
-class Origin:
-    """How the study was made."""
-
-    toml: str
-    facts: tuple[tuple[str, str], ...]
-    runs: tuple[Made, ...]
-    paired: bool
-    """Whether all methods of a seed and data size were given the same images."""
-
-
-def origin(results: Results) -> Origin:
-    """Return how the study was made, every run with the command that repeats it."""
+def facts(results: Results) -> list[tuple[str, str]]:
+    """Return titles and texts: data, network, versions, machines and time."""
     manifests = [each.manifest for each in results.results.values()]
     machines = [m.get("machine", {}) for m in manifests]
-    facts = (
+    found = (
         ("data", visible(str(results.study.data.name))),
         ("about the data", _either(m["data"].get("note") or "" for m in manifests)),
         ("images", _either(f"{sum(m['images'].values()):,} in {len(m['images'])} splits" for m in manifests)),
@@ -73,10 +62,12 @@ def origin(results: Results) -> Origin:
         ("precision", _either(str(m.get("precision", "not said")) for m in manifests)),
         ("time in all", _duration(sum(float(m["seconds"]) for m in manifests))),
     )  # fmt: skip
-    runs = tuple(_made(results, key) for key in results.study.run_keys())
-    return Origin(
-        visible(results.study.toml(), keep=JOINERS + "\n"), tuple(f for f in facts if f[1]), runs, same_data(results)
-    )
+    return [(title, text) for title, text in found if text]
+
+
+def runs(results: Results) -> list[Made]:
+    """Return every run with the command that repeats it."""
+    return [_made(results, key) for key in results.study.run_keys()]
 
 
 def same_data(results: Results) -> bool:

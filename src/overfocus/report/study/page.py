@@ -9,10 +9,10 @@ from pathlib import Path
 from overfocus.core.files import write
 from overfocus.report.drawing.overlay import bar
 from overfocus.report.html import render
-from overfocus.report.label import label, visible
+from overfocus.report.label import JOINERS, label, visible
 from overfocus.report.study.answer import size_tables
 from overfocus.report.study.gallery import Gallery, study_gallery
-from overfocus.report.study.origin import costs, origin
+from overfocus.report.study.origin import costs, facts, runs, same_data
 from overfocus.report.study.tables import write_tables
 from overfocus.report.study.view import chapters, class_tables
 from overfocus.study.comparison import Comparison
@@ -47,8 +47,9 @@ def page(comparison: Comparison, gallery: Gallery, tables: Sequence[str] = ()) -
         rests=rests(results), chapters=chapters(comparison), baseline=study.methods.index(study.baseline),
         arrows=ARROWS, classes=class_tables(comparison), costs=costs(results), gallery=gallery, bar=bar(),
         boxed=any(each.boxes for each in gallery.pictures), names=[label(each, most=40) for each in results.classes],
-        methods=[label(each, number) for number, each in enumerate(study.methods)], origin=origin(results),
-        tables=tables,
+        methods=[label(each, number) for number, each in enumerate(study.methods)],
+        paired=same_data(results), facts=facts(results), runs=runs(results), tables=tables,
+        toml=visible(study.toml(), keep=JOINERS + "\n"),
     )  # fmt: skip
 
 
@@ -107,9 +108,8 @@ def rests(results: Results) -> list[str]:
             + (f" after Holm over {others} methods" if others > 1 else "")
             + ". Chance of improvement: how likely a run of the method beats a run of the baseline."
         ]
-    note = next(iter(results.results.values())).manifest.get("best", {}).get("note", "")
     return [
         *said,
         "The last epoch is compared, which nobody chose. The best epoch stands apart: "
-        f"{note or 'chosen on held-out images'}.",
+        f"{results.best_note or 'chosen on held-out images'}.",
     ]

@@ -11,12 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from overfocus.diagnosis.catalogue import headline
 from overfocus.diagnosis.section import Line
 from overfocus.report.drawing.axes import HEIGHT, MethodStyle, draw_frame, draw_legend, empty_figure, method_styles
 from overfocus.report.drawing.callout import label_clouds
 from overfocus.report.drawing.plot import PAPER, Plot
 from overfocus.report.study.claim import named, short
+from overfocus.report.study.tables import headline_measures
 from overfocus.statistics.correlation import Region, mean_region, rank_correlation
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY, Measure, Results
@@ -44,7 +44,7 @@ class Cloud:
 def spread_against_accuracy(comparison: Comparison, size: Size) -> Plot | None:
     """Return how wide every run looks against how often it is right; None where spread was not examined."""
     results = comparison.results
-    measure = _spread(results)
+    measure = next(iter(headline_measures(results, "spread")), None)
     if measure is None:
         return None
     clouds = _clouds(results, measure, size)
@@ -54,11 +54,6 @@ def spread_against_accuracy(comparison: Comparison, size: Size) -> Plot | None:
     text = f"{_means(clouds)} {_together(results, measure, size)}"
     label = ", ".join(filter(None, (measure.title, measure.unit)))
     return Plot(_title(comparison, measure, size), text, lines, partial(_figure, clouds, label))
-
-
-def _spread(results: Results) -> Measure | None:
-    known = [each.key.partition(".")[2] for each in results.measures if each.key.startswith("spread.")]
-    return results.measure(f"spread.{headline('spread', known)[0]}") if known else None
 
 
 def _clouds(results: Results, measure: Measure, size: Size) -> list[Cloud]:
@@ -99,12 +94,12 @@ def _does(looks: str, does: str, *, many: bool) -> str:
 
 
 def _means(clouds: Sequence[Cloud]) -> str:
-    told = ", ".join(f"{short(each.key.name)} {each.mean[0]:.3f} and {each.mean[1]:.3f}" for each in clouds)
+    values = ", ".join(f"{short(each.key.name)} {each.mean[0]:.3f} and {each.mean[1]:.3f}" for each in clouds)
     joint = any(each.region is not None for each in clouds)
     few = min((len(each.points) for each in clouds if each.region is not None), default=0)
     wide = " From so few seeds they are wide, and may reach beyond the frame." if 0 < few < 5 else ""
     shown = f" Large marks are means, ellipses their joint 95 % regions.{wide}" if joint else " Large marks are means."
-    return f"Spread and accuracy, means: {told}.{shown}"
+    return f"Spread and accuracy, means: {values}.{shown}"
 
 
 def _together(results: Results, measure: Measure, size: Size) -> str:
@@ -112,7 +107,7 @@ def _together(results: Results, measure: Measure, size: Size) -> str:
     both = [np.stack(list(results.values(each, size).values())) for each in (measure, ACCURACY)]
     found = rank_correlation(*both)
     if not found.answered:
-        return f"How they go together cannot be told: {found.note}."
+        return f"How they go together is not known: {found.note}."
     verdict = "they are not shown to go together"
     if found.low > 0 or found.high < 0:
         verdict = f"what looks wider is {'more' if found.value > 0 else 'less'} often right"

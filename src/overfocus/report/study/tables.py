@@ -32,10 +32,10 @@ def methods_table(comparison: Comparison) -> StudyTable:
     )  # fmt: skip
     rows = [row for size in comparison.sizes for row in _method_rows(comparison, size)]
     results = comparison.results
-    best = next(iter(results.results.values())).manifest.get("best", {}).get("note", "")
     note = (
         f"Baseline: {results.study.baseline}. {PLUS_MINUS} Accuracy on {results.split}, last epoch. {HOLM} Chance of "
-        f"improvement: that a run is better than a run of the baseline. Best epoch: {best or 'on held-out images'}."
+        "improvement: that a run is better than a run of the baseline. Best epoch: "
+        f"{results.best_note or 'on held-out images'}."
     )
     return StudyTable("comparison", "Methods compared", heads, tuple(rows), note)
 

@@ -10,7 +10,7 @@ from overfocus.diagnosis.catalogue import headline
 from overfocus.diagnosis.side_by_side import MetricRow, SideBySide
 from overfocus.metrics.score import Score
 from overfocus.report.number import apart
-from overfocus.report.terminal.tables import _console, _print
+from overfocus.report.terminal.tables import plain_console, print_table, say
 
 
 def diagnosis_table(comparison: SideBySide, console: Console | None = None) -> None:
@@ -19,21 +19,21 @@ def diagnosis_table(comparison: SideBySide, console: Console | None = None) -> N
     Several models stand side by side, each but the first with its paired difference to the first. On a terminal lines
     are broken to its width; in a file or a pipe every row is one line.
     """
-    console = console or _console()
+    console = console or plain_console()
     first = comparison.diagnoses[0].evidence.about
-    _say(console, f"{' and '.join(comparison.names)} on {first.get('data', 'data')}, {first.get('sample', '')}", "bold")
+    say(console, f"{' and '.join(comparison.names)} on {first.get('data', 'data')}, {first.get('sample', '')}", "bold")
     if source := first.get("source"):
-        _say(console, source, "dim")
+        say(console, source, "dim")
     for section in comparison.sections:
         findings = comparison.findings(section)
-        _say(console, f"\n{findings[0].title}", "bold")
+        say(console, f"\n{findings[0].title}", "bold")
         for name, finding in zip(comparison.names, findings, strict=True):
-            _say(console, finding.sentence if len(findings) == 1 else f"{name}: {finding.sentence}")
+            say(console, finding.sentence if len(findings) == 1 else f"{name}: {finding.sentence}")
         if rows := comparison.rows(section):
             _scores(section, rows, comparison.names, console)
     skipped = {name: why for each in comparison.diagnoses for name, why in each.skipped.items()}
     for name, why in skipped.items():
-        _say(console, f"\n{name} was not evaluated: {why}", "dim")
+        say(console, f"\n{name} was not evaluated: {why}", "dim")
 
 
 def _scores(section: str, rows: list[MetricRow], names: tuple[str, ...], console: Console) -> None:
@@ -51,19 +51,11 @@ def _scores(section: str, rows: list[MetricRow], names: tuple[str, ...], console
             title += f" ({name.replace('_', ' ')})"
         counts = dict.fromkeys(f"{score.n:,}" for score in row.scores)
         table.add_row(title, *map(str, row.scores), *map(difference, row.differences), " / ".join(counts))
-    _print(table, console)
+    print_table(table, console)
     if len(rows) > len(chosen):
-        _say(console, f"{len(rows) - len(chosen)} more with --json and on the page", "dim")
+        say(console, f"{len(rows) - len(chosen)} more with --json and on the page", "dim")
 
 
 def difference(score: Score) -> str:
     """Return a paired difference with its sign and interval; a star where the interval leaves 0 out."""
-    if not score.answered:
-        return f"no answer ({score.note})" if score.note else "no answer"
-    star = " *" if apart(score) else ""
-    interval = f" [{score.low:+.3f}, {score.high:+.3f}]" if score.low == score.low else ""
-    return f"{score.value:+.3f}{interval}{star}"
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(text, style=style, soft_wrap=not console.is_terminal)
+    return f"{score:+.3f}{' *' if apart(score) else ''}"

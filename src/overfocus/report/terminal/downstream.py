@@ -12,7 +12,7 @@ from rich.table import Table
 from overfocus.downstream.detect import DetectEpoch
 from overfocus.downstream.start import Start
 from overfocus.downstream.transfer import RECORD, SummaryLine, TaskResult, baseline, summary
-from overfocus.report.terminal.tables import _console, _numbers, _print
+from overfocus.report.terminal.tables import numbers_table, plain_console, print_table
 from overfocus.training.run import Epoch
 
 
@@ -33,21 +33,23 @@ class TransferProgress:
 
 def transfer_tables(outcomes: Sequence[TaskResult], out: Path, console: Console | None = None) -> None:
     """Print a row for each run, and below it each method over its seeds beside the baseline."""
-    console = console or _console()
+    console = console or plain_console()
     measures = list(dict.fromkeys(name for each in outcomes for name in each.scores))
-    table = _numbers("pretrained with", "seed", *measures, "seconds")
+    table = numbers_table("pretrained with", "seed", *measures, "seconds")
     for each in outcomes:
         cells = (_number(each.scores.get(name)) for name in measures)
         table.add_row(each.method, str(each.seed), *cells, f"{each.seconds:.0f}")
-    _print(table, console)
+    print_table(table, console)
     if len({each.method for each in outcomes}) > 1:
         console.print(f"{measures[0]} over seeds; differences to {baseline(outcomes)}, paired by seed")
-        _print(_together(summary(outcomes)), console)
+        print_table(_together(summary(outcomes)), console)
     console.print(f"numbers: {out / RECORD}", soft_wrap=True)
 
 
 def _together(lines: Sequence[SummaryLine]) -> Table:
-    table = _numbers("pretrained with", "seeds", "mean", "95 % interval", "difference", "95 % interval", "p (Holm)")
+    table = numbers_table(
+        "pretrained with", "seeds", "mean", "95 % interval", "difference", "95 % interval", "p (Holm)"
+    )
     for line in lines:
         cells = [line.method, str(line.mean.n), _number(line.mean.value), _ends(line.mean.low, line.mean.high)]
         if line.difference is not None:

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from overfocus.core.interval import Interval
 from overfocus.report.label import label
-from overfocus.report.number import MINUS, NONE
+from overfocus.report.number import NONE, in_points
 from overfocus.report.study.answer import sentences
-from overfocus.report.terminal.tables import _console, _print
+from overfocus.report.terminal.tables import plain_console, print_table, say
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY
@@ -26,27 +26,27 @@ def show_study(comparison: Comparison, console: Console | None = None) -> None:
 
     It fits 80 columns; in a file or a pipe every row is one line.
     """
-    results, console = comparison.results, console or _console()
+    results, console = comparison.results, console or plain_console()
     for size in comparison.sizes:
         _show(comparison, size, console)
     counts = [f"{len(of)} {what}" for of, what in ((results.failed, "failed"), (results.missing, "not finished")) if of]
     if counts:
-        _say(console, f"\nRuns that are not there: {', '.join(counts)}. The same command goes on with them.", "yellow")
+        say(console, f"\nRuns that are not there: {', '.join(counts)}. The same command goes on with them.", "yellow")
     if results.unexamined:
         of = f"{len(results.unexamined)} of {len(results.results)}"
-        _say(console, f"\nRuns that await their examination: {of}. The same command examines them.", "yellow")
+        say(console, f"\nRuns that await their examination: {of}. The same command examines them.", "yellow")
 
 
 def _show(comparison: Comparison, size: Size, console: Console) -> None:
     of, words = comparison.of(ACCURACY, size), size.words
     split = label(comparison.results.split).short
-    _say(console, f"\n{words[:1].upper()}{words[1:]}: accuracy on {split}, last epoch", "bold")
-    _print(_table(of), console)
+    say(console, f"\n{words[:1].upper()}{words[1:]}: accuracy on {split}, last epoch", "bold")
+    print_table(_table(of), console)
     bounded = any(mean.bounded for mean in of.means.values())
     note = "± and [ ]: 95 % over seeds; in points against " if bounded else "in points against "
-    _say(console, f"{note}{label(of.baseline, most=30).short}", "dim")
+    say(console, f"{note}{label(of.baseline, most=30).short}", "dim")
     answer = " ".join(sentence.striptags() for sentence in sentences(comparison, size))
-    _say(console, f"\n{answer}")
+    say(console, f"\n{answer}")
 
 
 def _table(of: Compared) -> Table:
@@ -58,7 +58,7 @@ def _table(of: Compared) -> Table:
     table.add_column("verdict", no_wrap=True)
     for method, mean in of.means.items():
         effect = of.effects.get(method)
-        cells = ("", "baseline") if effect is None else (_difference(effect.paired.difference), effect.verdict)
+        cells = ("", "baseline") if effect is None else (str(in_points(effect.paired.difference)), effect.verdict)
         style = STYLES.get(effect.verdict if effect else "", "")
         table.add_row(label(method, most=NAME).short, str(mean.n), _mean(mean), *cells, style=style)
     return table
@@ -70,14 +70,3 @@ def _mean(mean: Interval) -> str:
         return NONE
     half = f" ± {50 * (mean.high - mean.low):.2f}" if mean.bounded else ""
     return f"{100 * mean.value:.2f}{half}"
-
-
-def _difference(of: Interval) -> str:
-    if not of.answered:
-        return NONE
-    ends = f" [{100 * of.low:+.2f}, {100 * of.high:+.2f}]" if of.bounded else ""
-    return f"{100 * of.value:+.2f}{ends}".replace("-", MINUS)
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(text, style=style, soft_wrap=not console.is_terminal)

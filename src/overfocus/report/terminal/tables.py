@@ -26,12 +26,12 @@ def names_table(rows: list[tuple[str, str]], console: Console | None = None) -> 
         table.add_row(*row)
     if len(rows) > MOST:
         table.add_row("...", f"and {len(rows) - MOST} more; --json lists all")
-    _print(table, console)
+    print_table(table, console)
 
 
 def scores_table(scores: Mapping[str, Mapping[str, float]], console: Console | None = None) -> None:
     """Print accuracy with its 95 % interval, loss and n for every split."""
-    table = _numbers("split", "accuracy", "95 % interval", "loss", "images")
+    table = numbers_table("split", "accuracy", "95 % interval", "loss", "images")
     for split, score in scores.items():
         low, high = wilson(score["accuracy"], int(score["images"]))
         table.add_row(
@@ -41,35 +41,35 @@ def scores_table(scores: Mapping[str, Mapping[str, float]], console: Console | N
             f"{score['loss']:.4f}",
             f"{score['images']:,.0f}",
         )
-    _print(table, console)
+    print_table(table, console)
 
 
 def rates_table(rates: Mapping[str, Rate], console: Console | None = None) -> None:
     """Print the nominal values of a method beside those measured on the n images that it acted on."""
     if not rates:
-        (console or _console()).print("nothing is changed, and nothing measured")
+        (console or plain_console()).print("nothing is changed, and nothing measured")
         return
-    table = _numbers("quantity", "nominal", "measured", "sd", "n")
+    table = numbers_table("quantity", "nominal", "measured", "sd", "n")
     for name, rate in rates.items():
         cells = ("-" if value is None else f"{value:.3f}" for value in (rate["nominal"], rate["measured"], rate["sd"]))
         table.add_row(name.replace("_", " "), *cells, f"{rate['n']:,}")
-    _print(table, console)
+    print_table(table, console)
 
 
 def explained_table(explained: Sequence[Explained], console: Console | None = None) -> None:
     """Print for every picture the prediction, and the spread of each map."""
-    table = _numbers("picture", "predicted", "confidence", "map", "effective area", "Gini")
+    table = numbers_table("picture", "predicted", "confidence", "map", "effective area", "Gini")
     for each in explained:
         for method, spread in each["methods"].items():
             numbers = (spread["effective_area"], spread["gini"])
             cells = ("no answer" if value is None else f"{value:.3f}" for value in numbers)
             table.add_row(Path(each["file"]).name, each["predicted"], f"{each['confidence']:.3f}", method, *cells)
-    _print(table, console)
+    print_table(table, console)
 
 
 def run_summary(run: Run, console: Console | None = None) -> None:
     """Print a finished run: last epoch, best epoch, and its folder."""
-    manifest, console = run.manifest(), console or _console()
+    manifest, console = run.manifest(), console or plain_console()
     if note := manifest["data"]["note"]:
         console.print(note, style="dim")
     console.print(f"last epoch ({manifest['last']['epoch']}) of {manifest['method']}")
@@ -90,7 +90,7 @@ def wilson(accuracy: float, count: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def _numbers(name: str, *heads: str) -> Table:
+def numbers_table(name: str, *heads: str) -> Table:
     """Make a table of named rows of numbers; where it is too wide the names are broken, never the numbers."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column(name, overflow="fold", min_width=5)
@@ -99,13 +99,19 @@ def _numbers(name: str, *heads: str) -> Table:
     return table
 
 
-def _console() -> Console:
-    """Names are printed as they are: no markup, no emoji codes."""
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print text; in a file or a pipe no line is broken."""
+    console.print(text, style=style, soft_wrap=not console.is_terminal)
+
+
+def plain_console() -> Console:
+    """Return a console for the result: names are printed as they are: no markup, no emoji codes."""
     return Console(markup=False, emoji=False, highlight=False)
 
 
-def _print(table: Table, console: Console | None) -> None:
-    console = console or _console()
+def print_table(table: Table, console: Console | None) -> None:
+    """Print a table; in a file or a pipe every row is one line."""
+    console = console or plain_console()
     if console.is_terminal:
         console.print(table)
         return
