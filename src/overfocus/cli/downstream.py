@@ -53,11 +53,11 @@ def transfer(  # noqa: PLR0913
     """
     from overfocus.commands.transfer import transfer_runs
     from overfocus.downstream.transfer import RECORD
-    from overfocus.report.terminal.downstream import TransferProgress, transfer_tables
+    from overfocus.report.terminal.downstream import print_epoch, transfer_tables
 
     results = transfer_runs(
         runs, task, out, o.given("", data=data, root=root, size=size, epochs=epochs, batch=batch, lr=lr), changes or [],
-        seed=seed, scratch=scratch, best=best, accelerator=accelerator, on_epoch=TransferProgress().on_epoch,
+        seed=seed, scratch=scratch, best=best, accelerator=accelerator, on_epoch=print_epoch,
     )  # fmt: skip
     if as_json:
         print(json.dumps(json.loads((out / RECORD).read_text(encoding="utf-8"))))

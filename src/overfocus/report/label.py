@@ -18,7 +18,7 @@ class Label:
     full: str
     """Longer, for a title; empty where `short` is all."""
     number: int = 0
-    """Place among those that are told apart by colour, from 0."""
+    """Place among those that differ by colour, from 0."""
 
     @property
     def hue(self) -> str:

@@ -25,7 +25,7 @@ class Explained(TypedDict):
     asked: str
     """The class that the maps are of."""
     probability: float
-    """Of the class that was asked."""
+    """Of the class that the maps are of."""
     methods: dict[str, SpreadNumbers]
 
 

@@ -33,9 +33,9 @@ class Answers:
         """Return the accuracy of the weights of the "last" or the "best" epoch, in [0, 1]."""
         return float((getattr(self, which) == self.labels).mean())
 
-    def per_class(self, classes: int, which: str = "last") -> np.ndarray:
-        """Return the accuracy on the images of each class: [classes] float64, NaN for a class without images."""
-        right = np.bincount(self.labels, getattr(self, which) == self.labels, minlength=classes)
+    def per_class(self, classes: int) -> np.ndarray:
+        """Return the accuracy of the last epoch on each class: [classes] float64, NaN for one without images."""
+        right = np.bincount(self.labels, self.last == self.labels, minlength=classes)
         count = np.bincount(self.labels, minlength=classes)
         return np.divide(right, count, out=np.full(classes, np.nan), where=count > 0)
 

@@ -9,7 +9,7 @@ from math import nan
 import numpy as np
 
 from overfocus.statistics.estimate import mean_interval
-from overfocus.statistics.verdict import Compared, per_class_effects, tie_reach
+from overfocus.statistics.verdict import Compared, compared, per_class_effects, tie_reach
 from overfocus.study.results import ACCURACY, BEST, Measure, Results
 from overfocus.study.run_key import RunKey, Size
 from overfocus.study.study import Study
@@ -37,8 +37,10 @@ class Comparison:
         """Return means, effects and verdicts on a measure at one data size."""
         key = measure.key, size
         if key not in self._compared:
-            values, reach = self.results.values(measure, size), partial(self._reach, measure, size)
-            self._compared[key] = measure.compared(values, self.study.baseline, reach)
+            self._compared[key] = compared(
+                self.results.values(measure, size), self.study.baseline, better=measure.better, margin=measure.margin,
+                unit=measure.difference_unit, reach=partial(self._reach, measure, size),
+            )  # fmt: skip
         return self._compared[key]
 
     def _reach(self, measure: Measure, size: Size, method: str, label: int | None = None) -> float:

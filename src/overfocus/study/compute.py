@@ -25,8 +25,8 @@ class Compute:
 
     method: str
     flops: float
-    """Floating-point operations of an image's step, forward and back, a teacher's and extra looks at the head included;
-    of convolutions and matrix products, which `torch.utils.flop_counter` counts."""
+    """Floating-point operations of an image's step, forward and back, those of a teacher and of extra passes through
+    the head included: convolutions and matrix products, which `torch.utils.flop_counter` counts."""
     seconds: float
     """A step, in seconds: the median of a few on this machine, as busy as it is."""
     batch: int

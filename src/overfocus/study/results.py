@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import nan
@@ -14,7 +14,6 @@ import numpy as np
 
 from overfocus.core.errors import OverfocusError
 from overfocus.metrics.score import Better
-from overfocus.statistics.verdict import Compared, compared
 from overfocus.study.answers import Answers
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, RunKey, Size, is_examined
 from overfocus.study.study import Study, read_study
@@ -44,13 +43,6 @@ class Measure:
     def difference_unit(self) -> str:
         """What a difference is counted in: points for accuracies."""
         return "points" if self.key == "accuracy" or self.key.endswith(".accuracy") else self.unit
-
-    def compared(
-        self, values: Mapping[str, np.ndarray], baseline: str, reach: Callable[[str], float] = lambda method: nan
-    ) -> Compared:
-        """Compare `values` of this measure, method -> [S], with those of `baseline`; `reach` as for `compared`."""
-        unit = self.difference_unit
-        return compared(values, baseline, better=self.better, margin=self.margin, unit=unit, reach=reach)
 
 
 ACCURACY = Measure("accuracy", "test accuracy, last epoch", "higher", margin=0.01)
@@ -152,7 +144,7 @@ class Results:
             for method in self.study.methods
         }
 
-    def per_class(self, size: Size, which: str = "last") -> dict[str, np.ndarray]:
+    def per_class(self, size: Size) -> dict[str, np.ndarray]:
         """Return method -> accuracy of every seed on every class: [S, K], NaN where a run is missing."""
         count = len(self.classes)
         rows = {
@@ -161,7 +153,7 @@ class Results:
         }
         empty = np.full(count, nan)
         return {
-            method: np.stack([each.answers.per_class(count, which) if each else empty for each in found])
+            method: np.stack([each.answers.per_class(count) if each else empty for each in found])
             for method, found in rows.items()
         }
 

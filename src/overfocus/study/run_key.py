@@ -74,7 +74,7 @@ class RunKey:
         return old if old.exists() else new
 
     def state(self, study: Path, examination: Mapping[str, Any]) -> State:
-        """Return how far the run is, as the disk tells. examination: the record of what the study asks; {} for none."""
+        """Return how far the run is, as the disk shows. examination: the record of the study; {} for none."""
         folder = self.folder(study)
         if Run(folder).finished:
             whole = (folder / ANSWERS).is_file() and is_examined(folder, examination)

@@ -17,11 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import Field, field_validator, model_validator
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import write
+from overfocus.data import Split
 from overfocus.diagnosis.catalogue import in_order
+from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.regularizers.spec import parse
 from overfocus.study.run_key import RunKey, Size
 from overfocus.training.experiment import (
@@ -64,13 +67,21 @@ class Examination(Settings):
     @model_validator(mode="after")
     def _used(self) -> Examination:
         if self.ood and "outliers" not in self.sections:
-            raise ValueError(f"ood = {self.ood!r} is for the section outliers, which is not asked; add it to sections")
+            raise ValueError(
+                f"ood = {self.ood!r} is for the section outliers, which is not evaluated; add it to sections"
+            )
         return self
 
     @property
     def record(self) -> dict[str, Any]:
         """What an examined run keeps, to tell an examination by these settings from one by others; {} for none."""
         return self.model_dump(mode="json") if self.sections else {}
+
+    def sample(self, split: Split, data: DataSettings, device: torch.device | str = "cpu") -> Sample:
+        """Return the images of `split` that every run of a study is examined on."""
+        return from_split(
+            split, limit=self.limit, seed=self.seed, size=data.size, device=device, on_bad_image=data.on_bad_image
+        )
 
     def after(self, earlier: Examination) -> Examination:
         """Return this examination with the sections of an `earlier` one as well, so that no score is lost."""

@@ -20,7 +20,6 @@ from overfocus.data import Dataset
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, outsiders, split_of
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.examination import diagnose
-from overfocus.diagnosis.sample import from_split
 from overfocus.study.answers import Answers, predict
 from overfocus.study.compute import flops_of
 from overfocus.study.engines.engine import Job, Outcome
@@ -138,11 +137,7 @@ def _examine(
 ) -> None:  # fmt: skip
     """Diagnose the weights of the last epoch on the sample that all runs of the study share."""
     name, split = split_of(dataset)
-    sample = from_split(
-        split, limit=examine.limit, seed=examine.seed, size=experiment.data.size, device=device,
-        on_bad_image=experiment.data.on_bad_image,
-    )  # fmt: skip
-    sample = replace(sample, source=dataset.note)
+    sample = replace(examine.sample(split, experiment.data, device), source=dataset.note)
     classifier = replace(
         classifier_of(str(folder), dataset, CheckpointOptions(), device), name=f"{key.method}, seed {key.seed}"
     )

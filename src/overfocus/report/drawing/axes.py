@@ -140,12 +140,9 @@ def span(*values: np.ndarray, share: bool = True) -> tuple[float, float]:
 
 def banded(style: MethodStyle, x: np.ndarray, y: np.ndarray) -> Line:
     """Return the mean over runs of `y` [n, E], and the lowest and highest run."""
-    with np.errstate(all="ignore"):
-        known = np.isfinite(y)
-        mean = np.where(known, y, 0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
-        low = np.where(known.any(axis=0), np.where(known, y, np.inf).min(axis=0), np.nan)
-        high = np.where(known.any(axis=0), np.where(known, y, -np.inf).max(axis=0), np.nan)
-    return Line(style.name, x.tolist(), mean.tolist(), low.tolist(), high.tolist())
+    known = np.ma.masked_invalid(y)
+    values = (known.mean(axis=0), known.min(axis=0), known.max(axis=0))
+    return Line(style.name, x.tolist(), *(np.ma.filled(each, np.nan).tolist() for each in values))
 
 
 def ordered(lines: Mapping[MethodStyle, Line]) -> list[MethodStyle]:

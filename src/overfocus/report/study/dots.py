@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from operator import itemgetter
@@ -17,7 +16,7 @@ from overfocus.diagnosis.section import Line
 from overfocus.report.drawing.axes import MethodStyle, chart_label, draw_frame, draw_legend, empty_figure, method_styles
 from overfocus.report.drawing.plot import QUIET, Plot
 from overfocus.report.study.claim import claim, listed, seeds, short
-from overfocus.statistics.estimate import means
+from overfocus.statistics.estimate import mean_interval, means
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import Results
 from overfocus.study.run_key import Size
@@ -28,12 +27,8 @@ PARTS = "attribution on "
 ACCURACY_OF = "accuracy, "
 
 
-@dataclass(frozen=True)
-class DotGroup:
-    """What the methods are compared in."""
-
-    title: str
-    means: Mapping[MethodStyle, Interval]
+Groups = dict[str, dict[MethodStyle, Interval]]
+"""What the methods are compared in, and their means."""
 
 
 def robustness(comparison: Comparison, size: Size) -> Plot | None:
@@ -86,40 +81,37 @@ def split_accuracies(comparison: Comparison, size: Size) -> Plot | None:
     groups = _groups(results, size, [(f"{split}.accuracy", split) for split in splits], "")
     if len(groups) < 2:
         return None
-    ends = {name: [i.value for i in each.means.values()] for name, each in zip(splits, groups, strict=False)}
-    hardest = min(ends, key=lambda name: float(np.mean(ends[name])))
+    hardest = min(groups, key=lambda split: float(np.mean([mean.value for mean in groups[split].values()])))
     measure = results.measure(f"{hardest}.accuracy") or results.measure("accuracy")
     assert measure is not None
     title = claim(f"Accuracy on {hardest}, the hardest split", comparison.of(measure, size))
     return _dots(title, groups, "accuracy", {"chance": 1 / len(results.classes)})
 
 
-def _groups(results: Results, size: Size, named: Sequence[tuple[str, str]], prefix: str) -> list[DotGroup]:
+def _groups(results: Results, size: Size, named: Sequence[tuple[str, str]], prefix: str) -> Groups:
     """Return a group for each key that any run has a number of; its title is that of the score unless given."""
-    found, by_method = [], method_styles(results.study.methods)
+    found, by_method = {}, method_styles(results.study.methods)
     for key, title in named:
         of = {by_method[m]: mean for m, mean in means(results.values(key, size)).items()}
         measure = results.measure(key)
         if of:
-            found.append(DotGroup(title or (measure.title.removeprefix(prefix) if measure else key), of))
+            found[title or (measure.title.removeprefix(prefix) if measure else key)] = of
     return found
 
 
 def _overall(results: Results, key: str, size: Size) -> float:
     """Return the mean over all runs: it is the same number in each, but for images that were left out."""
-    values = np.concatenate(list(results.values(key, size).values()))
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else np.nan
+    return mean_interval(np.concatenate(list(results.values(key, size).values()))).value
 
 
-def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Mapping[str, float]) -> Plot:
-    every = {f"{group.title} {key.name}": mean for group in groups for key, mean in group.means.items()}
-    parts = [_means(group, brief=len(groups) > 1) for group in groups]
+def _dots(title: str, groups: Groups, unit: str, references: Mapping[str, float]) -> Plot:
+    every = {f"{name} {key.name}": mean for name, of in groups.items() for key, mean in of.items()}
+    parts = [_means(name, of, brief=len(groups) > 1) for name, of in groups.items()]
     parts += [f"{name.capitalize()} {value:.3f}." for name, value in references.items()]
     lines = [
-        Line(f"{g.title}: {k.name}".lstrip(" :"), [0.0], [i.value], [i.low], [i.high])
-        for g in groups
-        for k, i in g.means.items()
+        Line(f"{name}: {k.name}".lstrip(" :"), [0.0], [i.value], [i.low], [i.high])
+        for name, of in groups.items()
+        for k, i in of.items()
     ]
     bars = " Bars are 95 % intervals." if any(mean.bounded for mean in every.values()) else ""
     return Plot(
@@ -127,27 +119,27 @@ def _dots(title: str, groups: Sequence[DotGroup], unit: str, references: Mapping
     )
 
 
-def _means(group: DotGroup, *, brief: bool) -> str:
+def _means(title: str, of: Mapping[MethodStyle, Interval], *, brief: bool) -> str:
     """Return the means in words; of many groups without the intervals, which the tables have."""
     if not brief:
-        return f"Means: {listed({key.name: mean for key, mean in group.means.items()})}."
-    values = ", ".join(f"{short(key.name)} {mean.value:.3f}" for key, mean in group.means.items())
-    return f"{group.title[:1].upper()}{group.title[1:]}: {values}."
+        return f"Means: {listed({key.name: mean for key, mean in of.items()})}."
+    values = ", ".join(f"{short(key.name)} {mean.value:.3f}" for key, mean in of.items())
+    return f"{title[:1].upper()}{title[1:]}: {values}."
 
 
-def _figure(groups: Sequence[DotGroup], unit: str, references: Mapping[str, float]) -> Figure:
+def _figure(groups: Groups, unit: str, references: Mapping[str, float]) -> Figure:
     """Draw the groups below one another; a single one has its methods' names beside the dots."""
     single = len(groups) == 1
-    shown = list(dict.fromkeys(key for group in groups for key in group.means))
+    shown = list(dict.fromkeys(key for of in groups.values() for key in of))
     handles = [] if single else [key.handle() for key in shown]
     step = 24 if single else STEP
-    height = sum(step * len(group.means) + GAP for group in groups) + EDGE
+    height = sum(step * len(of) + GAP for of in groups.values()) + EDGE
     figure = empty_figure(height, handles)
     axes = figure.add_subplot()
     draw_frame(axes, unit, grid="x")
     places = _places(groups, step)
-    for group, y in zip(groups, places, strict=True):
-        _draw(axes, group, y)
+    for of, y in zip(groups.values(), places, strict=True):
+        _draw(axes, of, y)
     _name(axes, groups, places, single)
     axes.set_xlim(*_ends(groups, references))
     axes.set_ylim(max(float(y[-1]) for y in places) + GAP / 2, float(places[0][0]) - GAP / 2 - 8 * bool(references))
@@ -156,36 +148,36 @@ def _figure(groups: Sequence[DotGroup], unit: str, references: Mapping[str, floa
     return figure
 
 
-def _places(groups: Sequence[DotGroup], step: int) -> list[np.ndarray]:
+def _places(groups: Groups, step: int) -> list[np.ndarray]:
     """Return how far down each dot lies, in pixels."""
     found, top = [], 0.0
-    for group in groups:
-        found.append(top + step * np.arange(len(group.means)))
+    for of in groups.values():
+        found.append(top + step * np.arange(len(of)))
         top = float(found[-1][-1]) + GAP
     return found
 
 
-def _draw(axes: Axes, group: DotGroup, y: np.ndarray) -> None:
-    for (key, mean), at in zip(group.means.items(), y, strict=True):
+def _draw(axes: Axes, of: Mapping[MethodStyle, Interval], y: np.ndarray) -> None:
+    for (key, mean), at in zip(of.items(), y, strict=True):
         if mean.bounded:
             axes.plot([mean.low, mean.high], [at, at], color=key.hue, linewidth=2, alpha=0.55, solid_capstyle="butt")
         axes.plot([mean.value], [at], key.marker, color=key.hue, markersize=6.5, zorder=3)
 
 
-def _name(axes: Axes, groups: Sequence[DotGroup], places: Sequence[np.ndarray], single: bool) -> None:
+def _name(axes: Axes, groups: Groups, places: Sequence[np.ndarray], single: bool) -> None:
     if single:
-        axes.set_yticks(places[0], [key.label for key in groups[0].means])
+        axes.set_yticks(places[0], [key.label for of in groups.values() for key in of])
     else:
-        axes.set_yticks([float(y.mean()) for y in places], [chart_label(group.title) for group in groups])
+        axes.set_yticks([float(y.mean()) for y in places], list(map(chart_label, groups)))
         for above, below in pairwise(places):
             axes.axhline(float(above[-1] + below[0]) / 2, color=QUIET, linewidth=0.5, alpha=0.5)
 
 
-def _ends(groups: Sequence[DotGroup], references: Mapping[str, float]) -> tuple[float, float]:
+def _ends(groups: Groups, references: Mapping[str, float]) -> tuple[float, float]:
     """Return ends that hold all means, and of their intervals what is possible: shares lie within 0 and 1."""
-    values = [i.value for group in groups for i in group.means.values()] + [*references.values()]
+    values = [i.value for of in groups.values() for i in of.values()] + [*references.values()]
     share = min(values) >= 0 and max(values) <= 1
-    ends = [v for group in groups for i in group.means.values() for v in (i.low, i.high) if np.isfinite(v)]
+    ends = [v for of in groups.values() for i in of.values() for v in (i.low, i.high) if np.isfinite(v)]
     low, high = min(0.0, *values), max(values + ends) or 1.0
     return (low, min(1.02, 1.04 * high)) if share else (low, 1.04 * high)
 

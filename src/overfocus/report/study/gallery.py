@@ -14,7 +14,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.checkpoints import split_of
 from overfocus.diagnosis.diagnosis import EVIDENCE
 from overfocus.diagnosis.evidence import Evidence
-from overfocus.diagnosis.sample import Sample, from_split
+from overfocus.diagnosis.sample import Sample
 from overfocus.metrics.spread import effective_area
 from overfocus.report.diagnosis.gallery import pixels_of
 from overfocus.report.drawing.overlay import COLOURS, at_most, evidence_at, picture
@@ -91,12 +91,12 @@ def study_gallery(results: Results, count: int) -> Gallery:
     """Return `count` images, balanced over classes, with the maps of the first finished run of every method.
 
     The images are read anew from the data of the study. Where they are not there any more, or are others than the runs
-    were asked about, the gallery is empty and says why.
+    were examined on, the gallery is empty and says why.
     """
     shown = {size: _examined(results, size) for size in results.study.sizes}
     runs = [run for of in shown.values() for run in of]
     if count < 1 or not runs:
-        return Gallery(why_not="no picture was asked for" if runs else "no run was examined, so there is no heat map")
+        return Gallery(why_not="no picture was requested" if runs else "no run was examined, so there is no heat map")
     try:
         sample = _sample(results, runs[0])
         rows = sample.some(count, results.study.examine.seed)
@@ -118,12 +118,9 @@ def _examined(results: Results, size: Size) -> list[Result]:
 
 def _sample(results: Results, run: Result) -> Sample:
     """Return the images that all runs were examined on."""
-    experiment, examine = results.study.experiment(run.key), results.study.examine
+    experiment = results.study.experiment(run.key)
     _, split = split_of(experiment.dataset())
-    return from_split(
-        split, limit=examine.limit, seed=examine.seed, size=experiment.data.size,
-        on_bad_image=experiment.data.on_bad_image,
-    )  # fmt: skip
+    return results.study.examine.sample(split, experiment.data)
 
 
 def _pictured(sample: Sample, row: int, pixels: Tensor) -> Pictured:

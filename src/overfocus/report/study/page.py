@@ -81,14 +81,13 @@ class Trouble:
 
 def trouble(results: Results) -> Trouble | None:
     """Return which runs failed or are missing, in words; None where all are there."""
-    found = [(visible(str(cell)), label(why, most=200).short) for cell, why in results.failed.items()]
-    found += [(visible(str(cell)), "not finished") for cell in results.missing]
-    found += [(visible(str(cell)), "not examined") for cell in results.unexamined]
-    if not found:
+    why = {key: label(error, most=200).short for key, error in results.failed.items()}
+    why |= dict.fromkeys(results.missing, "not finished") | dict.fromkeys(results.unexamined, "not examined")
+    if not why:
         return None
-    parts = [f"{_count(len(results.failed), 'run')} failed"] if results.failed else []
-    parts += [f"{_count(len(results.missing), 'run')} not finished yet"] if results.missing else []
-    parts += [f"{_count(len(results.unexamined), 'run')} not examined yet"] if results.unexamined else []
+    found = [(visible(str(key)), reason) for key, reason in why.items()]
+    counts = {"failed": results.failed, "not finished yet": results.missing, "not examined yet": results.unexamined}
+    parts = [f"{_count(len(keys), 'run')} {what}" for what, keys in counts.items() if keys]
     sentence = (
         f"{' and '.join(parts)}. What is said here rests on the others; a seed that lacks a run is left out of a pair."
     )

@@ -16,19 +16,14 @@ from overfocus.report.terminal.tables import numbers_table, plain_console, print
 from overfocus.training.run import Epoch
 
 
-class TransferProgress:
-    """Prints epochs as they end; on standard error, so that standard output is the result alone."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, soft_wrap=True, highlight=False, emoji=False, markup=False)
-
-    def on_epoch(self, start: Start, epoch: DetectEpoch | Epoch, epochs: int) -> None:
-        """Print an epoch."""
-        loss = epoch.loss if isinstance(epoch, DetectEpoch) else epoch.train["loss"]
-        self.console.print(
-            f"{start.method}, seed {start.seed}  epoch {epoch.number:>3}/{epochs}  loss {loss:.4f}  "
-            f"{epoch.images_per_second:,.1f} images/s"
-        )
+def print_epoch(start: Start, epoch: DetectEpoch | Epoch, epochs: int) -> None:
+    """Print an epoch that ended; on standard error, so that standard output is the result alone."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False, markup=False)
+    loss = epoch.loss if isinstance(epoch, DetectEpoch) else epoch.train["loss"]
+    console.print(
+        f"{start.method}, seed {start.seed}  epoch {epoch.number:>3}/{epochs}  loss {loss:.4f}  "
+        f"{epoch.images_per_second:,.1f} images/s"
+    )
 
 
 def transfer_tables(outcomes: Sequence[TaskResult], out: Path, console: Console | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from overfocus.report.terminal.study_progress import duration
@@ -20,7 +21,7 @@ def forecast_table(estimate: Forecast, folder: Path) -> None:
     console.print(_cost(estimate))
     console.print(
         f"about {duration(estimate.seconds)} on {estimate.workers} worker{'s' * (estimate.workers != 1)}, by a few "
-        f"steps tried on this machine as busy as it is; about {_bytes(estimate.disk_bytes)} of disk",
+        f"steps tried on this machine as busy as it is; about {decimal(estimate.disk_bytes)} of disk",
         markup=False,
     )
 
@@ -39,10 +40,3 @@ def _cost(estimate: Forecast) -> Table:
     for each in estimate.compute:
         table.add_row(each.method, f"{estimate.flops_ratio(each.method):.3f}", f"{1000 * each.seconds:.1f}")
     return table
-
-
-def _bytes(count: int) -> str:
-    if count < 1000:
-        return f"{count} bytes"
-    power = min((len(str(count)) - 1) // 3, 3)
-    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
