@@ -142,6 +142,7 @@ NAMES = {
     "study.estimate:estimated": "study.forecast:forecast",
     "study.interval:finite": "core.interval:finite",
     "study.interval:Interval": "core.interval:Interval",
+    "study.local_engine:cores": "data.decode:processors",
     "study.tuning:Watch": "study.tuning:OnTrial",
     "training.experiment:AugmentSettings": "data.augment:Augment",
     "training.experiment:ShortcutSettings": "data.planted_shortcut:PlantedShortcut",

@@ -44,15 +44,13 @@ class Augment:
     @staticmethod
     def default_for(name: str, size: int) -> Augment:
         """Return the usual changes for the set `name` at `size` pixels; none that would change an image's class."""
-        if name == "totem":
-            return Augment()
-        if name == "fashion_mnist":
-            return Augment(flip=True, crop=2)
-        if name == "svhn":
-            return Augment(crop=4)
-        if name == "imagenet":
-            return Augment(flip=True, resized_crop=True)
-        return Augment(flip=True, crop=max(size // 8, 1))
+        usual = {
+            "totem": Augment(),
+            "fashion_mnist": Augment(flip=True, crop=2),
+            "svhn": Augment(crop=4),
+            "imagenet": Augment(flip=True, resized_crop=True),
+        }
+        return usual.get(name, Augment(flip=True, crop=max(size // 8, 1)))
 
     @property
     def by_image(self) -> bool:

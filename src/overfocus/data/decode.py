@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
@@ -95,14 +94,13 @@ def _kept(count: int, bad: list[BadImage], on_bad_image: OnBadImage) -> Tensor:
 def _read(images: Images) -> Iterator[tuple[int, Tensor | OverfocusError]]:
     """Read all images in order on as many threads as there are processors."""
     count = len(images)
-    with ThreadPoolExecutor(processors()) as pool, _progress_bar(count) as report:
-        for start in range(0, count, 512):
+    with ThreadPoolExecutor(processors()) as pool:
+        for start in _with_progress_bar(range(0, count, 512)):
             rows = range(start, min(start + 512, count))
             # To hand over a single small image costs as much as to read it.
             parts = [rows[first : first + 16] for first in range(0, len(rows), 16)]
             read = pool.map(lambda part: [attempt(images, row) for row in part], parts)
             yield from zip(rows, chain.from_iterable(read), strict=True)
-            report(rows.stop)
 
 
 def attempt(images: Images, row: int) -> Tensor | OverfocusError:
@@ -118,19 +116,15 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@contextmanager
-def _progress_bar(count: int) -> Iterator[Callable[[int], object]]:
-    """Give what is called with how many of `count` images are done; on a terminal, a bar shows many."""
-    if count < LONG:
-        yield lambda done: None
-        return
+def _with_progress_bar(starts: range) -> Iterable[int]:
+    """Return `starts`, the first rows of what is read at a time; on a terminal, a bar follows many."""
+    if starts.stop < LONG:
+        return starts
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import track
 
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("reading images", total=count)
-        yield lambda done: bar.update(task, completed=done)
+    return track(starts, "reading images", console=console, transient=True, disable=not console.is_terminal)
 
 
 def first_size(images: Images) -> Size:

@@ -74,13 +74,16 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._check()
-        size = as_size(self.size) if self.size is not None else first_size(self.split.images)
+        target = None if self.size is None else as_size(self.size)
+        size = target or first_size(self.split.images)
         self._check_crop(size)
         by_image = self.train and self.augment.by_image
         decoded_bytes = len(self.split) * self.split.images.channels * size[0] * size[1]
         self.path = "workers" if by_image or decoded_bytes > self.memory_budget_bytes else "memory"
         if self.path == "memory":
-            self._decode()
+            self.split, self.bad = decoded(self.split, target, self.on_bad_image)
+            assert isinstance(self.split.images, TensorImages)
+            self._pixels = self.split.images.pixels.to(self.device)
         else:
             self._open(size)
         self._labels = self.split.labels.to(self.device)
@@ -105,13 +108,6 @@ class Stream:
                 f"stream: a crop of {self.augment.crop} pixels for images of {size[0]} x {size[1]}; "
                 f"give at most {min(size) - 1}"
             )
-
-    def _decode(self) -> None:
-        """Hold all images on the device."""
-        size = None if self.size is None else as_size(self.size)
-        self.split, self.bad = decoded(self.split, size, self.on_bad_image)
-        assert isinstance(self.split.images, TensorImages)
-        self._pixels = self.split.images.pixels.to(self.device)
 
     def _open(self, size: Size) -> None:
         """Set up the workers."""
@@ -159,7 +155,9 @@ class Stream:
         own = [self._own(span) for span in spans]
         host = order.cpu()
         keys = [[(epoch, row) for row in host[span].tolist()] for span in own]
-        for span, pixels in zip(own, self._loader.batches(keys), strict=True):
+        for span, pixels in zip(own, self._loader(keys), strict=True):
+            if isinstance(pixels, OverfocusError):
+                raise pixels
             yield self._batch(order[span], pixels.to(self.device, non_blocking=True), changes[span])
 
     def _own(self, span: slice) -> slice:

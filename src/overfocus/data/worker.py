@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -26,39 +26,36 @@ THREADS = 8
 """Of one process at most: more would only wait for the interpreter's lock."""
 EpochRow = tuple[int, int]
 """Epoch and row: what an image's changes depend on, beside the seed."""
+Loader = Callable[[Sequence[list[EpochRow]]], Iterator[Tensor | OverfocusError]]
+"""Yields a batch [B, C, H, W] uint8 for each list of keys, or the error of an image that cannot be read."""
 
 
 @dataclass(eq=False)
 class Worker(TorchDataset):
-    """Reads image `row` for `epoch`. An error is returned, since raised in a process it comes inside a traceback."""
+    """Reads a batch [B, C, H, W] uint8. An error is returned, since raised in a process it comes inside a traceback."""
 
     images: Images
     size: Size
     augment: Augment
     seed: int
 
-    def __getitems__(self, keys: Sequence[EpochRow]) -> Tensor | OverfocusError:
-        """Return a batch [B, C, H, W]."""
+    def __getitem__(self, keys: Sequence[EpochRow]) -> Tensor | OverfocusError:
         batch = torch.empty(len(keys), self.images.channels, *self.size, dtype=torch.uint8)
         # numpy's copy keeps to this thread, while that of torch would call others for a few pixels.
         places = batch.numpy()
-        for place, key in enumerate(keys):
-            image = self[key]
-            if isinstance(image, OverfocusError):
-                return image
-            places[place] = image.numpy()
-        return batch
-
-    def __getitem__(self, key: EpochRow) -> Tensor | OverfocusError:
-        epoch, row = key
         try:
-            image = self.images.read(row)
-            if self.augment.by_image:
-                with _seeded(Key.seeded(self.seed, epoch, row).fold_in("image").seed()):
-                    image = self._transform(image)
-            return checked_size(image, self.size, self.images.name(row))
+            for place, key in enumerate(keys):
+                places[place] = self._image(*key).numpy()
         except OverfocusError as error:
             return error
+        return batch
+
+    def _image(self, epoch: int, row: int) -> Tensor:
+        image = self.images.read(row)
+        if self.augment.by_image:
+            with _seeded(Key.seeded(self.seed, epoch, row).fold_in("image").seed()):
+                image = self._transform(image)
+        return checked_size(image, self.size, self.images.name(row))
 
     @cached_property
     def _transform(self) -> Callable[[Tensor], Tensor]:
@@ -115,73 +112,46 @@ class KeptImages(WrappedImages):
         return image
 
 
-@dataclass(eq=False)
-class Threads:
-    """Batches of images [B, C, H, W] uint8 by their keys, read in this process some batches ahead.
-
-    Pillow releases the interpreter's lock while it decodes.
-    """
-
-    worker: Worker
-    pinned: bool
-
-    def batches(self, keys: Sequence[list[EpochRow]]) -> Iterator[Tensor]:
-        """Yield a batch for each list of keys; an image that cannot be read is an `OverfocusError`."""
-        count = min(processors(), THREADS)
-        pool, ahead = ThreadPoolExecutor(count), deque[Future[Tensor]]()
-        try:
-            for batch in keys:
-                ahead.append(pool.submit(self._read, batch))
-                if len(ahead) > count:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _read(self, keys: Sequence[EpochRow]) -> Tensor:
-        batch = self.worker.__getitems__(keys)
-        if isinstance(batch, OverfocusError):
-            raise batch
-        return batch.pin_memory() if self.pinned else batch
-
-
-@dataclass(eq=False)
-class Processes:
-    """Batches of images [B, C, H, W] uint8 by their keys, read in processes, or in this one and thread for none."""
-
-    source: DataLoader
-    plan: list[list[EpochRow]]
-    """The batches that `source` loads; exchanged from epoch to epoch, so that its processes live on."""
-
-    def batches(self, keys: Sequence[list[EpochRow]]) -> Iterator[Tensor]:
-        """Yield a batch for each list of keys; an image that cannot be read is an `OverfocusError`."""
-        self.plan[:] = keys
-        for batch in self.source:
-            if isinstance(batch, OverfocusError):
-                raise batch
-            yield batch
-
-
-def loader(worker: Worker, workers: int, device: torch.device) -> Threads | Processes:
+def loader(worker: Worker, workers: int, device: torch.device) -> Loader:
     """Start `workers` processes that live as long as the loader, or take threads of this one for 0."""
+    pinned = device.type == "cuda"
     # What torchvision draws comes from the global generators, which threads would share.
     if workers == 0 and not worker.augment.by_image:
-        return Threads(worker, pinned=device.type == "cuda")
+        return partial(_on_threads, worker, pinned)
     plan: list[list[EpochRow]] = []
     source = DataLoader(
         worker,
-        batch_sampler=plan,
+        batch_size=None,  # what a worker makes is a batch already
+        sampler=plan,
         num_workers=workers,
-        collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
-        pin_memory=device.type == "cuda",
+        pin_memory=pinned,
         persistent_workers=workers > 0,
         # Without a generator of its own the loader draws its base seed from the global one.
         generator=torch.Generator().manual_seed(0),
     )
-    return Processes(source, plan)
+
+    def batches(keys: Sequence[list[EpochRow]]) -> Iterator[Tensor | OverfocusError]:
+        plan[:] = keys  # exchanged from epoch to epoch, so that the processes live on
+        return iter(source)
+
+    return batches
 
 
-def _as_it_is(batch: Tensor | OverfocusError) -> Tensor | OverfocusError:
-    """Return what a worker made, which is a batch already."""
-    return batch
+def _on_threads(worker: Worker, pinned: bool, keys: Sequence[list[EpochRow]]) -> Iterator[Tensor | OverfocusError]:
+    """Read in this process, some batches ahead. Pillow releases the interpreter's lock while it decodes."""
+
+    def read(batch: list[EpochRow]) -> Tensor | OverfocusError:
+        pixels = worker[batch]
+        return pixels.pin_memory() if pinned and isinstance(pixels, Tensor) else pixels
+
+    count = min(processors(), THREADS)
+    pool, ahead = ThreadPoolExecutor(count), deque[Future[Tensor | OverfocusError]]()
+    try:
+        for batch in keys:
+            ahead.append(pool.submit(read, batch))
+            if len(ahead) > count:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -54,11 +54,6 @@ class DetectSettings(Settings):
     clip: float = Field(10.0, ge=0)
     """Largest norm of the gradient; 0 leaves it."""
 
-    @property
-    def schedule(self) -> Recipe:
-        """The schedule of the learning rate, as a share of its peak."""
-        return Recipe.model_validate({"warmup": self.warmup})
-
 
 @dataclass(frozen=True)
 class DetectEpoch:
@@ -86,7 +81,7 @@ def train_detector(
     )  # fmt: skip
     peaks = [group["lr"] for group in groups]
     optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
-    steps, schedule = ceil(len(objects) / settings.batch), settings.schedule
+    steps, schedule = ceil(len(objects) / settings.batch), Recipe.model_validate({"warmup": settings.warmup})
     for number in range(1, settings.epochs + 1):
         started, total = perf_counter(), 0.0
         # What torchvision samples of the proposals it draws from the global state.

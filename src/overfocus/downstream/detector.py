@@ -93,15 +93,8 @@ class Anchors:
     """Height over width."""
 
 
-def anchors_for(boxes: Tensor, scales: Tensor) -> Anchors:
-    """Return anchors like `boxes` [n, 4] seen at `scales` [n]: a small, a middle and a large one of each measure, or
-    fewer where these are nearly the same.
-    """
-    width, height = ((boxes[:, 2:] - boxes[:, :2]) * scales[:, None]).double().unbind(1)
-    return Anchors(_typical((width * height).sqrt()), _typical(height / width))
-
-
 def _typical(values: Tensor) -> tuple[float, ...]:
+    """Return a small, a middle and a large one of `values`, or fewer where these are nearly the same."""
     kept: list[float] = []
     for value in torch.quantile(values, torch.tensor(QUANTILES, dtype=values.dtype)).tolist():
         if not kept or value / kept[-1] > SAME:
@@ -123,8 +116,10 @@ def shorter_side(objects: Objects) -> int:
 def anchors_of(objects: Objects, side: int) -> Anchors:
     """Return anchors like the boxes of `objects`, whose images are seen with a shorter side of `side` pixels."""
     rows = [row for row, boxes in enumerate(objects.boxes) if len(boxes)]
-    scales = [torch.full((len(objects.boxes[row]),), scale_for(objects.images.size(row), side)) for row in rows]
-    return anchors_for(torch.cat([objects.boxes[row] for row in rows]), torch.cat(scales))
+    scales = [torch.full((len(objects.boxes[row]), 1), scale_for(objects.images.size(row), side)) for row in rows]
+    boxes = torch.cat([objects.boxes[row] for row in rows])
+    width, height = ((boxes[:, 2:] - boxes[:, :2]) * torch.cat(scales)).double().unbind(1)
+    return Anchors(_typical((width * height).sqrt()), _typical(height / width))
 
 
 def create_detector(

@@ -15,7 +15,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.models.checkpoints import save_weights
 from overfocus.models.surgery import classifier_name
 from overfocus.study.run_key import slug
-from overfocus.training.checkpoint import load_network
+from overfocus.training.checkpoint import load_network, untrained_network
 from overfocus.training.run import Run
 
 SCRATCH = "scratch"
@@ -56,11 +56,7 @@ class Start:
 
     def network(self) -> nn.Module:
         """Return the classifier, in evaluation mode."""
-        if not self.scratch:
-            return load_network(self.run, self._weights)
-        manifest, experiment = self.run.manifest(), self.run.experiment()
-        bare = experiment.model_copy(update={"model": experiment.model.model_copy(update={"weights": None})})
-        return bare.create_model(len(manifest["classes"]), manifest["channels"]).eval()
+        return untrained_network(self.run) if self.scratch else load_network(self.run, self._weights)
 
     def save_encoder(self, path: Path) -> None:
         """Write the weights of all but the classifier's last layer."""

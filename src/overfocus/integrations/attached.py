@@ -9,10 +9,9 @@ the same.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from overfocus.core.batch import Batch
@@ -43,7 +42,7 @@ class Attached:
         self, model: nn.Module | None, method: str | Regularizer, *, at: str = FEATURES, seed: int = 0, steps: int = 0,
         decay: float = 0.99,
     ) -> None:  # fmt: skip
-        self.method = parse(method) if isinstance(method, str) else method
+        self.method = parse(method)
         _check(self.method)
         self._inside = not self.method.places <= {IMAGE}
         if model is None and self._inside:
@@ -65,12 +64,14 @@ class Attached:
         Hand `.images` of what is returned to the model, and `.targets.dense(K)` to the loss.
         """
         self.skipped += self._pending is not None
-        self._move(images.device)
-        batch = self.objective.prepare(images, labels)
+        objective, device = self.objective, images.device
+        # Its counters go where the images are; the model is the loop's affair.
+        objective.step, objective.key = objective.step.to(device), objective.key.to(device)
+        batch = objective.prepare(images, labels)
         if self._inside:
             self._pending = batch
         else:
-            self.objective.step += 1
+            objective.step += 1
         return batch
 
     def detach(self) -> nn.Module:
@@ -111,26 +112,14 @@ class Attached:
         self.objective.note(features, logits, features.targets.cross_entropy(logits.detach()), len(images))
         return logits
 
-    def _move(self, device: torch.device) -> None:
-        """Bring the objective's own counters where the images are; the model is the loop's affair."""
-        for name in ("step", "key"):
-            setattr(self.objective, name, getattr(self.objective, name).to(device))
-
 
 def _check(method: Regularizer) -> None:
     """Refuse what changes the targets after the loop has them."""
-    for member in _members(method):
-        late = isinstance(member, CutMix | Mixup) and member.at != IMAGE
-        if late or getattr(member, "views", "masked") == "both":
-            raise OverfocusError(
-                f"{member} changes the targets inside the model, when a foreign loop has them already; use "
-                "overfocus.Objective, which computes the loss itself"
-            )
-
-
-def _members(method: Regularizer) -> Iterator[Regularizer]:
-    if isinstance(method, Group):
-        for member in method.members:
-            yield from _members(member)
-    else:
-        yield method
+    for member in method.members if isinstance(method, Group) else ():
+        _check(member)
+    late = isinstance(method, CutMix | Mixup) and method.at != IMAGE
+    if late or getattr(method, "views", "masked") == "both":
+        raise OverfocusError(
+            f"{method} changes the targets inside the model, when a foreign loop has them already; use "
+            "overfocus.Objective, which computes the loss itself"
+        )

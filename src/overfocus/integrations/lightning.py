@@ -55,7 +55,7 @@ class Regularize(Callback):
         self, method: str | Regularizer, *, model: str = "", at: str = FEATURES, classes: int = 0, seed: int = 0
     ) -> None:  # fmt: skip
         super().__init__()
-        self.method = parse(method) if isinstance(method, str) else method
+        self.method = parse(method)
         self.model, self.at, self.classes, self.seed = model, at, classes, seed
         self.attached: Attached | None = None
         self._step = 0
@@ -178,8 +178,7 @@ class LightningClassifier(LightningModule):
         seed: int = 0, steps: int = 0, optimizer: Callable[..., torch.optim.Optimizer] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        method = parse(method) if isinstance(method, str) else method
-        self.objective = Objective(model, method, at=at, smoothing=smoothing, seed=seed, steps=steps)
+        self.objective = Objective(model, parse(method), at=at, smoothing=smoothing, seed=seed, steps=steps)
         self.optimizer = optimizer
 
     def forward(self, images: Tensor) -> Tensor:

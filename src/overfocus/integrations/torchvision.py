@@ -44,7 +44,7 @@ class OnBatch:
     _step: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.method = parse(self.method) if isinstance(self.method, str) else self.method
+        self.method = parse(self.method)
         if not self.method.places <= {IMAGE}:
             raise OverfocusError(
                 f"{self.method} acts on features, which a transform does not see; use overfocus.Objective, or "

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import takewhile
+from typing import Any, NoReturn
 
 from torch import Tensor, fx, nn
 
@@ -188,10 +189,8 @@ def _piece(graph: fx.Graph, model: nn.Module, start: fx.Node, end: fx.Node) -> P
     for node in graph.nodes:
         if node not in needed:
             continue
-        if node.op == "placeholder" and not node.args:
-            _refuse(start, end, graph)
         if node.op == "placeholder":
-            copies[node] = node.args[0]
+            copies[node] = node.args[0] if node.args else _refuse(start, end, graph)
             continue
         copies[node] = piece.node_copy(node, lambda argument: copies[argument])
     piece.output(copies[end])
@@ -210,13 +209,9 @@ def _ancestors(end: fx.Node, stop: fx.Node) -> set[fx.Node]:
     return found
 
 
-def _refuse(start: fx.Node, end: fx.Node, graph: fx.Graph) -> None:
+def _refuse(start: fx.Node, end: fx.Node, graph: fx.Graph) -> NoReturn:
     """Say which value goes round the cut `start` and where it comes back in."""
-    before = set()
-    for other in graph.nodes:
-        if other is start:
-            break
-        before.add(other)
+    before = {*takewhile(lambda node: node is not start, graph.nodes)}
     needed = _ancestors(end, stop=start)
     for other in graph.nodes:
         across = [n for n in other.all_input_nodes if n in before and n.op != "get_attr"]

@@ -29,13 +29,15 @@ class SpecError(OverfocusError, ValueError):
     """A text that is not a method; the text quotes it and says how one is written."""
 
 
-def parse(spec: str) -> Regularizer:
+def parse(spec: str | Regularizer) -> Regularizer:
     """Read a spec such as `"cutmix(prob=0.5) + sgdrop(drop=0.3, unit='position')"`; `parse(str(method)) == method`.
 
-    `"plain"` and the empty text are the empty chain. The text is read as a syntax tree and never evaluated. Raises
-    UnknownName, with the nearest known name, for a method or a setting that is not there, and SpecError for anything
-    that is not a spec.
+    `"plain"` and the empty text are the empty chain; a method is returned as it is. The text is read as a syntax tree
+    and never evaluated. Raises UnknownName, with the nearest known name, for a method or a setting that is not there,
+    and SpecError for anything that is not a spec.
     """
+    if isinstance(spec, Regularizer):
+        return spec
     text = spec.strip() or "plain"
     try:
         tree = ast.parse(text, mode="eval").body

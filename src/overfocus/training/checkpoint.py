@@ -27,11 +27,16 @@ def load_run(path: str | Path, *, best: bool = False) -> nn.Module:
 
 def load_network(run: Run, weights: Path) -> nn.Module:
     """Return the network that a finished run is of, in evaluation mode, with the `weights` of a file."""
+    model = untrained_network(run)
+    load_weights(model, weights)
+    return model
+
+
+def untrained_network(run: Run) -> nn.Module:
+    """Return the network that a finished run is of, in evaluation mode, as its seed draws it."""
     manifest, experiment = run.manifest(), run.experiment()
     bare = experiment.model_copy(update={"model": experiment.model.model_copy(update={"weights": None})})
-    model = bare.create_model(len(manifest["classes"]), manifest["channels"])
-    load_weights(model, weights)
-    return model.eval()
+    return bare.create_model(len(manifest["classes"]), manifest["channels"]).eval()
 
 
 def load_data(run: Run, root: str | None = None) -> tuple[Experiment, Dataset]:

@@ -26,7 +26,9 @@ def evaluate(
     which sees its own rows.
     """
     dtype = next((each.dtype for each in model.parameters()), torch.float32)
-    sums = torch.zeros(3, dtype=_exact(torch.device(stream.device)), device=stream.device)
+    device = torch.device(stream.device)
+    # Counts of any size are exact in float64, which Apple's GPUs lack.
+    sums = torch.zeros(3, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
     with in_mode(model.modules()):
         for images, labels, _ in stream.epoch():
             if stream.shared:
@@ -40,8 +42,3 @@ def evaluate(
             )
     right, loss, images = total(sums).tolist()
     return {"accuracy": right / images, "loss": loss / images, "images": int(images)}
-
-
-def _exact(device: torch.device) -> torch.dtype:
-    """Return what counts of any size are exact in; Apple's GPUs have no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64

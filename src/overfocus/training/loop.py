@@ -23,6 +23,7 @@ from overfocus.core.files import replacing
 from overfocus.core.key import Key
 from overfocus.core.provenance import provenance
 from overfocus.data import Dataset, balanced
+from overfocus.data.finalize import check_classes
 from overfocus.models.checkpoints import save_weights
 from overfocus.models.smoke import try_classifier
 from overfocus.training.evaluate import evaluate
@@ -103,7 +104,7 @@ class Trainer:
         """Make what can fail in one process alone: data, network, objective."""
         recipe, fabric = self.recipe, self.fabric
         self.dataset = self.given or self.experiment.dataset()
-        _check(self.dataset)
+        check_classes(self.dataset.name, self.dataset.classes)
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
         self.streams = {name: self.experiment.stream(self.dataset, name, **place) for name in self.dataset.splits}
         self.selection_split = _selection_split(self.dataset)
@@ -181,8 +182,9 @@ class Trainer:
 
     def _pass(self, number: int) -> tuple[int, float]:
         """Run all steps of an epoch; return the images of all processes and this one's mean loss."""
-        stream, seen, total = self.streams["train"], 0, torch.zeros((), device=self.fabric.device)
-        with _forked(self.fabric.device):
+        stream, seen, device = self.streams["train"], 0, self.fabric.device
+        total = torch.zeros((), device=device)
+        with torch.random.fork_rng([device] if device.type != "cpu" else [], device_type=device.type):
             # For layers of the model that draw from the global state, such as its own dropout.
             torch.manual_seed(Key.seeded(self.experiment.seed, number, self.fabric.global_rank).fold_in("model").seed())
             self.module.train()
@@ -335,14 +337,6 @@ def _best_note(split: str) -> str:
     )
 
 
-def _check(dataset: Dataset) -> None:
-    """Refuse what cannot be trained."""
-    if len(dataset.classes) < 2:
-        raise OverfocusError(
-            f"{dataset.name} has one class only ({', '.join(dataset.classes)}); a classifier needs two or more"
-        )
-
-
 def _compiled(objective: Objective) -> Any:
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 8):
         raise OverfocusError(
@@ -350,10 +344,3 @@ def _compiled(objective: Objective) -> Any:
             "leave it out"
         )
     return torch.compile(objective)
-
-
-def _forked(device: torch.device) -> Any:
-    """Give the global random state back at the end, on the processor and on `device`."""
-    if device.type == "cpu":
-        return torch.random.fork_rng(devices=[])
-    return torch.random.fork_rng(devices=[device], device_type=device.type)

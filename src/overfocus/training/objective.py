@@ -81,7 +81,7 @@ class Objective(nn.Module):
         self.register_buffer("key", Key.seeded(seed).words, persistent=False)
         self._check(at)
         self._set_seams(at)
-        self.teacher = self._new_teacher()
+        self.teacher = deepcopy(self.model).eval().requires_grad_(False) if "ema" in self.method.teachers else None
         self._labels_checked, self._calls = False, 0
         self.last: dict[str, Tensor] = {}
         self._totals: dict[str, tuple[Tensor, Tensor]] = {}
@@ -173,9 +173,6 @@ class Objective(nn.Module):
         places = [frozenset({layer, FEATURES} if layer == at else {layer}) for layer in seams]
         self._on_features = [self.method.acting(here) for here in places]
         self._heads = [Head.of(self.model, partial(self._run, first=n + 1)) for n in range(len(seams))]
-
-    def _new_teacher(self) -> nn.Module | None:
-        return deepcopy(self.model).eval().requires_grad_(False) if "ema" in self.method.teachers else None
 
     def _draw(self, first_row: int) -> Key:
         progress = (self.step / self.steps).clamp(max=1) if self.steps else 1.0

@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,12 +158,10 @@ class Run:
         """Write the manifest, which makes the run a finished one."""
         write(self.path / "manifest.json", json.dumps(content, indent=2) + "\n")
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self) -> AbstractContextManager[None]:
         """Hold the run for this process; another one that wants it gets an error. A killed process holds nothing."""
         error = f"{self.path} is being trained by another process; wait for it, or give another --out"
-        with held(self.path / ".lock", error):
-            yield
+        return held(self.path / ".lock", error)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[str]:

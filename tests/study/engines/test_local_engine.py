@@ -153,7 +153,7 @@ def test_a_run_over_two_processes_ends_in_a_study(folder, tmp_path):
 
 
 def test_workers_are_as_many_as_there_is_room_for(monkeypatch):
-    monkeypatch.setattr("overfocus.study.engines.backend.cores", lambda: 8)
+    monkeypatch.setattr("overfocus.study.engines.backend.processors", lambda: 8)
     cpu = Machine("cpu")
     assert workers_for(Backend(machine=cpu), threads=1) == 8
     assert workers_for(Backend(machine=cpu), threads=3) == 2

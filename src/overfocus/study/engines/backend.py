@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.data.decode import processors
 from overfocus.study.engines.engine import Engine
-from overfocus.study.engines.local import LocalEngine, cores
+from overfocus.study.engines.local import LocalEngine
 from overfocus.study.study import Study
 from overfocus.training.processes import Machine
 
@@ -43,7 +44,7 @@ def workers_for(backend: Backend, threads: int) -> int:
         return backend.workers
     each = max(1, int(backend.machine.devices)) if str(backend.machine.devices).isdigit() else 1
     gpus = _gpus(backend.machine)
-    return max(1, gpus // each) if gpus else max(1, cores() // (threads * each))
+    return max(1, gpus // each) if gpus else max(1, processors() // (threads * each))
 
 
 def engine_for(backend: Backend, study: Study, folder: Path) -> Engine:

@@ -21,11 +21,6 @@ PATIENCE = 5.0
 """Seconds that a worker has to end by itself."""
 
 
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(eq=False)
 class _Worker:
     process: subprocess.Popen[str]
