@@ -79,6 +79,24 @@ class Regularizer:
         return f"{name}({', '.join(settings)})" if settings else name
 
 
+class Transform(Regularizer):
+    """A method that does the same to images and to features: to what there is at its place `at`."""
+
+    at: str
+
+    def act(self, batch: Batch, key: Key) -> Batch:
+        """Act on images [B, C, H, W] or features [B, ...], and on targets."""
+        raise NotImplementedError
+
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
+        """Act on images if `at` is `image`."""
+        return self.act(batch, key) if self.at == IMAGE else batch
+
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
+        """Act on features if `at` is not `image`."""
+        return self.act(features, key) if self.at != IMAGE else features
+
+
 @dataclass(frozen=True)
 class Group(Regularizer):
     """A method made of methods: it acts where they act, and asks for what they ask for."""
