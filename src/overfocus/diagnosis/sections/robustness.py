@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.core.key import Key
 from overfocus.diagnosis.attacks.attack import ATTACKS, PGD, assess, named, predicted
 from overfocus.diagnosis.attacks.gradient_masking import MaskingProbe, auto_attack, flags, probe
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence, joined
+from overfocus.diagnosis.hiding_orders import salient_first
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Finding, OnProgress, Section
-from overfocus.diagnosis.sections.hiding import ranks, scattered
+from overfocus.diagnosis.section import Finding, OnProgress, Section, scattered
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.score import Metric, Score
 
@@ -73,11 +72,11 @@ class Robustness(Section):
         self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion
     ) -> dict[str, Tensor]:
         pixels, labels = portion.pixels.to(classifier.device), portion.labels.to(classifier.device)
-        key = Key.seeded(evidence.seed, device=classifier.device).fold_in("robustness").at(portion.rows)
+        key = evidence.key("robustness", portion.rows, classifier.device)
         found = assess(classifier, pixels, labels, ATTACKS, key)
         maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
         noise = key.fold_in("ties").uniform(len(maps), maps[0].numel())
-        salient = ranks(-maps.nan_to_num().flatten(1), noise) < noise.shape[1] // 2
+        salient = salient_first(maps, noise) < noise.shape[1] // 2
         for name, region in (("salient", salient), ("other", ~salient)):
             mask = region.view(-1, 1, *sample.size)
             found |= assess(classifier, pixels, labels, {name: REGIONAL}, key, mask)
