@@ -101,8 +101,8 @@ class Deletion(Section):
             for way, verb in zip(WAYS, ("taken away", "brought back"), strict=True)
         )  # fmt: skip
         notes = (
-            "These judge the map as much as the model: a map that points at the evidence has a low deletion and a high "
-            "insertion. A blurred image is unlike any that the model was trained on.",
+            "These evaluate the map as much as the model: a map that points at the evidence has a low deletion and a "
+            "high insertion. A blurred image is unlike any that the model was trained on.",
         )
         return self.found(_sentence, per_image, evidence.seed, charts=charts, notes=notes, rows=rows)
 

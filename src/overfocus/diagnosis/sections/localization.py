@@ -66,8 +66,8 @@ class Localization(Section):
         per_image = _per_image(evidence, boxes) if boxed else {}
         scores |= pixels.compute() if parts else {}
         notes = (
-            "Maps of the true class, enlarged to the picture. Each half of the images is judged at the threshold that "
-            "is best on the other half; `oracle` figures, as papers print them, choose it on the same images.",
+            "Maps of the true class, enlarged to the picture. Each half of the images is evaluated at the threshold "
+            "that is best on the other half; `oracle` figures, as papers print them, choose it on the same images.",
             "`small` figures are of the pictures whose box covers under a third.",
             *([f"{thresholds[0].upper()}{thresholds[1:]}."] if thresholds else []),
         )
@@ -90,7 +90,7 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     v2, half, small = scores["max_box_acc_v2"], scores["max_box_acc"], scores["max_box_acc_small"]
     centre, whole = scores["centre_box"], scores["whole_picture"]
     best = max(centre.value, whole.value)
-    verdict = "better than" if half.low > best else "no better than" if half.high < best else "not to be told from"
+    verdict = "better than" if half.low > best else "no better than" if half.high < best else "not shown to differ from"
     on_small = (
         f" On pictures with a small object it is {small:.2f}, the centred box "
         f"{scores['centre_box_small'].value:.2f} (n = {small.n:,})."

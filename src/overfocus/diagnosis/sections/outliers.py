@@ -93,6 +93,6 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     fooled = [name for name, score in answered.items() if score.value < 0.5]
     more = f" On {', '.join(fooled)} it is surer than on real images." if fooled else ""
     return (
-        f"By its confidence it tells real images from images of no class with an AUROC of {answered[worst]:.2f} "
+        f"By its confidence it separates real images from images of no class with an AUROC of {answered[worst]:.2f} "
         f"on the hardest kind ({worst}), where chance is 0.5.{more}"
     )

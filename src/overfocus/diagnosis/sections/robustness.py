@@ -122,7 +122,7 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     salient, other = scores["salient"], scores["other"]
     where = "where it looks" if salient.value < other.value else "where it does not look"
     apart = salient.high < other.low or other.high < salient.low
-    weak = f"it is weaker {where}" if apart else "the two cannot be told apart on this many images"
+    weak = f"it is weaker {where}" if apart else "the two are not shown to differ on this many images"
     return (
         f"Of {percent(clean.value)} right without an attack, FGSM (8/255) leaves {percent(fgsm.value)}, PGD (8/255) "
         f"{percent(pgd.value)} and PGD (2/255) {percent(mild.value)}. Kept to the salient half of the pixels, PGD "

@@ -142,5 +142,5 @@ def _sentence(flagged: list[Place], tested: list[Place], classes: list[str]) -> 
     names = ", ".join(repr(classes[place.label]) for place in flagged[:5])
     return (
         f"{len(flagged)} of {len(tested)} classes look at the same narrow place in image after image, as they would at "
-        f"a watermark: {names}. Look at the place, hide it, and ask again."
+        f"a watermark: {names}. Look at the place, hide it, and diagnose again."
     )

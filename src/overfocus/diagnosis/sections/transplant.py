@@ -119,7 +119,7 @@ class Transplant(Section):
         names = ", ".join(repr(classes[one.label]) for one in flagged[:5])
         return (
             f"{taken} {len(flagged)} of {len(tested)} classes are carried by one place, as by a watermark: {names}. "
-            "Look at the place, hide it, and ask again."
+            "Look at the place, hide it, and diagnose again."
         )
 
 

@@ -32,7 +32,7 @@ def diagnosis_table(comparison: SideBySide, console: Console | None = None) -> N
             _scores(section, rows, comparison.names, console)
     skipped = {name: why for each in comparison.diagnoses for name, why in each.skipped.items()}
     for name, why in skipped.items():
-        _say(console, f"\n{name} was not asked: {why}", "dim")
+        _say(console, f"\n{name} was not evaluated: {why}", "dim")
 
 
 def _scores(section: str, rows: list[MetricRow], names: tuple[str, ...], console: Console) -> None:
