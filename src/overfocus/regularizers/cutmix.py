@@ -73,11 +73,6 @@ class CutMix(Transform):
         check_choice(self, "schedule", ("constant", "linear"))
         check_choice(self, "label", ("area", "larger", "half"))
 
-    @property
-    def scheduled(self) -> bool:
-        """Whether the probability grows."""
-        return self.schedule == "linear"
-
     def act(self, batch: Batch, key: Key) -> Batch:
         """Mix images [B, C, H, W] or feature maps [B, C, h, w]."""
         image_size = map_size(self, batch.values)

@@ -67,11 +67,6 @@ class DropBlock(Transform):
             raise SettingError(f"dropblock: size={self.size!r} must be a whole number of positions")
         check_choice(self, "schedule", ("constant", "linear"))
 
-    @property
-    def scheduled(self) -> bool:
-        """Whether the drop grows."""
-        return self.schedule == "linear"
-
     def act(self, batch: Batch, key: Key) -> Batch:
         """Hide blocks of images [B, C, H, W] or feature maps [B, C, h, w]."""
         height, width = map_size(self, batch.values)
