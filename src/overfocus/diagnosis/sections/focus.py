@@ -49,10 +49,11 @@ class Focus(Section):
                     values.setdefault(f"part_{name}", []).append(share)
             area.append(inside.flatten(1).double().mean(dim=1))
         metrics = {name: metric for name, (metric, _) in ALL.items()}
-        metrics |= {f"part_{part}": Metric(f"attribution on {_words(part)}", PART.formula) for part in (*parts, REST)}
+        words = {**{part: part for part in parts}, REST: "the rest of the picture"}
+        metrics |= {f"part_{part}": Metric(f"attribution on {text}", PART.formula) for part, text in words.items()}
         per_image = {name: (metrics[name], torch.cat(each)) for name, each in values.items()}
-        empty = int((torch.cat(area) == 0).sum())
         marked = torch.cat(area)
+        empty = int((marked == 0).sum())
         notes = [
             f"The object is what the {'masks' if parts else 'boxes'} mark: {percent(_mean(marked))} of the picture."
         ]
@@ -82,10 +83,6 @@ def in_boxes(evidence: Evidence, rows: Tensor) -> Tensor:
 
 def _mean(values: Tensor) -> float:
     return float(values[values > 0].mean()) if bool((values > 0).any()) else 0.0
-
-
-def _words(part: str) -> str:
-    return "the rest of the picture" if part == REST else f"{part}"
 
 
 def _sentence(scores: Mapping[str, Score], parts: list[str], area: float) -> str:
