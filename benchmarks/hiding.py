@@ -23,7 +23,7 @@ from torch import Tensor, nn
 import overfocus as of
 from overfocus.attribution.catalogue import attribute, upsampled
 from overfocus.attribution.features import features_layer
-from overfocus.diagnosis.sections.hiding import hidden, ranks
+from overfocus.diagnosis.hiding_orders import hidden, ranks
 
 STEPS, SHARES = 24, 10
 """Quantus wants a step that divides the positions, and takes it from all channels; the examination has 28."""

@@ -216,20 +216,20 @@ def test_what_does_not_fit_is_told():
 class TestHiding:
     def test_each_kind_hides_as_many_pixels_and_each_pixel_once(self):
         from overfocus.core.key import Key
-        from overfocus.diagnosis.sections.hiding import hidden, orders_of
+        from overfocus.diagnosis.hiding_orders import hidden, orders_of
 
         maps = torch.rand(3, 6, 9)
-        for _, order in orders_of(maps, Key.seeded(0), torch.arange(3)):
+        for _, order in orders_of(maps, Key.seeded(0).at(torch.arange(3))):
             assert (order.sort(dim=1).values == torch.arange(54)).all()
             gone = hidden(torch.zeros(3, 1, 6, 9), order, 1 / 3, torch.ones(1, 1, 1))
             assert gone.sum(dim=(1, 2, 3)).tolist() == [18, 18, 18]
 
     def test_salient_and_least_are_what_they_say(self):
         from overfocus.core.key import Key
-        from overfocus.diagnosis.sections.hiding import orders_of
+        from overfocus.diagnosis.hiding_orders import orders_of
 
         maps = torch.rand(2, 5, 7)
-        orders = dict(orders_of(maps, Key.seeded(0), torch.arange(2)))
+        orders = dict(orders_of(maps, Key.seeded(0).at(torch.arange(2))))
         flat = maps.flatten(1)
         assert (orders["salient"] == 0).nonzero()[:, 1].tolist() == flat.argmax(dim=1).tolist()
         assert (orders["least"] == 0).nonzero()[:, 1].tolist() == flat.argmin(dim=1).tolist()
@@ -240,7 +240,7 @@ class TestHiding:
 
     def test_the_control_has_the_same_shape_elsewhere(self):
         from overfocus.core.key import Key
-        from overfocus.diagnosis.sections.hiding import elsewhere
+        from overfocus.diagnosis.hiding_orders import elsewhere
 
         maps = torch.rand(40, 5, 8)
         moved = elsewhere(maps, Key.seeded(1).at(torch.arange(40)))

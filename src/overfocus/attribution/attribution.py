@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,9 +15,12 @@ from overfocus.attribution.frozen_eval import frozen_eval, logits_of, own_images
 from overfocus.attribution.target import Target, target_weights
 from overfocus.core.errors import OverfocusError
 
+Weigh = Callable[[Tensor], Tensor]
+"""Logits [B, K] -> the weights [B, K] by which they add up to what is attributed."""
+
 
 @dataclass(frozen=True)
-class Attribution(ABC):
+class Attribution:
     """A method; its fields are its settings.
 
     Called, it returns maps [B, h, w] float32 on the images' device, in the method's own scale: higher is more evidence
@@ -24,7 +28,6 @@ class Attribution(ABC):
     neither read nor moved, and the model is left as it was.
     """
 
-    @abstractmethod
     def __call__(
         self,
         model: nn.Module,
@@ -34,10 +37,15 @@ class Attribution(ABC):
         at: str = FEATURES,
     ) -> Tensor:
         """Map `images` [B, C, H, W] for `target` (see `target.target_weights`), at the layer `at` (see `capture`)."""
+        return self._maps(model, images, lambda logits: target_weights(logits.detach(), target, labels), at)
+
+    def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
+        """Map `images` for their logits [B, K] weighed by `weigh(logits)`."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class LayerMethod(Attribution):
+class LayerMethod(Attribution, ABC):
     """A method of the features of one layer and the gradient to them, at the size of the layer."""
 
     needs_gradient: ClassVar[bool] = True
@@ -58,35 +66,19 @@ class LayerMethod(Attribution):
         with torch.no_grad():
             return self.map(features, gradient)
 
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        target: Target = "predicted",
-        labels: Tensor | None = None,
-        at: str = FEATURES,
-    ) -> Tensor:
-        """Return maps [B, h, w] at the size of the layer `at`."""
+    def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
         activations = capture(model, images, at)
-        return self.of(activations, target_weights(activations.logits.detach(), target, labels))
+        return self.of(activations, weigh(activations.logits))
 
 
 @dataclass(frozen=True)
-class PixelMethod(Attribution):
+class PixelMethod(Attribution, ABC):
     """A method that runs the model on changed images; its maps have the size of the images and `at` is not used."""
 
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        target: Target = "predicted",
-        labels: Tensor | None = None,
-        at: str = FEATURES,
-    ) -> Tensor:
-        """Return maps [B, H, W]."""
+    def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
         images = own_images(images)
         with frozen_eval(model) as lent:
-            weights = target_weights(logits_of(lent, images.clone()), target, labels)
+            weights = weigh(logits_of(lent, images.clone()))
             return self._map(ClassScore(lent), images, weights).detach().float()
 
     @abstractmethod

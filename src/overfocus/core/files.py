@@ -74,11 +74,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except Exception as error:
-        if disk_is_full(error):
-            raise DiskFull(
-                f"the disk is full, {path.name} in {path.parent} was not written; what was there is untouched: "
-                "make room and run the same command again"
-            ) from error
+        _raise_if_full(error, f"{path.name} in {path.parent}")
         raise
     finally:
         aside.unlink(missing_ok=True)
@@ -105,15 +101,19 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 os.replace(old, path)
             raise
     except (OSError, RuntimeError) as error:
-        if disk_is_full(error):
-            raise DiskFull(
-                f"the disk is full, {path} was not written; what was there is untouched: make room and run the same "
-                "command again"
-            ) from error
+        _raise_if_full(error, str(path))
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _raise_if_full(error: Exception, what: str) -> None:
+    if disk_is_full(error):
+        raise DiskFull(
+            f"the disk is full, {what} was not written; what was there is untouched: make room and run the same "
+            "command again"
+        ) from error
 
 
 def disk_is_full(error: BaseException | None) -> bool:

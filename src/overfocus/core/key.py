@@ -168,7 +168,6 @@ def _beta_table(alpha: float, device: torch.device) -> Tensor:
 @lru_cache(maxsize=64)
 def _beta_quantiles(alpha: float, device: torch.device) -> Tensor:
     """Tabulate the inverse distribution function once for each device: a copy in every step would wait for it."""
-    import numpy as np
     from scipy.special import betaincinv
 
     return torch.from_numpy(betaincinv(alpha, alpha, np.linspace(0, 1, 4097))).float().to(device)

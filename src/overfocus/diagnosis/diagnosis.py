@@ -91,7 +91,7 @@ class Diagnosis:
         lines = [f"{self.name} on {about['data']}, {about['sample']}"]
         for finding in self.findings:
             lines += ["", f"{finding.title}: {finding.sentence}", *_rows(finding.scores.items())]
-        lines += ["", *(f"{name} was not asked: {why}" for name, why in self.skipped.items())]
+        lines += ["", *(f"{name} was not evaluated: {why}" for name, why in self.skipped.items())]
         return "\n".join(lines).rstrip()
 
 

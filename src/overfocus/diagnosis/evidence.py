@@ -16,6 +16,10 @@ from torch import Tensor
 from overfocus.attribution.catalogue import upsampled
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
+from overfocus.core.key import Key
+
+CHUNK = 256
+"""Images whose maps are brought to their size at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,26 @@ class Evidence:
     def predicted_maps(self, rows: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the maps of the predicted class of the images `rows` [B], upsampled to `size` (H, W): [B, H, W]."""
         return upsampled(self.tensor("maps/predicted")[rows], size)
+
+    def boxes(self, rows: Tensor) -> list[Tensor]:
+        """Return the boxes [n, 4] of each of the images `rows` [B], ascending."""
+        boxes, image = self.tensor("boxes").long(), self.tensor("box_image")
+        first, last = torch.searchsorted(image, rows), torch.searchsorted(image, rows, right=True)
+        return [boxes[start:end] for start, end in zip(first.tolist(), last.tolist(), strict=True)]
+
+    def masks(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return part -> masks [B, H, W] bool of the images `rows` [B]."""
+        return {part: unpacked(self.arrays[f"masks/{part}"][rows.numpy()], self.size) for part in self.below("masks")}
+
+    def key(self, name: str, rows: Tensor, device: torch.device) -> Key:
+        """Return the key of the draws called `name` for the images `rows` [B]."""
+        return Key.seeded(self.seed, device=device).fold_in(name).at(rows)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        height, width = self.about["size"]
+        return height, width
 
     @property
     def labels(self) -> Tensor:

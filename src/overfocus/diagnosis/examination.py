@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -118,8 +119,6 @@ def _sampled(
 
 
 def _named(sample: Sample, classes: tuple[str, ...]) -> Sample:
-    from dataclasses import replace
-
     if int(sample.labels.max()) >= len(classes):
         raise OverfocusError(
             f"diagnose: label {int(sample.labels.max())} and only {len(classes)} classes; name every class"

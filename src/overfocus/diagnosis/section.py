@@ -15,7 +15,7 @@ from overfocus.core.deprecation import renamed_fields, renamed_property, warn_re
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.metrics.score import Metric, Score, mean_score
+from overfocus.metrics.score import Metric, Score, mean_interval, mean_score
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the title of what is under way, how much of it is done, and how much there is."""
@@ -66,6 +66,19 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     seen: tuple[Examples, ...] = ()
     """The images of each row, where rows have images."""
+
+
+def curve(name: str, shares: Tensor, values: Tensor, control: bool, seed: int) -> Line:
+    """Return the mean over images of `values` [S, N] with its interval at each share."""
+    kept = [row[row.isfinite()].double() for row in values]
+    ends = [mean_interval(row, seed) for row in kept]
+    means = [float(row.mean()) if len(row) else float("nan") for row in kept]
+    return Line(name, shares.tolist(), means, [low for low, _ in ends], [high for _, high in ends], control)
+
+
+def scattered(values: Tensor, rows: Tensor, count: int) -> Tensor:
+    """Return `values` [n] at their `rows` among `count` images, NaN elsewhere: [count]."""
+    return torch.full((count,), torch.nan, dtype=values.dtype).scatter(0, rows, values)
 
 
 def examples_named(evidence: Evidence, label: int, box: tuple[float, float, float, float] | None) -> Examples:

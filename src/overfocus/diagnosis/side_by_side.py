@@ -37,8 +37,8 @@ class SideBySide:
         for other in self.diagnoses[1:]:
             if not np.array_equal(first.arrays["labels"], other.evidence.arrays["labels"]):
                 raise OverfocusError(
-                    f"{self.diagnoses[0].name} and {other.name} were not asked about the same images; diagnose them in "
-                    "one command"
+                    f"{self.diagnoses[0].name} and {other.name} were not evaluated on the same images; diagnose them "
+                    "in one command"
                 )
 
     @property

@@ -24,5 +24,5 @@ def enough(score: Score, reference: float = 0.0) -> str:
     if score.n < FEW:
         return f"{score.n} images are few: take this as a hint."
     if score.low <= reference <= score.high:
-        return f"With {score.n:,} images this cannot be told from {reference:g}."
-    return f"{score.n:,} images are enough to tell this from {reference:g}."
+        return f"With {score.n:,} images this is not shown to differ from {reference:g}."
+    return f"{score.n:,} images show that this differs from {reference:g}."

@@ -39,11 +39,10 @@ from torch import Tensor
 
 from overfocus.core import boxes
 from overfocus.core.batch import Batch
-from overfocus.core.head_probe import HeadProbe
 from overfocus.core.key import Key, beta
 from overfocus.regularizers.regularizer import (
     IMAGE,
-    Regularizer,
+    Transform,
     applies,
     check_choice,
     check_range,
@@ -53,7 +52,7 @@ from overfocus.regularizers.regularizer import (
 
 
 @dataclass(frozen=True)
-class CutMix(Regularizer):
+class CutMix(Transform):
     """Paste a box of another image and mix the labels by area."""
 
     prob: float = 0.5
@@ -74,20 +73,8 @@ class CutMix(Regularizer):
         check_choice(self, "schedule", ("constant", "linear"))
         check_choice(self, "label", ("area", "larger", "half"))
 
-    @property
-    def scheduled(self) -> bool:
-        """Whether the probability grows."""
-        return self.schedule == "linear"
-
-    def on_batch(self, batch: Batch, key: Key) -> Batch:
-        """Mix images [B, C, H, W]."""
-        return self._mix(batch, key) if self.at == IMAGE else batch
-
-    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
-        """Mix feature maps [B, C, h, w] the same way."""
-        return self._mix(features, key) if self.at != IMAGE else features
-
-    def _mix(self, batch: Batch, key: Key) -> Batch:
+    def act(self, batch: Batch, key: Key) -> Batch:
+        """Mix images [B, C, H, W] or feature maps [B, C, h, w]."""
         image_size = map_size(self, batch.values)
         coin, share, x, y = key.uniform(len(batch), 4).unbind(1)
         if self.centre == "gaussian":

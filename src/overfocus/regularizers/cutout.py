@@ -33,12 +33,11 @@ from torch import Tensor
 
 from overfocus.core import boxes
 from overfocus.core.batch import Batch
-from overfocus.core.head_probe import HeadProbe
 from overfocus.core.key import Key
 from overfocus.regularizers.regularizer import (
     IMAGE,
-    Regularizer,
     SettingError,
+    Transform,
     applies,
     check_choice,
     check_range,
@@ -49,7 +48,7 @@ from overfocus.regularizers.regularizer import (
 
 
 @dataclass(frozen=True)
-class Cutout(Regularizer):
+class Cutout(Transform):
     """Hide squares of the image."""
 
     size: float | tuple[float, float] = 0.5
@@ -69,15 +68,8 @@ class Cutout(Regularizer):
         check_range(self, "prob", 0, 1)
         check_choice(self, "per", ("image", "batch"))
 
-    def on_batch(self, batch: Batch, key: Key) -> Batch:
-        """Cut images [B, C, H, W]."""
-        return self._cut(batch, key) if self.at == IMAGE else batch
-
-    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
-        """Cut feature maps [B, C, h, w] the same way."""
-        return self._cut(features, key) if self.at != IMAGE else features
-
-    def _cut(self, batch: Batch, key: Key) -> Batch:
+    def act(self, batch: Batch, key: Key) -> Batch:
+        """Cut images [B, C, H, W] or feature maps [B, C, h, w]."""
         image_size = map_size(self, batch.values)
         cut = applies(key, key.uniform(len(batch))[:, 0], self.prob, self.per)
         value = self._value(batch.values, key)

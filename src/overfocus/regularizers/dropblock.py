@@ -37,14 +37,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.head_probe import HeadProbe
 from overfocus.core.key import Key
 from overfocus.core.processor import by_hand
 from overfocus.regularizers.regularizer import (
     FEATURES,
-    IMAGE,
-    Regularizer,
     SettingError,
+    Transform,
     check_choice,
     check_range,
     map_size,
@@ -54,7 +52,7 @@ _KNOTS = 65
 
 
 @dataclass(frozen=True)
-class DropBlock(Regularizer):
+class DropBlock(Transform):
     """Hide blocks of a feature map."""
 
     drop: float = 0.1
@@ -69,20 +67,8 @@ class DropBlock(Regularizer):
             raise SettingError(f"dropblock: size={self.size!r} must be a whole number of positions")
         check_choice(self, "schedule", ("constant", "linear"))
 
-    @property
-    def scheduled(self) -> bool:
-        """Whether the drop grows."""
-        return self.schedule == "linear"
-
-    def on_batch(self, batch: Batch, key: Key) -> Batch:
-        """Hide blocks of images [B, C, H, W]."""
-        return self._drop(batch, key) if self.at == IMAGE else batch
-
-    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
-        """Hide blocks of feature maps [B, C, h, w]."""
-        return self._drop(features, key) if self.at != IMAGE else features
-
-    def _drop(self, batch: Batch, key: Key) -> Batch:
+    def act(self, batch: Batch, key: Key) -> Batch:
+        """Hide blocks of images [B, C, H, W] or feature maps [B, C, h, w]."""
         height, width = map_size(self, batch.values)
         uniform = key.uniform(len(batch), height * width).reshape(-1, height, width)
         hidden = blocks(uniform < self._centre_rate((height, width), key), int(self.size))

@@ -36,14 +36,13 @@ from torch import Tensor
 
 from overfocus.core.batch import Batch
 from overfocus.core.errors import OverfocusError
-from overfocus.core.head_probe import HeadProbe
 from overfocus.core.key import Key, beta
 from overfocus.core.processor import blank, by_hand
-from overfocus.regularizers.regularizer import IMAGE, Regularizer, applies, check_choice, check_range, where_applied
+from overfocus.regularizers.regularizer import IMAGE, Transform, applies, check_choice, check_range, where_applied
 
 
 @dataclass(frozen=True)
-class Mixup(Regularizer):
+class Mixup(Transform):
     """Blend every image and its label with another one's."""
 
     prob: float = 1.0
@@ -56,15 +55,8 @@ class Mixup(Regularizer):
         check_range(self, "alpha", 0, 1000, above=True)
         check_choice(self, "per", ("image", "batch"))
 
-    def on_batch(self, batch: Batch, key: Key) -> Batch:
-        """Blend images [B, C, H, W]."""
-        return self._mix(batch, key) if self.at == IMAGE else batch
-
-    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
-        """Blend features [B, ...] the same way."""
-        return self._mix(features, key) if self.at != IMAGE else features
-
-    def _mix(self, batch: Batch, key: Key) -> Batch:
+    def act(self, batch: Batch, key: Key) -> Batch:
+        """Blend images [B, C, H, W] or features [B, ...]."""
         coin, share = key.uniform(len(batch), 2).unbind(1)
         mixed = applies(key, coin, self.prob, self.per)
         kept = torch.where(mixed, beta(share, self.alpha), 1.0)

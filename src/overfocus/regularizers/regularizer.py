@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.errors import OverfocusError
+from overfocus.core.errors import OverfocusError, nearest
 from overfocus.core.head_probe import HeadProbe
 from overfocus.core.key import Key
 
@@ -54,7 +54,7 @@ class Regularizer:
     @property
     def scheduled(self) -> bool:
         """Whether the method needs to know how much of training is done."""
-        return False
+        return getattr(self, "schedule", "constant") == "linear"
 
     def acting(self, places: frozenset[str]) -> Regularizer:
         """Return what this method does at any of `places`: itself, or nothing."""
@@ -71,12 +71,28 @@ class Regularizer:
     def spec(self, full: bool = False) -> str:
         """Return the spec; `full` gives every setting, those left at their default too."""
         settings = [
-            f"{f.name}={_literal(value)}"
-            for f in fields(self)
-            if (value := getattr(self, f.name)) != _default(f) or full
+            f"{f.name}={value!r}" for f in fields(self) if (value := getattr(self, f.name)) != _default(f) or full
         ]
         name = type(self).__name__.lower()
         return f"{name}({', '.join(settings)})" if settings else name
+
+
+class Transform(Regularizer):
+    """A method that does the same to images and to features: to what there is at its place `at`."""
+
+    at: str
+
+    def act(self, batch: Batch, key: Key) -> Batch:
+        """Act on images [B, C, H, W] or features [B, ...], and on targets."""
+        raise NotImplementedError
+
+    def on_batch(self, batch: Batch, key: Key) -> Batch:
+        """Act on images if `at` is `image`."""
+        return self.act(batch, key) if self.at == IMAGE else batch
+
+    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
+        """Act on features if `at` is not `image`."""
+        return self.act(features, key) if self.at != IMAGE else features
 
 
 @dataclass(frozen=True)
@@ -136,10 +152,6 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
 
 
-def _literal(value: Any) -> str:
-    return repr(value)
-
-
 def applies(key: Key, uniform: Tensor, prob: float | Tensor, per: str) -> Tensor:
     """Decide which rows a method acts on: [B] bool.
 
@@ -179,8 +191,6 @@ def check_choice(method: Regularizer, name: str, allowed: tuple[str, ...]) -> No
     """Raise SettingError unless the setting `name` is one of `allowed`."""
     value = getattr(method, name)
     if value not in allowed:
-        from overfocus.core.errors import nearest
-
         hint = nearest(value, allowed) if isinstance(value, str) else f"there are: {', '.join(allowed)}"
         raise SettingError(f"{_title(method)}: {name}={value!r} is not a choice; {hint}")
 

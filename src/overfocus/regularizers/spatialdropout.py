@@ -22,13 +22,12 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from overfocus.core.batch import Batch
-from overfocus.core.head_probe import HeadProbe
 from overfocus.core.key import Key
-from overfocus.regularizers.regularizer import FEATURES, IMAGE, Regularizer, check_range
+from overfocus.regularizers.regularizer import FEATURES, Transform, check_range
 
 
 @dataclass(frozen=True)
-class SpatialDropout(Regularizer):
+class SpatialDropout(Transform):
     """Zero whole channels."""
 
     drop: float = 0.2
@@ -37,15 +36,8 @@ class SpatialDropout(Regularizer):
     def __post_init__(self) -> None:
         check_range(self, "drop", 0, 0.99)
 
-    def on_batch(self, batch: Batch, key: Key) -> Batch:
-        """Drop colour channels of images [B, C, H, W]."""
-        return self._drop(batch, key) if self.at == IMAGE else batch
-
-    def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
-        """Drop channels of features [B, C, h, w], [B, N, D] or [B, D]."""
-        return self._drop(features, key) if self.at != IMAGE else features
-
-    def _drop(self, batch: Batch, key: Key) -> Batch:
+    def act(self, batch: Batch, key: Key) -> Batch:
+        """Drop channels of images [B, C, H, W] or features [B, C, h, w], [B, N, D] or [B, D]."""
         kept = key.uniform(len(batch), batch.values.shape[channel_axis(batch.values)]) >= self.drop
         dropped = 1 - kept.float().mean(dim=1)
         result = replace(batch, values=spatialdropout(batch.values, kept, self.drop))

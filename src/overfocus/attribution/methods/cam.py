@@ -21,12 +21,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from overfocus.attribution.attribution import Attribution
+from overfocus.attribution.attribution import Attribution, Weigh
 from overfocus.attribution.cache import cached
-from overfocus.attribution.capture import FEATURES, Activations, capture
+from overfocus.attribution.capture import Activations, capture
 from overfocus.attribution.frozen_eval import frozen_eval, hooked, own_images
 from overfocus.attribution.head import Head
-from overfocus.attribution.target import Target, target_weights
 from overfocus.core.errors import OverfocusError
 
 
@@ -34,17 +33,9 @@ from overfocus.core.errors import OverfocusError
 class CAM(Attribution):
     """Channels weighed by the linear layer behind mean pooling; of both signs."""
 
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        target: Target = "predicted",
-        labels: Tensor | None = None,
-        at: str = FEATURES,
-    ) -> Tensor:
-        """Return maps [B, h, w] at the size of the last features."""
+    def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
         activations = capture(model, images, at)
-        weights = target_weights(activations.logits.detach(), target, labels)
+        weights = weigh(activations.logits)
         with frozen_eval(model) as lent:
             weight = _weight(lent, activations, own_images(images[:1]).expand(2, -1, -1, -1))
             return torch.einsum("bk,kc,bchw->bhw", weights, weight, activations.features.float())

@@ -24,10 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from overfocus.attribution.attribution import Attribution, ClassScore, check
-from overfocus.attribution.capture import FEATURES, capture
+from overfocus.attribution.attribution import Attribution, ClassScore, Weigh, check
+from overfocus.attribution.capture import capture
 from overfocus.attribution.frozen_eval import frozen_eval
-from overfocus.attribution.target import Target, target_weights
 
 
 @dataclass(frozen=True)
@@ -39,17 +38,9 @@ class ScoreCAM(Attribution):
     def __post_init__(self) -> None:
         check(self, "chunk", 1, 2**20, whole=True)
 
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        target: Target = "predicted",
-        labels: Tensor | None = None,
-        at: str = FEATURES,
-    ) -> Tensor:
-        """Return maps [B, h, w] at the size of the layer `at`."""
+    def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
         activations = capture(model, images, at)
-        features, weights = activations.features, target_weights(activations.logits.detach(), target, labels)
+        features, weights = activations.features, weigh(activations.logits)
         del activations  # and with it the graph
         with frozen_eval(model) as lent:
             score, channels = ClassScore(lent), max(self.chunk // len(images), 1)

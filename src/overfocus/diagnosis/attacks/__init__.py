@@ -1,1 +1,1 @@
-"""Adversarial attacks, and what tells that a network hides its gradient from them."""
+"""Adversarial attacks, and what shows that a network hides its gradient from them."""

@@ -52,7 +52,7 @@ class Confidence(Section):
         chart = Chart("Reliability", "confidence", "accuracy", tuple(lines), diagonal=True)
         notes = (
             "A binned error is lifted by noise on few images; read the debiased one and the signed gap beside it.",
-            "The temperature is fitted on one half of the images and judged on the other.",
+            "The temperature is fitted on one half of the images and evaluated on the other.",
         )
         # The means come from `scores`, which names those without an answer; values image by image serve comparisons.
         return Finding(
@@ -77,7 +77,7 @@ def _reliability(name: str, logits: Tensor, labels: Tensor, bins: int) -> Line:
 def _sentence(found: Mapping[str, Score]) -> str:
     gap, ece = found["gap"], found["ece"]
     apart = isfinite(gap.low) and not gap.low <= 0 <= gap.high
-    side = "as sure as it should be" if abs(gap.value) < SLIGHT else "not told apart from what it should be"
+    side = "as sure as it should be" if abs(gap.value) < SLIGHT else "not shown to differ from what it should be"
     if apart and abs(gap.value) >= SLIGHT:
         side = "over-confident" if gap.value > 0 else "under-confident"
     after = found["ece_tempered"]

@@ -9,14 +9,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from overfocus.core.key import Key
 from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.corruptions.corruption import CORRUPTIONS, LEAST, SEVERITIES, corrupted
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, OnProgress, Section, Table
-from overfocus.diagnosis.sections.hiding import scattered
+from overfocus.diagnosis.section import Finding, OnProgress, Section, Table, scattered
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.corruption import MCE, MEAN_ERROR, alexnet_errors, mce_score
 from overfocus.metrics.score import Metric, Score
@@ -53,7 +51,7 @@ class CommonCorruptions(Section):
         place = torch.searchsorted(rows, torch.arange(len(evidence.labels)))
         for portion in sample.batches(rows):
             pixels = portion.pixels.to(classifier.device)
-            key = Key.seeded(evidence.seed, device=classifier.device).fold_in("corruption").at(portion.rows)
+            key = evidence.key("corruption", portion.rows, classifier.device)
             for kind, name in enumerate(CORRUPTIONS):
                 for severity in SEVERITIES:
                     with torch.no_grad():
@@ -76,7 +74,7 @@ class CommonCorruptions(Section):
             title = f"error, {name.replace('_', ' ')}"
             metric = Metric(title, "mean over 5 severities of the share wrong", "lower", "of images")
             per_image[name] = (metric, scattered(wrong[kind].mean(dim=0), rows, count))
-        imagenet = len(evidence.classes) == 1000 and min(evidence.about["size"]) == 224
+        imagenet = len(evidence.classes) == 1000 and min(evidence.size) == 224
         extra = {"mce": mce_score(wrong, alexnet_errors())} if imagenet else {}
         errors = wrong.mean(dim=2)
         table = Table(

@@ -16,13 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.corruptions.blur import smooth
 from overfocus.diagnosis.evidence import Evidence, joined
+from overfocus.diagnosis.hiding_orders import hidden, orders_of
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section
-from overfocus.diagnosis.sections.hiding import curve, hidden, orders_of, scattered
+from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section, curve, scattered
 from overfocus.diagnosis.wording import enough
 from overfocus.metrics.hiding import DELETION, DELETION_GAP, INSERTION, INSERTION_GAP, area_under
 from overfocus.metrics.score import Metric, Score
@@ -63,9 +62,7 @@ class Deletion(Section):
         predicted = evidence.logits[portion.rows].argmax(dim=1).to(classifier.device)[:, None]
         maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
         usable = (maps.flatten(1).sum(dim=1) > 0) & maps.flatten(1).isfinite().all(dim=1)
-        orders = dict(
-            orders_of(maps, Key.seeded(evidence.seed, device=classifier.device).fold_in("hiding"), portion.rows)
-        )
+        orders = dict(orders_of(maps, evidence.key("hiding", portion.rows, classifier.device)))
         ends = {"deletion": (pixels, classifier.fill), "insertion": (blurred(pixels, classifier.fill), pixels)}
         values = {}
         with torch.no_grad():
@@ -104,8 +101,8 @@ class Deletion(Section):
             for way, verb in zip(WAYS, ("taken away", "brought back"), strict=True)
         )  # fmt: skip
         notes = (
-            "These judge the map as much as the model: a map that points at the evidence has a low deletion and a high "
-            "insertion. A blurred image is unlike any that the model was trained on.",
+            "These evaluate the map as much as the model: a map that points at the evidence has a low deletion and a "
+            "high insertion. A blurred image is unlike any that the model was trained on.",
         )
         return self.found(_sentence, per_image, evidence.seed, charts=charts, notes=notes, rows=rows)
 

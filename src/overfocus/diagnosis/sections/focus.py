@@ -11,15 +11,12 @@ from torch import Tensor
 
 from overfocus.attribution.catalogue import upsampled
 from overfocus.core import boxes as rectangles
-from overfocus.diagnosis.evidence import Evidence, unpacked
+from overfocus.diagnosis.evidence import CHUNK, Evidence
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.focus import ALL, PART, REST, part_shares
 from overfocus.metrics.score import Metric, Score
-
-CHUNK = 256
-"""Images whose maps are brought to their size at once."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,11 @@ class Focus(Section):
                     values.setdefault(f"part_{name}", []).append(share)
             area.append(inside.flatten(1).double().mean(dim=1))
         metrics = {name: metric for name, (metric, _) in ALL.items()}
-        metrics |= {f"part_{part}": Metric(f"attribution on {_words(part)}", PART.formula) for part in (*parts, REST)}
+        words = {**{part: part for part in parts}, REST: "the rest of the picture"}
+        metrics |= {f"part_{part}": Metric(f"attribution on {text}", PART.formula) for part, text in words.items()}
         per_image = {name: (metrics[name], torch.cat(each)) for name, each in values.items()}
-        empty = int((torch.cat(area) == 0).sum())
         marked = torch.cat(area)
+        empty = int((marked == 0).sum())
         notes = [
             f"The object is what the {'masks' if parts else 'boxes'} mark: {percent(_mean(marked))} of the picture."
         ]
@@ -67,36 +65,24 @@ class Focus(Section):
 
 def _chunks(evidence: Evidence, parts: list[str]) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
     """Yield maps [B, H, W] at the size of the images, what is object, and each part, some images at a time."""
-    height, width = evidence.about["size"]
     for rows in torch.arange(len(evidence.labels)).split(CHUNK):
-        maps = upsampled(evidence.tensor("maps/true")[rows], (height, width))
-        shown = {part: unpacked(evidence.arrays[f"masks/{part}"][rows.numpy()], (height, width)) for part in parts}
-        inside = torch.stack(list(shown.values())).any(dim=0) if parts else in_boxes(evidence, rows, (height, width))
+        maps = upsampled(evidence.tensor("maps/true")[rows], evidence.size)
+        shown = evidence.masks(rows)
+        inside = torch.stack(list(shown.values())).any(dim=0) if parts else in_boxes(evidence, rows)
         yield maps, inside, shown
 
 
-def in_boxes(evidence: Evidence, rows: Tensor, size: tuple[int, int]) -> Tensor:
+def in_boxes(evidence: Evidence, rows: Tensor) -> Tensor:
     """Return the pixels that lie in any box of the images `rows` [B]: [B, H, W] bool."""
-    found = torch.zeros(len(rows), *size, dtype=torch.bool)
-    for place, boxes in enumerate(boxes_of(evidence, rows)):
+    found = torch.zeros(len(rows), *evidence.size, dtype=torch.bool)
+    for place, boxes in enumerate(evidence.boxes(rows)):
         if len(boxes):
-            found[place] = rectangles.inside(boxes, size).any(dim=0)
+            found[place] = rectangles.inside(boxes, evidence.size).any(dim=0)
     return found
-
-
-def boxes_of(evidence: Evidence, rows: Tensor) -> list[Tensor]:
-    """Return the boxes [n, 4] of each of the images `rows` [B]."""
-    boxes, image = evidence.tensor("boxes").long(), evidence.tensor("box_image")
-    first, last = torch.searchsorted(image, rows), torch.searchsorted(image, rows, right=True)
-    return [boxes[start:end] for start, end in zip(first.tolist(), last.tolist(), strict=True)]
 
 
 def _mean(values: Tensor) -> float:
     return float(values[values > 0].mean()) if bool((values > 0).any()) else 0.0
-
-
-def _words(part: str) -> str:
-    return "the rest of the picture" if part == REST else f"{part}"
 
 
 def _sentence(scores: Mapping[str, Score], parts: list[str], area: float) -> str:

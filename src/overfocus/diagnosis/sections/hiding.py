@@ -6,7 +6,7 @@ pixels, and their curves can be laid over one another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.core.key import Key
 from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.hiding_orders import hidden, orders_of
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Chart, Finding, Line, OnProgress, Section
+from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section, curve
 from overfocus.diagnosis.wording import enough, percent
 from overfocus.metrics.hiding import KEPT_AREA, OVERFOCUS, area_under, overfocus
-from overfocus.metrics.score import Score, mean_interval
+from overfocus.metrics.score import Score
 
 KINDS = {
     "salient": "most salient first",
@@ -59,9 +59,7 @@ class Hiding(Section):
         work, done = len(KINDS) * len(sample), 0
         for portion in sample.batches(None):
             maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
-            orders = orders_of(
-                maps, Key.seeded(evidence.seed, device=classifier.device).fold_in("hiding"), portion.rows
-            )
+            orders = orders_of(maps, evidence.key("hiding", portion.rows, classifier.device))
             whole = (named(evidence.logits[portion.rows]) == sample.labels[portion.rows]).to(classifier.device)
             for kind, order in orders:
                 right[kind][:, portion.rows] = self._hide(classifier, portion, order, whole).cpu()
@@ -113,72 +111,6 @@ def _sentence(scores: Mapping[str, Score], shares: Tensor, right: Mapping[str, T
         f"Hiding the most salient {share} of the pixels costs {percent(cost['salient'])} of accuracy, hiding random "
         f"blobs of the same shape {percent(cost['blobs'])}. Overfocus score {score}. {enough(score)}"
     )
-
-
-def orders_of(maps: Tensor, key: Key, rows: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield each kind with the order in which it hides pixels: [B, H W] int64, 0 first.
-
-    maps: [B, H, W]; rows [B]: positions in the sample, which the draws are keyed by.
-    """
-    count, height, width = maps.shape
-    positions = height * width
-    key = key.at(rows)  # the same numbers for an image in any batch
-    noise = key.fold_in("noise").uniform(count, positions)
-    salient = ranks(-maps.nan_to_num().flatten(1), noise)
-    centred = centre_distance(height, width, maps.device).expand(count, -1)
-    yield "salient", salient
-    yield "blobs", elsewhere(salient.view(maps.shape), key.fold_in("elsewhere")).flatten(1)
-    yield "pixels", ranks(noise, noise)
-    yield "least", positions - 1 - salient
-    yield "centre", ranks(centred, noise)
-    yield "border", ranks(-centred, noise)
-
-
-def ranks(values: Tensor, noise: Tensor) -> Tensor:
-    """Return the place of each of `values` [B, N] in ascending order; ties are broken by `noise` [B, N]."""
-    shuffled = noise.argsort(dim=1)
-    order = shuffled.gather(1, values.gather(1, shuffled).argsort(dim=1, stable=True))
-    places = torch.arange(values.shape[1], device=values.device).expand_as(order)
-    return torch.empty_like(order).scatter(1, order, places)
-
-
-def elsewhere(maps: Tensor, key: Key) -> Tensor:
-    """Return each of `maps` [B, H, W] turned over by chance and moved to a random place, across the edges."""
-    count, height, width = maps.shape
-    drawn = key.uniform(count, 4)
-    y = torch.arange(height, device=maps.device) + (drawn[:, 0] * height).long()[:, None]
-    x = torch.arange(width, device=maps.device) + (drawn[:, 1] * width).long()[:, None]
-    y = torch.where(drawn[:, 2:3] < 0.5, -1 - y, y) % height
-    x = torch.where(drawn[:, 3:4] < 0.5, -1 - x, x) % width
-    each = torch.arange(len(maps), device=maps.device)[:, None, None]
-    return maps[each, y[:, :, None], x[:, None, :]]
-
-
-def centre_distance(height: int, width: int, device: torch.device) -> Tensor:
-    """Return how far each pixel lies from the centre, so that equal values form boxes of the image's aspect: [H W]."""
-    y = (torch.arange(height, device=device) + 0.5 - height / 2).abs() / height
-    x = (torch.arange(width, device=device) + 0.5 - width / 2).abs() / width
-    return torch.maximum(y[:, None], x[None]).flatten()
-
-
-def hidden(pixels: Tensor, order: Tensor, share: float, fill: Tensor) -> Tensor:
-    """Return `pixels` [B, C, H, W] with the first `share` of `order` [B, H W] replaced by `fill` (broadcast)."""
-    height, width = pixels.shape[-2:]
-    gone = (order < round(share * height * width)).view(-1, 1, height, width)
-    return torch.where(gone, fill, pixels)
-
-
-def curve(name: str, shares: Tensor, values: Tensor, control: bool, seed: int) -> Line:
-    """Return the mean over images of `values` [S, N] with its interval at each share."""
-    kept = [row[row.isfinite()].double() for row in values]
-    ends = [mean_interval(row, seed) for row in kept]
-    means = [float(row.mean()) if len(row) else float("nan") for row in kept]
-    return Line(name, shares.tolist(), means, [low for low, _ in ends], [high for _, high in ends], control)
-
-
-def scattered(values: Tensor, rows: Tensor, count: int) -> Tensor:
-    """Return `values` [n] at their `rows` among `count` images, NaN elsewhere: [count]."""
-    return torch.full((count,), torch.nan, dtype=values.dtype).scatter(0, rows, values)
 
 
 def _has_mass(maps: Tensor) -> Tensor:

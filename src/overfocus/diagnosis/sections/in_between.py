@@ -15,8 +15,7 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.mix import KINDS, LAMBDAS, mixed, partners
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section
-from overfocus.diagnosis.sections.hiding import curve, scattered
+from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section, curve, scattered
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.mix import either
 from overfocus.metrics.score import Metric, Score

@@ -11,11 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from overfocus.diagnosis.attacks.attack import named
-from overfocus.diagnosis.evidence import Evidence, unpacked
+from overfocus.diagnosis.evidence import CHUNK, Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, Section
-from overfocus.diagnosis.sections.focus import CHUNK, boxes_of
-from overfocus.diagnosis.sections.hiding import scattered
+from overfocus.diagnosis.section import Finding, Section, scattered
 from overfocus.metrics.iou_hits import with_area
 from overfocus.metrics.localization import METRICS, BoxAccuracy
 from overfocus.metrics.pixels import PxAP
@@ -53,36 +51,34 @@ class Localization(Section):
         """Evaluate the maps of the true class: each half of the images at the threshold that is best on the other."""
         boxes, pixels = BoxAccuracy(), PxAP()
         parts, right = evidence.below("masks"), named(evidence.logits) == evidence.labels
-        size = tuple(evidence.about["size"])
         for rows in torch.arange(len(evidence.labels)).split(CHUNK):
             # The reference enlarges with cubic splines.
             small = evidence.tensor("maps/true")[rows][:, None]
-            maps = F.interpolate(small, size, mode="bicubic", align_corners=False)[:, 0]
+            maps = F.interpolate(small, evidence.size, mode="bicubic", align_corners=False)[:, 0]
             if "boxes" in evidence:
-                boxes.update(maps, boxes_of(evidence, rows), right[rows])
+                boxes.update(maps, evidence.boxes(rows), right[rows])
             if parts:
-                shown = [unpacked(evidence.arrays[f"masks/{part}"][rows.numpy()], size) for part in parts]
-                pixels.update(maps, torch.stack(shown).any(dim=0))
+                pixels.update(maps, torch.stack(list(evidence.masks(rows).values())).any(dim=0))
         boxed = "boxes" in evidence and sum(len(part.small) for part in boxes.parts) >= FEWEST
         scores = {**boxes.crossed(seed=evidence.seed), **boxes.oracle(seed=evidence.seed)} if boxed else {}
         thresholds = scores["max_box_acc"].note if boxed else ""
         scores = {name: replace(score, note="") if score.answered else score for name, score in scores.items()}
-        per_image = _per_image(evidence, boxes, size) if boxed else {}
+        per_image = _per_image(evidence, boxes) if boxed else {}
         scores |= pixels.compute() if parts else {}
         notes = (
-            "Maps of the true class, enlarged to the picture. Each half of the images is judged at the threshold that "
-            "is best on the other half; `oracle` figures, as papers print them, choose it on the same images.",
+            "Maps of the true class, enlarged to the picture. Each half of the images is evaluated at the threshold "
+            "that is best on the other half; `oracle` figures, as papers print them, choose it on the same images.",
             "`small` figures are of the pictures whose box covers under a third.",
             *([f"{thresholds[0].upper()}{thresholds[1:]}."] if thresholds else []),
         )
         return self.found(_sentence, per_image, evidence.seed, scores, notes=notes)
 
 
-def _per_image(evidence: Evidence, boxes: BoxAccuracy, size: tuple[int, int]) -> dict[str, tuple[Metric, Tensor]]:
+def _per_image(evidence: Evidence, boxes: BoxAccuracy) -> dict[str, tuple[Metric, Tensor]]:
     """Return the hits [N] behind the figures, NaN for images without a box."""
     count = len(evidence.labels)
-    given = boxes_of(evidence, torch.arange(count))
-    rows = torch.tensor([row for row in range(count) if len(with_area(given[row], size))])
+    given = evidence.boxes(torch.arange(count))
+    rows = torch.tensor([row for row in range(count) if len(with_area(given[row], evidence.size))])
     values, _ = boxes.crossed_values(seed=evidence.seed)
     return {name: (METRICS[name], scattered(torch.from_numpy(of), rows, count)) for name, of in values.items()}
 
@@ -94,7 +90,7 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     v2, half, small = scores["max_box_acc_v2"], scores["max_box_acc"], scores["max_box_acc_small"]
     centre, whole = scores["centre_box"], scores["whole_picture"]
     best = max(centre.value, whole.value)
-    verdict = "better than" if half.low > best else "no better than" if half.high < best else "not to be told from"
+    verdict = "better than" if half.low > best else "no better than" if half.high < best else "not shown to differ from"
     on_small = (
         f" On pictures with a small object it is {small:.2f}, the centred box "
         f"{scores['centre_box_small'].value:.2f} (n = {small.n:,})."

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.noise import NOISES, noise
@@ -58,7 +57,7 @@ class Outliers(Section):
             sure[name] = [_largest(classifier, each.pixels) for each in self.other.batches(some)]
         sure |= {name: [] for name in NOISES}
         for portion in sample.portions(rows, self.title, on_progress):
-            key = Key.seeded(evidence.seed, device=classifier.device).fold_in("outliers").at(portion.rows)
+            key = evidence.key("outliers", portion.rows, classifier.device)
             pixels = portion.pixels.to(classifier.device)
             for name in NOISES:
                 sure[name].append(_largest(classifier, noise(name, pixels, key)))
@@ -94,6 +93,6 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     fooled = [name for name, score in answered.items() if score.value < 0.5]
     more = f" On {', '.join(fooled)} it is surer than on real images." if fooled else ""
     return (
-        f"By its confidence it tells real images from images of no class with an AUROC of {answered[worst]:.2f} "
+        f"By its confidence it separates real images from images of no class with an AUROC of {answered[worst]:.2f} "
         f"on the hardest kind ({worst}), where chance is 0.5.{more}"
     )

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.core.key import Key
 from overfocus.diagnosis.attacks.attack import ATTACKS, PGD, assess, named, predicted
 from overfocus.diagnosis.attacks.gradient_masking import MaskingProbe, auto_attack, flags, probe
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence, joined
+from overfocus.diagnosis.hiding_orders import salient_first
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Finding, OnProgress, Section
-from overfocus.diagnosis.sections.hiding import ranks, scattered
+from overfocus.diagnosis.section import Finding, OnProgress, Section, scattered
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.score import Metric, Score
 
@@ -73,11 +72,11 @@ class Robustness(Section):
         self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion
     ) -> dict[str, Tensor]:
         pixels, labels = portion.pixels.to(classifier.device), portion.labels.to(classifier.device)
-        key = Key.seeded(evidence.seed, device=classifier.device).fold_in("robustness").at(portion.rows)
+        key = evidence.key("robustness", portion.rows, classifier.device)
         found = assess(classifier, pixels, labels, ATTACKS, key)
         maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
         noise = key.fold_in("ties").uniform(len(maps), maps[0].numel())
-        salient = ranks(-maps.nan_to_num().flatten(1), noise) < noise.shape[1] // 2
+        salient = salient_first(maps, noise) < noise.shape[1] // 2
         for name, region in (("salient", salient), ("other", ~salient)):
             mask = region.view(-1, 1, *sample.size)
             found |= assess(classifier, pixels, labels, {name: REGIONAL}, key, mask)
@@ -123,7 +122,7 @@ def _sentence(scores: Mapping[str, Score]) -> str:
     salient, other = scores["salient"], scores["other"]
     where = "where it looks" if salient.value < other.value else "where it does not look"
     apart = salient.high < other.low or other.high < salient.low
-    weak = f"it is weaker {where}" if apart else "the two cannot be told apart on this many images"
+    weak = f"it is weaker {where}" if apart else "the two are not shown to differ on this many images"
     return (
         f"Of {percent(clean.value)} right without an attack, FGSM (8/255) leaves {percent(fgsm.value)}, PGD (8/255) "
         f"{percent(pgd.value)} and PGD (2/255) {percent(mild.value)}. Kept to the salient half of the pixels, PGD "

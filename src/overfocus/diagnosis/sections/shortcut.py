@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overfocus.core.key import Key
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.hiding_orders import hidden, salient_first
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Examples, Finding, OnProgress, Section, Table, examples_named
-from overfocus.diagnosis.sections.hiding import hidden, ranks
 from overfocus.diagnosis.wording import located
 from overfocus.metrics.score import Metric, Score
 from overfocus.metrics.shortcut import FEWEST, SUSPICION, Place, shortcuts, suspicion
@@ -52,8 +51,8 @@ class Shortcut(Section):
         kept = torch.full((len(sample),), torch.nan)
         for portion in sample.portions(None, self.title, on_progress):
             maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
-            noise = Key.seeded(evidence.seed, device=classifier.device).fold_in("ties").at(portion.rows)
-            order = ranks(-maps.nan_to_num().flatten(1), noise.uniform(len(maps), maps[0].numel()))
+            key = evidence.key("ties", portion.rows, classifier.device)
+            order = salient_first(maps, key.uniform(len(maps), maps[0].numel()))
             pixels = portion.pixels.to(classifier.device)
             with torch.no_grad():
                 probability = classifier(hidden(pixels, order, self.share, classifier.fill)).softmax(dim=1).cpu()
@@ -143,5 +142,5 @@ def _sentence(flagged: list[Place], tested: list[Place], classes: list[str]) -> 
     names = ", ".join(repr(classes[place.label]) for place in flagged[:5])
     return (
         f"{len(flagged)} of {len(tested)} classes look at the same narrow place in image after image, as they would at "
-        f"a watermark: {names}. Look at the place, hide it, and ask again."
+        f"a watermark: {names}. Look at the place, hide it, and diagnose again."
     )

@@ -18,8 +18,7 @@ from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, OnProgress, Section, Table, examples_named
-from overfocus.diagnosis.sections.hiding import scattered
+from overfocus.diagnosis.section import Finding, OnProgress, Section, Table, examples_named, scattered
 from overfocus.diagnosis.wording import located, percent
 from overfocus.metrics.score import Metric, Score
 from overfocus.metrics.transplant import FEWEST, TAKEN, Carried, Rises, carried, log_odds
@@ -120,7 +119,7 @@ class Transplant(Section):
         names = ", ".join(repr(classes[one.label]) for one in flagged[:5])
         return (
             f"{taken} {len(flagged)} of {len(tested)} classes are carried by one place, as by a watermark: {names}. "
-            "Look at the place, hide it, and ask again."
+            "Look at the place, hide it, and diagnose again."
         )
 
 
@@ -185,7 +184,7 @@ def _risen(rises: Tensor, answers: Tensor, predicted: Tensor, donors: Tensor) ->
 
 def _table(each: list[Carried], evidence: Evidence) -> Table:
     """Return the classes, the most suspicious first."""
-    height, width = evidence.about["size"]
+    height, width = evidence.size
     places = evidence.tensor("transplant/places")
     order = sorted((one for one in each if one.n), key=lambda one: (not one.flagged, -one.share))[:FIRST]
     rows, seen = [], []
