@@ -15,6 +15,7 @@ from overfocus.core.key import Key
 from overfocus.core.targets import Targets
 from overfocus.models.split import SplitError
 from overfocus.regularizers.cutmix import cutmix
+from overfocus.regularizers.regularizer import SettingError
 from overfocus.regularizers.spec import parse
 from overfocus.training import objective as objective_module
 from overfocus.training.objective import Objective
@@ -467,3 +468,11 @@ def test_a_model_with_its_own_cut():
 def test_a_compiled_model_is_opened():
     model = laws.net()
     assert Objective(torch.compile(model, backend="eager"), parse("sgdrop")).model is model
+
+
+def test_sgdrop_refuses_features_of_one_position():
+    model = of.create_model("vgg11", classes=10)  # 32 pixels are one position before its pool
+    objective = Objective(model, parse("sgdrop"), classes=10)
+    with pytest.raises(SettingError, match="one position"):
+        objective(torch.randn(2, 3, 32, 32), torch.tensor([1, 2]))
+    assert objective(torch.randn(2, 3, 64, 64), torch.tensor([1, 2])).isfinite()

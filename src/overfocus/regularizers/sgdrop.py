@@ -128,6 +128,12 @@ class SGDrop(Regularizer):
         coin, level = key.uniform(len(features), 2).unbind(1)
         chosen = coin < self.prob
         scores = unit_scores(answer.attribution, self.unit)
+        if self.unit == "position" and scores.shape[1] == 1:
+            raise SettingError(
+                f"sgdrop: the features at {self.at!r} are one position, {list(features.values.shape[1:])}, which "
+                "cannot be dropped; give larger images (twice the side makes 2 x 2), an earlier layer by `at`, or "
+                "unit='channel'"
+            )
         kept = self._kept(scores, self._drop(level, key.progress), key)
         kept = kept | ~_rows(chosen, 2)
         dropped = 1 - kept.float().mean(dim=1)
