@@ -126,8 +126,14 @@ def compared(what: str, old: dict, new: dict) -> bool:
         f"{'same' if good else 'DIFFERENT'}: {what}, {len(old)} compared, {len(different)} differ, {len(missing)} gone"
     )
     for name in [*different, *missing][:10]:
-        print(f"  {name}: {old[name]} -> {new.get(name, 'gone')}")
+        print(f"  {name}: {_short(old[name])} -> {_short(new.get(name, 'gone'))}")
     return good
+
+
+def _short(value: object) -> str:
+    if isinstance(value, np.ndarray) and value.size and value.dtype.kind == "f":
+        return f"array {list(value.shape)} of mean {np.nanmean(value):.4f}"
+    return str(value)[:60]
 
 
 def _same(one: object, other: object) -> bool:
