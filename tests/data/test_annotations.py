@@ -1,5 +1,4 @@
 import json
-import re
 
 import numpy as np
 import pytest
@@ -39,9 +38,9 @@ def test_csv(folder, tmp_path):
     assert boxes_of(dataset, "test", "dog/0.jpg") == [[0, 2, 11, 5]]
     assert boxes_of(dataset, "train", "dog/2.jpg") == []
     assert boxes_of(dataset, "train", "dog/1.jpg") == []
-    assert re.search(r"\b2 annotations .*\b0\.jpg", dataset.note)
-    assert re.search(r"\b1 [^;.]*area", dataset.note)
-    assert re.search(r"\b1 [^;.]*beyond", dataset.note)
+    assert "2 annotations name no file of the set, or more than one (such as 0.jpg)" in dataset.note
+    assert "1 boxes without area" in dataset.note
+    assert "1 boxes reach beyond" in dataset.note
 
 
 def test_boxes_stay_with_their_images_in_subsets(folder, tmp_path):
@@ -77,7 +76,7 @@ def test_voc(tmp_path, write_image):
     assert found == [[[0, 2, 11, 7]]]
     bomb = f'<!DOCTYPE a [<!ENTITY e "1">]><annotation><object>{box.replace(">1<", ">&e;<")}</object></annotation>'
     (tmp_path / "xml" / "dog3.xml").write_text(bomb)
-    with pytest.raises(OverfocusError, match=r"dog3.xml .*document type"):
+    with pytest.raises(OverfocusError, match=r"dog3.xml is not VOC XML \(a document type 'a'"):
         load(str(tmp_path / "set"), boxes=tmp_path / "xml")
 
 
@@ -93,7 +92,7 @@ def test_masks(folder, tmp_path):
     small = load(str(folder), boxes=tmp_path / "masks", size=5).splits["train"]
     assert small.masks["object"][1].shape == (5, 5)
     Image.fromarray(mask[1:]).save(tmp_path / "masks" / "train" / "cat" / "1.png")
-    with pytest.raises(OverfocusError, match=r"6 x 11 .*7 x 11"):
+    with pytest.raises(OverfocusError, match="a mask of 6 x 11 pixels for an image of 7 x 11"):
         train.masks["object"][1]
 
 
@@ -109,7 +108,7 @@ def test_what_is_refused(folder, tmp_path):
     (tmp_path / "bad.txt").write_text("")
     with pytest.raises(OverfocusError, match="neither"):
         load(str(folder), boxes=tmp_path / "bad.txt")
-    with pytest.raises(OverfocusError, match="totem"):
+    with pytest.raises(OverfocusError, match="totem has no files"):
         load("totem", boxes=tmp_path / "bad.csv")
 
 
@@ -137,7 +136,7 @@ def test_tiny_imagenet_layout(tmp_path, write_image):
     assert [box.tolist() for box in dataset.splits["train"].boxes[:2]] == [[], [[1, 10, 64, 59]]]
     assert dataset.splits["test"].labels.tolist() == [1]
     assert dataset.splits["test"].boxes[0].tolist() == [[0, 31, 61, 61]]
-    assert re.search(r"\b2 [^;.]*area", dataset.note)
+    assert "2 boxes without area" in dataset.note
 
 
 @pytest.mark.slow
@@ -145,7 +144,7 @@ def test_tiny_imagenet(tiny):
     dataset = load(str(tiny))
     train, test = dataset.splits["train"], dataset.splits["test"]
     assert (len(dataset.classes), len(train), len(test)) == (50, 25000, 2500)
-    assert re.search(r"\b51 [^;.]*area", dataset.note)
+    assert "51 boxes without area" in dataset.note
     assert sum(len(box) == 0 for box in train.boxes) == 44
     areas = torch.tensor([float((b[0, 2] - b[0, 0]) * (b[0, 3] - b[0, 1])) for b in test.boxes if len(b)]) / 64**2
     assert 0.5 < areas.median() < 0.66
@@ -169,7 +168,7 @@ def test_cub_layout(tmp_path, write_image):
     assert dataset.classes == ("Auk", "Tit")
     assert dataset.splits["train"].labels.tolist() == dataset.splits["test"].labels.tolist() == [0, 1]
     assert [box.tolist() for box in dataset.splits["train"].boxes] == [[[1, 2, 11, 20]], [[3, 2, 13, 20]]]
-    assert re.search(r"\b4 [^;.]*beyond", dataset.note)
+    assert "4 boxes reach beyond" in dataset.note
     (root / "train_test_split.txt").unlink()
     with pytest.raises(OverfocusError, match=r"without train_test_split\.txt"):
         load(str(root))

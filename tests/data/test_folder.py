@@ -16,7 +16,7 @@ def test_class_per_folder_holds_out_a_test_part(tmp_path, write_classes):
     assert dataset.classes == ("cat", "dog")
     assert dataset.splits["train"].counts().tolist() == [16, 8]
     assert dataset.splits["test"].counts().tolist() == [4, 2]
-    assert "20%" in dataset.note
+    assert "20% of each class were held out" in dataset.note
     assert not set(names(dataset.splits["train"])) & set(names(dataset.splits["test"]))
     assert names(load(str(tmp_path)).splits["test"]) == names(dataset.splits["test"])
     assert all(
@@ -86,34 +86,34 @@ def test_a_class_without_test_images_is_noted(tmp_path, write_classes):
     write_classes(tmp_path / "train", {"cat": 2, "dog": 2, "eel": 2})
     write_classes(tmp_path / "test", {"cat": 2, "dog": 2})
     dataset = load(str(tmp_path))
-    assert "eel" in dataset.note
+    assert "Classes without test images: eel" in dataset.note
     assert dataset.splits["test"].counts().tolist() == [2, 2, 0]
 
 
 def test_what_is_refused(tmp_path, write_classes):
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(OverfocusError, match="no images"):
+    with pytest.raises(OverfocusError, match="no images found; expected one folder of images for each class"):
         load(str(empty))
-    with pytest.raises(OverfocusError, match=r"one class .*cat"):
+    with pytest.raises(OverfocusError, match="one class only \\(cat\\)"):
         load(str(write_classes(tmp_path / "one", {"cat": 3})))
     hollow = write_classes(tmp_path / "hollow", {"cat": 3, "dog": 3})
     (hollow / "eel").mkdir()
-    with pytest.raises(OverfocusError, match="'eel'"):
+    with pytest.raises(OverfocusError, match="class folder 'eel' has no images"):
         load(str(hollow))
     write_classes(tmp_path / "odd" / "train", {"cat": 3, "dog": 3})
     write_classes(tmp_path / "odd" / "val", {"cat": 3, "elk": 3})
-    with pytest.raises(OverfocusError, match=r"test .*'elk'.*train"):
+    with pytest.raises(OverfocusError, match="test has the class 'elk', which train lacks"):
         load(str(tmp_path / "odd"))
     flat = write_classes(tmp_path / "flat", {".": 3})
-    with pytest.raises(OverfocusError, match="folder"):
+    with pytest.raises(OverfocusError, match="expected one folder"):
         load(str(flat))
 
 
 def test_names_and_paths_that_lead_nowhere(tmp_path):
-    with pytest.raises(UnknownName, match=r"'fashion_mnits'.*'fashion_mnist'"):
+    with pytest.raises(UnknownName, match="no data set 'fashion_mnits'; did you mean 'fashion_mnist'"):
         load("fashion_mnits")
-    with pytest.raises(OverfocusError, match="nowhere"):
+    with pytest.raises(OverfocusError, match="no such file or folder"):
         load(str(tmp_path / "nowhere"))
     (tmp_path / "set.tar.gz").write_bytes(b"")
     with pytest.raises(OverfocusError, match="unpack the archive"):
@@ -130,7 +130,7 @@ def test_a_set_that_is_absent_names_path_and_remedy(tmp_path, name):
 
 
 def test_imagenet_is_never_downloaded(tmp_path):
-    with pytest.raises(OverfocusError, match="imagenet"):
+    with pytest.raises(OverfocusError, match="imagenet: not found at"):
         load("imagenet", root=tmp_path, download=True)
 
 

@@ -81,13 +81,15 @@ def test_a_bad_row_is_named(tmp_path):
 
 def test_what_is_refused(tmp_path):
     pq.write_table(table([0, 1], "photo"), tmp_path / "a.parquet")
-    with pytest.raises(OverfocusError, match=r"column .*photo, label"):
+    with pytest.raises(OverfocusError, match="no column of images; there are photo, label"):
         load(str(tmp_path / "a.parquet"))
     pq.write_table(table([0, -1]), tmp_path / "b.parquet")
-    with pytest.raises(OverfocusError, match=r"1 train .*-1\b.*\b0 to 2"):
+    with pytest.raises(
+        OverfocusError, match="1 train images have no label that is known, such as -1; labels go from 0 to 2"
+    ):
         load(str(tmp_path / "b.parquet"))
     (tmp_path / "c.parquet").write_bytes(b"no parquet")
-    with pytest.raises(OverfocusError, match=r"c\.parquet"):
+    with pytest.raises(OverfocusError, match=r"c\.parquet: not a parquet file"):
         load(str(tmp_path / "c.parquet"))
     (tmp_path / "other").mkdir()
     pq.write_table(table([0, 1]), tmp_path / "other" / "test-0.parquet")

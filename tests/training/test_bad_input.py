@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -56,7 +55,7 @@ def test_the_last_good_state_is_kept(folder, tmp_path):
     for _ in range(2):
         failed = Running(explodes_late, tmp_path / "log", values, str(out))
         assert failed.end() == 2
-        assert re.search(rf"epoch 3 is nan; .*epoch 2 .*{re.escape(str(out))}", failed.said)
+        assert f"the loss of epoch 3 is nan; the state after epoch 2 is kept in {out}" in failed.said
     assert [epoch["number"] for epoch in epochs_but_speed(out)] == [1, 2]
     assert [epoch.number for epoch in of.train(of.Experiment.read(values, "test"), out)] == [1, 2, 3]
 
@@ -168,7 +167,7 @@ def test_the_command_tells_a_bad_image_in_a_line(tmp_path):
     assert "Traceback" not in failed.said
     skipped = Running(command, tmp_path / "log", *line, "--out", str(tmp_path / "skipped"), "--on-bad-image", "skip")
     assert skipped.end() == 0, skipped.said
-    assert re.search(r"\b1 images .*left out", " ".join(skipped.said.split()))
+    assert "1 images cannot be read and were left out" in " ".join(skipped.said.split())
 
 
 # ---- channels and classes
@@ -193,20 +192,20 @@ def test_weights_for_three_channels_are_fitted_to_grey_images(folder, tmp_path):
 def test_a_model_that_cannot_take_the_channels_is_told(tmp_path):
     data = photos(tmp_path / "photos", grey=True)
     values = settings(data, model__name="small:FromGrey", model__settings={})
-    with pytest.raises(OverfocusError, match=r"'small:FromGrey'.* 1 channels .*data\.channels"):
+    with pytest.raises(OverfocusError, match=r"model 'small:FromGrey', given images of 1 channels .* data\.channels"):
         trained(values, tmp_path / "run")
     trained(settings(data, model__name="small:FromGrey", model__settings={}, data__channels=3), tmp_path / "three")
 
 
 def test_a_model_of_fewer_classes_than_the_data_is_told(tmp_path):
     data = photos(tmp_path / "photos", classes=6, train=4, test=2)
-    with pytest.raises(OverfocusError, match=r"\[2, 5\] .*6 classes"):
+    with pytest.raises(OverfocusError, match=r"returns a tensor \[2, 5\] .* the data has 6 classes"):
         trained(settings(data, model__name="small:five_logits", model__settings={}), tmp_path / "run")
 
 
 def test_labels_beyond_the_classes_are_told():
     objective = of.Objective(of.OverfocusCNN(5, widths=(4, 8)), classes=5)
-    with pytest.raises(OverfocusError, match=r"label .*7"):
+    with pytest.raises(OverfocusError, match="label of the first batch is 7"):
         objective(torch.rand(3, 3, 12, 12), torch.tensor([0, 7, 1]))
 
 
@@ -233,7 +232,7 @@ def test_photographs_of_many_sizes_just_train(tmp_path):
         "--set", "model.settings.widths=[4,8]", "--out", str(tmp_path / "run"),
     )  # fmt: skip
     assert done.end() == 0, done.said
-    assert re.search("16 x 16.*--size", " ".join(done.said.split()))
+    assert "brought to 16 x 16; --size gives another" in " ".join(done.said.split())
 
 
 # ---- what lies in the run, and where it should run
@@ -245,7 +244,7 @@ def test_a_damaged_checkpoint_is_named(folder, tmp_path):
     state = out / "checkpoint" / "last.ckpt"
     for content in (b"", b"nonsense", state.read_bytes()[:2000]):
         state.write_bytes(content)
-        with pytest.raises(OverfocusError, match=r"last\.ckpt .*damaged"):
+        with pytest.raises(OverfocusError, match=r"last\.ckpt cannot be read: damaged.* remove .* train again"):
             trained(values, out)
 
 
@@ -253,7 +252,7 @@ def test_a_damaged_experiment_is_named(folder, tmp_path):
     values, out = settings(folder), tmp_path / "run"
     next(of.train(of.Experiment.read(values, "test"), out))
     (out / "experiment.toml").write_text("[data\n")
-    with pytest.raises(OverfocusError, match=r"experiment\.toml"):
+    with pytest.raises(OverfocusError, match=r"experiment\.toml is not a TOML file"):
         trained(values, out)
 
 
@@ -269,7 +268,7 @@ def test_a_machine_that_is_not_there_is_told(machine, folder, tmp_path):
 
 def test_images_too_small_for_the_model_are_told(folder, tmp_path):
     values = settings(folder, model__name="squeezenet1_0", model__settings={}, data__size=8)
-    with pytest.raises(OverfocusError, match=r"3 channels .*8 x 8"):
+    with pytest.raises(OverfocusError, match="given images of 3 channels and 8 x 8 pixels, fails"):
         trained(values, tmp_path / "run")
 
 
