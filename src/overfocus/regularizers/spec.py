@@ -13,12 +13,12 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from pkgutil import iter_modules
 from typing import Any
 
 from overfocus import regularizers
 from overfocus.core.deprecation import with_new_names
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
+from overfocus.core.registry import classes_in
 from overfocus.regularizers.regularizer import Chain, Regularizer
 
 GROUP = "overfocus.methods"
@@ -52,18 +52,9 @@ def methods() -> dict[str, type[Regularizer]]:
     """Return every method by name: a file of this folder that holds a class of its own name, and what installed
     packages add.
     """
-    own = _of_this_folder()
+    files = classes_in(regularizers, Regularizer)
+    own = {name: kind for name, kind in files.items() if kind.__name__.lower() == name}  # not `regularizer` itself
     return dict(sorted((_from_packages({*own, "plain"}) | own).items()))
-
-
-def _of_this_folder() -> dict[str, type[Regularizer]]:
-    found = {}
-    for module in iter_modules(regularizers.__path__):
-        members = vars(import_module(f"{regularizers.__name__}.{module.name}"))
-        for value in members.values():
-            if isinstance(value, type) and issubclass(value, Regularizer) and value.__name__.lower() == module.name:
-                found[module.name] = value
-    return {name: kind for name, kind in found.items() if kind is not Regularizer}
 
 
 def _from_packages(taken: Set[str]) -> dict[str, type[Regularizer]]:
