@@ -9,13 +9,17 @@ Trains plain, SGDrop, and, as a ceiling, plain on images that show nothing but t
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from statistics import mean, stdev
 
 import torch
 
 import overfocus as of
 from overfocus.models.checkpoints import save_weights
+from overfocus.training.evaluate import follows
 from overfocus.training.experiment import settle
+from overfocus.training.refit import refit_run
 from overfocus.training.run import Run
 
 NETWORKS = {
@@ -42,6 +46,27 @@ def trained(toml: Path, network: str, seed: int, changes: list[str], out: Path) 
     return run
 
 
+def numbers(run: Run) -> dict[str, float]:
+    """Return column -> number of one run: its own head, refitted heads, and which cue its answers follow."""
+    scores, refit = run.manifest()["last"]["scores"], refit_run(run.path, "totem-digit", ["digit-only"])
+    found = {split: scores[split]["accuracy"] for split in ("all", "disc-only", "digit-only")}
+    found |= {"refitted": refit.refitted["digit-only"], "untrained, refitted": refit.untrained["digit-only"]}
+    return found | {
+        f"{split}: {cue}": share
+        for split in ("disc-vs-digit", "conflict")
+        for cue, share in follows(scores[split]).items()
+    }
+
+
+def show(found: dict[str, list[dict[str, float]]]) -> None:
+    """Print mean ± standard deviation over seeds, a column for each network."""
+    print(f"| | {' | '.join(found)} |\n|---{'|---' * len(found)}|")
+    for name in next(iter(found.values()))[0]:
+        values = ([each[name] for each in of_network] for of_network in found.values())
+        cells = (f"{mean(v):.3f} ± {stdev(v):.3f}" if len(v) > 1 else f"{v[0]:.3f}" for v in values)
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
 def main() -> None:
     """Read the arguments, train, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -50,9 +75,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--set", dest="changes", action="append", default=[], help="any setting, e.g. recipe.epochs=3")
     options = parser.parse_args()
+    found: dict[str, list[dict[str, float]]] = {network: [] for network in NETWORKS}
     for seed in map(int, options.seeds.split(",")):
         for network in NETWORKS:
-            trained(options.experiment, network, seed, options.changes, options.out)
+            run = trained(options.experiment, network, seed, options.changes, options.out)
+            found[network].append(numbers(run))
+    show(found)
+    (options.out / "cues.json").write_text(json.dumps(found, indent=2))
+    manifest = Run(next((options.out / "plain").iterdir())).manifest()
+    print(f"\nseeds {options.seeds}, mean ± sd, last epoch; {manifest['versions']}, {manifest['machine']}")
 
 
 if __name__ == "__main__":
