@@ -39,12 +39,13 @@ def conclusion(folder: Path) -> str:
     best, plain = max(means, key=lambda method: means[method]), results.study.baseline
     seeds = len(results.study.seeds)
     named = [method for method in dict.fromkeys((best, plain)) if method in means]
-    where = "; ".join(f"{method} {_followed(results, method)}" for method in named)
+    known = results.measure("disc-vs-digit.follows_disc") is not None  # runs of an older version lack it
+    followed = "; ".join(f"{method} {_followed(results, method)}" for method in named if known)
+    conflict = f" Where disc and digit name different classes, the answers follow: {followed}." if known else ""
+    many = f"{seeds} seed{'s' * (seeds > 1)}, {'too few to conclude from' if seeds < 5 else 'see the intervals'}."
     return (
         f"When only the digit is left, which none had to read, {best} names {100 * means[best]:.0f} % of the classes "
-        f"and {plain} {100 * means.get(plain, np.nan):.0f} % (chance: 10 %). Where disc and digit name different "
-        f"classes, the answers follow: {where}. {seeds} seed{'s' * (seeds > 1)}, "
-        f"{'too few to conclude from' if seeds < 5 else 'see the intervals'}."
+        f"and {plain} {100 * means.get(plain, np.nan):.0f} % (chance: 10 %).{conflict} {many}"
     )
 
 
