@@ -16,13 +16,16 @@ import torch
 from torch import nn
 
 import overfocus as of
+from overfocus.attribution.methods.hirescam import HiResCAM
+from overfocus.attribution.methods.occlusion import Occlusion
 from overfocus.data import Stream
 from overfocus.metrics.spread import effective_area
 from overfocus.statistics.estimate import mean_interval
 from overfocus.training.checkpoint import load_data, load_network
 from overfocus.training.run import Run
 
-MAPS = ("hirescam", "occlusion")
+MAPS = {"hirescam": HiResCAM(), "occlusion": Occlusion(window=0.25)}
+"""Name -> method: windows of a quarter of the side, half overlapping, are a coarse grid of 7 x 7 places."""
 LAST = "last epoch"
 BATCH = 50
 
@@ -38,8 +41,8 @@ def spreads(model: nn.Module, stream: Stream) -> dict[str, float]:
     """Return map -> mean effective area over the images of `stream`, of the class that the network names."""
     found: dict[str, list[torch.Tensor]] = {name: [] for name in MAPS}
     for images, _, _ in stream.epoch():
-        for name in MAPS:
-            maps = of.attribute(model, images, method=name, target="predicted", at="features")
+        for name, method in MAPS.items():
+            maps = of.attribute(model, images, method=method, target="predicted", at="features")
             found[name].append(effective_area(maps))
     return {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
 
