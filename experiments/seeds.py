@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import overfocus as of
+from overfocus.training.evaluate import follows
 from overfocus.training.experiment import settle
 from overfocus.training.run import Run
 
@@ -28,11 +29,16 @@ def trained(toml: Path, method: str, seed: int, changes: list[str], out: Path) -
     return Run(folder).manifest()
 
 
+def agreeing(manifest: dict) -> list[str]:
+    """Return the test splits whose cues name one class, so that there is an accuracy."""
+    return [split for split, score in manifest["last"]["scores"].items() if not follows(score)]
+
+
 def row(method: str, manifests: list[dict]) -> str:
     """Return one line of the table: mean ± standard deviation over seeds of every split's accuracy."""
     scores = [manifest["last"]["scores"] for manifest in manifests]
     cells = []
-    for split in scores[0]:
+    for split in agreeing(manifests[0]):
         values = [score[split]["accuracy"] for score in scores]
         cells.append(f"{mean(values):.3f} ± {stdev(values):.3f}" if len(values) > 1 else f"{values[0]:.3f}")
     seconds = mean(manifest["seconds"] for manifest in manifests)
@@ -54,7 +60,7 @@ def main() -> None:
             trained(options.experiment, method, seed, options.changes, options.out) for seed in range(options.seeds)
         ]
         if len(results) == 1:
-            splits = list(results[method][0]["last"]["scores"])
+            splits = agreeing(results[method][0])
             print("| method | " + " | ".join(splits) + " | seconds |\n|---" * 1 + "|---" * (len(splits) + 1) + "|")
         print(row(method, results[method]), flush=True)
     (options.out / "results.json").write_text(json.dumps(results, indent=2))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 from scipy import stats
@@ -100,7 +101,49 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 
 
 def test_no_script_is_left_out_here():
-    assert SCRIPTS == ["across.py", "columns.py", "flags.py", "forest.py", "leak.py", "seeds.py", "together.py"]
+    assert SCRIPTS == [
+        "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "leak.py", "matched.py", "seeds.py",
+        "together.py",
+    ]  # fmt: skip
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    from safetensors.torch import load_file
+
+    first, second = load_file(one), load_file(other)
+    return set(first) == set(second) and all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+CUES = {"disc-vs-digit": ("disc", "digit", "none"), "conflict": ("disc", "stripes", "digit", "none")}
+
+
+@pytest.mark.slow
+def test_cues_are_followed_refitted_and_matched(monkeypatch, capsys, tmp_path):
+    small = ("model.settings.widths=[4,8]", "data.fraction=0.1", "recipe.epochs=2", "recipe.lr=0.2")
+    changes = [word for change in small for word in ("--set", change)]
+    told = run(
+        "cues.py", monkeypatch, capsys, EXPERIMENTS / "cues.toml", "--seeds", "0", "--out", tmp_path / "runs", *changes
+    )
+    table = told[told.index("| |") :]
+    for network in ("plain", "sgdrop", "ceiling"):
+        assert sorted(path.name for path in (tmp_path / "runs" / network / "seed0" / "epochs").iterdir()) == [
+            "1.safetensors", "2.safetensors"
+        ]  # fmt: skip
+        last = tmp_path / "runs" / network / "seed0"
+        assert same_weights(last / "weights.safetensors", last / "epochs" / "2.safetensors")
+        assert not same_weights(last / "weights.safetensors", last / "epochs" / "1.safetensors")
+    followed = [
+        sum(float(line_of(table, f"| {split}: {cue} |")[column]) for cue in cues)
+        for split, cues in CUES.items()
+        for column in (1, 2, 3)
+    ]
+    assert followed == pytest.approx([1] * 6, abs=0.002)
+    assert line_of(table, "| untrained, refitted |")[1] == line_of(table, "| untrained, refitted |")[2]
+    told = run("matched.py", monkeypatch, capsys, tmp_path / "runs", "--levels", "0,1.1", "--images", "4")
+    first, last = line_of(told, "| 0 | 1 |", "hirescam"), line_of(told, "| last epoch | 1 |", "hirescam")
+    assert (first[2], last[2]) == ("1.0, 1.0", "2.0, 2.0")
+    assert "| 1.1 |" not in told
+    assert float(last[6]) - float(last[5]) == pytest.approx(float(last[7].split()[0]), abs=0.0011)
 
 
 def test_columns_have_a_line_for_each_method(studies, monkeypatch, capsys):

@@ -68,6 +68,21 @@ def test_a_run_is_evaluated_as_it_was_when_trained(run, overfocus):
     assert text.splitlines()[0].split() == ["split", "accuracy", "95", "%", "interval", "loss", "images"]
 
 
+def test_the_last_layer_of_a_run_is_fitted_anew(run, photos, overfocus):
+    code, text, _ = overfocus("evaluate", run[0], "--refit", photos, "--json")
+    assert code == 0
+    found = strict(text)
+    assert found["scores"] == strict(overfocus("evaluate", run[0], "--json")[1])
+    assert (found["refit"]["images"], set(found["refit"]["refitted"])) == (36, {"test"})
+    code, text, _ = overfocus("evaluate", run[0], "--refit", photos)
+    cells = next(line for line in reversed(text.splitlines()) if line.startswith("test ")).split()
+    assert cells[1:3] == [
+        f"{found['scores']['test']['accuracy']:.4f}", f"{found['refit']['refitted']['test']:.4f}"
+    ]  # fmt: skip
+    code, _, told = overfocus("evaluate", run[0], "--refit", "totm")
+    assert (code, "did you mean 'totem'?" in told) == (2, True)
+
+
 def test_inspect_draws_with_the_network_of_a_run(run, overfocus, tmp_path):
     code, text, _ = overfocus(
         "inspect", "--run", run[0], "--method", "cutmix + sgdrop", "--out", tmp_path / "a.png", "--json"

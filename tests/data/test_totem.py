@@ -5,8 +5,16 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from overfocus.data import totem
-from overfocus.data.totem import CLASSES, FIRST_TEST_DIGIT, HUES, PARTS, SPLITS, _table
+from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.data import load, totem
+from overfocus.data.totem import CLASSES, CONFLICTS, FIRST_TEST_DIGIT, HUES, PARTS, SPLITS, _table
+
+DIGESTS = (
+    "ad8a0918ecdb92ca4815be30374e9205ffaae41cda8230d5094ebbf942637c11",
+    "fa6cac74f0c677d66a6efa4e877e6fd702673cbb9106fd869c313d002943322f",
+    "b3201e5ae300e6aab01079cd2f7bdcad6c88ee8dc23c7d9a5dccca15e5142912",
+)
+"""Of the splits whose parts agree, of those whose parts do not, and of the training images with the digit alone."""
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +26,19 @@ def pixels(dataset, name):
     return dataset.splits[name].images.pixels
 
 
+def digest(dataset, names):
+    found = sha256()
+    for name in names:
+        found.update(pixels(dataset, name).numpy().tobytes())
+        found.update(dataset.splits[name].labels.numpy().tobytes())
+    return found.hexdigest()
+
+
 def test_the_same_bytes_everywhere(small):
-    digest = sha256()
-    for split in small.splits.values():
-        digest.update(split.images.pixels.numpy().tobytes())
-        digest.update(split.labels.numpy().tobytes())
-    assert digest.hexdigest() == "ad8a0918ecdb92ca4815be30374e9205ffaae41cda8230d5094ebbf942637c11"
+    agreeing, conflicting, digits = DIGESTS
+    assert digest(small, ["train", *SPLITS]) == agreeing
+    assert digest(small, CONFLICTS) == conflicting
+    assert digest(totem(train=60, test=0, shown=("digit",)), ["train"]) == digits
 
 
 def test_neither_threads_nor_the_global_generator_matter(small):
@@ -42,11 +57,11 @@ def test_a_seed_makes_other_pictures(small):
 
 
 def test_shape_and_splits(small):
-    assert list(small.splits) == ["train", *SPLITS]
+    assert list(small.splits) == ["train", *SPLITS, *CONFLICTS]
     assert small.splits["test"] is small.splits["all"]
     assert pixels(small, "train").shape == (60, 3, 40, 40)
     assert small.splits["train"].counts().tolist() == [6] * 10
-    assert all(torch.equal(small.splits[name].labels, small.splits["all"].labels) for name in SPLITS)
+    assert all(torch.equal(small.splits[name].labels, small.splits["all"].labels) for name in (*SPLITS, *CONFLICTS))
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -61,7 +76,7 @@ def test_splits_differ_only_where_parts_are_hidden(small, name):
         assert differs[hidden].float().mean() > 0.9
 
 
-@pytest.mark.parametrize("name", ["train", *SPLITS])
+@pytest.mark.parametrize("name", ["train", *SPLITS, *CONFLICTS])
 def test_the_box_is_the_smallest_around_the_shown_parts(small, name):
     split = small.splits[name]
     shown = torch.stack([split.masks[part] for part in PARTS]).any(dim=0)
@@ -87,17 +102,19 @@ def test_orders_and_places_vary():
     assert len({y for _, y in corners}) == 5
 
 
-def test_the_hue_names_the_class(small):
-    split = small.splits["all"]
+@pytest.mark.parametrize("name", ["all", *CONFLICTS])
+def test_the_hue_names_the_class(small, name):
+    split = small.splits[name]
     mask = split.masks["disc"][:, None]
     colour = (split.images.pixels * mask).flatten(2).sum(2) / mask.flatten(2).sum(2)
     hues = torch.tensor(HUES, dtype=torch.float32)
     alike = torch.nn.functional.cosine_similarity(colour[:, None], hues[None], dim=2)
-    assert torch.equal(alike.argmax(dim=1), split.labels)
+    assert torch.equal(alike.argmax(dim=1), split.cues.get("disc", split.labels))
 
 
-def test_the_direction_names_the_class(small):
-    split = small.splits["all"]
+@pytest.mark.parametrize("name", ["all", "conflict"])
+def test_the_direction_names_the_class(small, name):
+    split = small.splits[name]
     patches = torch.stack(
         [image[0][mask].view(12, 12) for image, mask in zip(split.images.pixels, split.masks["stripes"], strict=True)]
     )
@@ -109,7 +126,49 @@ def test_the_direction_names_the_class(small):
         frequency[None, :, None] - wave[:, 1, None, None]
     ) ** 2
     score = (spectrum[:, None] * torch.exp(-near / 0.001)[None]).sum(dim=(2, 3))
-    assert (score.argmax(dim=1) == split.labels).float().mean() > 0.9
+    assert (score.argmax(dim=1) == split.cues.get("stripes", split.labels)).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_parts_in_conflict_name_different_classes_and_the_rest_stays(name):
+    dataset = totem(train=0, test=900)
+    split, same = dataset.splits[name], dataset.splits["all" if name == "conflict" else "no-stripes"]
+    assert tuple(split.cues) == CONFLICTS[name]
+    assert torch.equal(split.cues["digit"], split.labels)
+    named = torch.stack(tuple(split.cues.values()))
+    assert all(len(set(each)) == len(named) for each in named.T.tolist())
+    pairs = torch.bincount(split.labels * 10 + split.cues["disc"], minlength=100).view(10, 10)
+    assert (pairs.diagonal() == 0).all()
+    assert (pairs.sum(dim=0) > 60).all()
+    repainted = split.masks["disc"] | split.masks["stripes"]
+    differs = (split.images.pixels != same.images.pixels).any(dim=1)
+    assert differs[split.masks["disc"]].float().mean() > 0.9
+    assert not (differs & ~repainted).any()
+
+
+def test_a_subset_keeps_what_its_cues_name(small):
+    some = small.splits["conflict"].subset([7, 3])
+    assert all(torch.equal(some.cues[part], small.splits["conflict"].cues[part][[7, 3]]) for part in PARTS)
+
+
+def test_totem_digit_shows_the_digit_alone_in_training_and_the_same_test_images(small):
+    digits, train = totem(train=60, test=40, shown=("digit",)), small.splits["train"]
+    assert (digits.name, load("totem-digit").name) == ("totem-digit", "totem-digit")
+    split = digits.splits["train"]
+    assert torch.equal(split.labels, train.labels)
+    assert not split.masks["disc"].any()
+    assert not split.masks["stripes"].any()
+    assert torch.equal(split.masks["digit"], train.masks["digit"])
+    shown = train.masks["digit"][:, None].expand(-1, 3, -1, -1)
+    assert torch.equal(pixels(digits, "train")[shown], pixels(small, "train")[shown])
+    assert all(torch.equal(pixels(digits, name), pixels(small, name)) for name in (*SPLITS, *CONFLICTS))
+
+
+def test_training_shows_parts_that_there_are():
+    with pytest.raises(UnknownName, match="stripes"):
+        totem(train=10, test=0, shown=("stripe",))
+    with pytest.raises(OverfocusError):
+        totem(train=10, test=0, shown=())
 
 
 def test_the_scene_does_not_tell_the_class():

@@ -15,6 +15,8 @@ PLAIN, CUTOUT, SGDROP = "plain", "cutout", "sgdrop"
 METHODS = (PLAIN, CUTOUT, SGDROP)
 SHARES = np.array([0.0, 0.2, 0.5], np.float32)
 IMAGES = 1000
+FOLLOWED = {"follows_disc": 0.7, "follows_digit": 0.2, "follows_none": 0.1}
+"""What the answers on the split `conflict` follow, in every run."""
 
 
 def score(value, title="a score", better="higher", unit=""):
@@ -54,7 +56,8 @@ def answers_of(right, classes=2, confidence=None):
 
 def epochs_of(right, splits):
     def scores(part):
-        return {name: {"accuracy": part * right, "loss": 1 / part, "images": IMAGES} for name in splits}
+        own = {"accuracy": part * right, "loss": 1 / part, "images": IMAGES}
+        return {name: {**own, **(FOLLOWED if name == "conflict" else {})} for name in splits}
 
     parts = (0.5, 0.8, 1.0)
     return tuple(Epoch(n, 1.0, 100.0, 0.1, {}, scores(part)) for n, part in enumerate(parts, 1))

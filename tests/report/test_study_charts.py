@@ -27,7 +27,7 @@ from overfocus.study.comparison import Comparison
 
 CHARTS = {function.__name__: function for chapter in CHAPTERS for function in chapter.draw}
 ALL = sorted(CHARTS)
-SPLITS = ("test", "<b>no-disc</b>")
+SPLITS = ("test", "<b>no-disc</b>", "conflict")
 
 
 def kept(cell):

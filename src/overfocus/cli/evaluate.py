@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -20,20 +21,37 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="NAME", help="Which splits; default all but the training images. Repeatable."),
     ] = None,
+    refit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA", help="Also fit the last layer anew to the training images of this set, and score that."
+        ),
+    ] = None,
     best: o.Best = False,
     root: o.Root = None,
     as_json: o.Json = False,
 ) -> None:
     """Evaluate a run's weights on its data.
 
+    A network that fails without a cue may still know others: --refit shows what its features hold that its own last
+    layer does not use, beside the features of the same network before training.
+
     \b
     overfocus evaluate runs/first --split test --best
+    overfocus evaluate runs/first --refit totem-digit
     """
-    from overfocus.report.terminal.tables import scores_table
+    from overfocus.report.terminal.tables import refit_table, scores_table
     from overfocus.training.checkpoint import evaluate_run
+    from overfocus.training.refit import refit_run
 
     scores = evaluate_run(run, split or [], best=best, root=root)
-    print(json.dumps(scores)) if as_json else scores_table(scores)
+    refitted = refit_run(run, refit, split or [], best=best, root=root) if refit is not None else None
+    if as_json:
+        print(json.dumps(scores if refitted is None else {"scores": scores, "refit": asdict(refitted)}))
+        return
+    scores_table(scores)
+    if refitted is not None:
+        refit_table(scores, refitted)
 
 
 @app.command()

@@ -46,6 +46,7 @@ class Augment:
         """Return the usual changes for the set `name` at `size` pixels; none that would change an image's class."""
         usual = {
             "totem": Augment(),
+            "totem-digit": Augment(),
             "fashion_mnist": Augment(flip=True, crop=2),
             "svhn": Augment(crop=4),
             "imagenet": Augment(flip=True, resized_crop=True),

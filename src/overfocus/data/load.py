@@ -16,9 +16,9 @@ from overfocus.data.resize import Size, as_size, fitted
 from overfocus.data.split import Dataset, Split
 from overfocus.data.subset import few, hold_out
 from overfocus.data.totem import CARD as TOTEM_CARD
-from overfocus.data.totem import totem
+from overfocus.data.totem import DIGIT_CARD, totem
 
-CARDS = {"totem": TOTEM_CARD, **{name: each.card for name, each in SETS.items()}}
+CARDS = {"totem": TOTEM_CARD, "totem-digit": DIGIT_CARD, **{name: each.card for name, each in SETS.items()}}
 """Every set with a name -> what it is in a line."""
 
 
@@ -72,6 +72,8 @@ def load(  # noqa: PLR0913
 def _named(data: str, root: str | Path | None, download: bool, channels: int | None) -> Dataset:
     if data == "totem":
         return totem()
+    if data == "totem-digit":
+        return totem(shown=("digit",))
     if data in SETS:
         return SETS[data].load(data, Path(root or os.environ.get("OVERFOCUS_DATA", "data")), download)
     if data.startswith("hub:"):

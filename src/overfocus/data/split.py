@@ -25,6 +25,8 @@ class Split:
     """For each image [n, 4] int64 (x0, y0, x1, y1) in its pixels, x1 and y1 excluded; n may be 0."""
     masks: Mapping[str, Masks] = field(default_factory=dict)
     """Name of a part -> bool [H, W] for each image."""
+    cues: Mapping[str, Tensor] = field(default_factory=dict)
+    """Where parts name different classes: name of a part -> the class that it names, [N] int64, no two the same."""
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels):
@@ -47,6 +49,7 @@ class Split:
                 name: masks[rows] if isinstance(masks, Tensor) else PickedMasks(masks, rows)
                 for name, masks in self.masks.items()
             },
+            {name: classes[rows] for name, classes in self.cues.items()},
         )
 
     def counts(self) -> Tensor:

@@ -6,14 +6,16 @@
 - `stripes`: their direction is the class (18 degrees apart),
 - `digit`: a handwritten one, from scikit-learn's `load_digits`; no writer is in both train and test.
 
-Each part alone suffices. All three are shown in training, so a network may stop at the easiest; the test splits hide
-parts and so show which of them it can use. Made in memory from a seed, with integers only: bit for bit
-the same everywhere.
+Each part alone suffices. All three are shown in training, so a network may stop at the easiest. Test splits hide parts,
+or show parts that name different classes: what it answers without a part, and which part it follows. `totem-digit` is
+the same set with nothing but the digit in its training images. Made in memory from a seed, with integers only: bit for
+bit the same everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from gzip import open as unzip
 from importlib.util import find_spec
@@ -23,14 +25,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.key import Key
 from overfocus.data.images import TensorImages
 from overfocus.data.scene import SIDE, below, clutter, direction, grid, stamp, window
 from overfocus.data.split import Dataset, Split
 
 CARD = (
-    "embedded: 10 classes, 40 x 40 RGB, 3,000 + 1,000; each of three parts names the class, seven test splits hide them"
+    "embedded: 10 classes, 40 x 40 RGB, 3,000 + 1,000; each of three parts names the class; test splits hide parts, or "
+    "let them name different classes"
 )
+DIGIT_CARD = "embedded: the images of totem, with the digit alone in training: what can be learned from it"
 PARTS = ("disc", "stripes", "digit")
 CLASSES = tuple(str(digit) for digit in range(10))
 SPLITS = {
@@ -43,6 +48,10 @@ SPLITS = {
     "digit-only": ("digit",),
 }
 """Name of a test split -> the parts it shows. All of them have the same scenes."""
+CONFLICTS = {"disc-vs-digit": ("disc", "digit"), "conflict": PARTS}
+"""Name of a test split whose parts name different classes -> the parts it shows. Scenes and digits are the same again;
+the label is the digit's class.
+"""
 
 PART = 12
 HUES = (
@@ -53,6 +62,7 @@ ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 FIRST_TEST_DIGIT = 1287
 """The digits stand form by form, each by one writer and begun with 0 to 9 three times; here begins the eleventh."""
 
+# Of the training images of `totem`; `totem-digit` keeps them, so that networks of both see the same inputs.
 MEAN = (0.41, 0.41, 0.41)
 STD = (0.21, 0.21, 0.21)
 
@@ -60,17 +70,32 @@ Patch = tuple[Tensor, Tensor]
 """What a part paints [N, 3, 12, 12] uint8, and where [N, 12, 12] bool."""
 
 
-def totem(train: int = 3000, test: int = 1000, seed: int = 0) -> Dataset:
-    """Make the set: `train` images, and `test` images for each of the seven test splits."""
+def totem(train: int = 3000, test: int = 1000, seed: int = 0, *, shown: Sequence[str] = PARTS) -> Dataset:
+    """Make the set: `train` images with the parts `shown`, and `test` images for each of the test splits.
+
+    Raises UnknownName for a part that there is not, OverfocusError where none is shown.
+    """
+    for part in shown:
+        if part not in PARTS:
+            raise UnknownName("part of totem", part, PARTS)
+    if not shown:
+        raise OverfocusError(f"totem: no part is shown in training; give some of {', '.join(PARTS)}")
     key = Key.seeded(seed).fold_in("totem")
-    splits = _paint(key.fold_in("train"), train, slice(None, FIRST_TEST_DIGIT), {"train": PARTS})
-    splits |= _paint(key.fold_in("test"), test, slice(FIRST_TEST_DIGIT, None), SPLITS)
+    splits = _paint(key.fold_in("train"), train, slice(None, FIRST_TEST_DIGIT), {"train": shown}, {})
+    splits |= _paint(key.fold_in("test"), test, slice(FIRST_TEST_DIGIT, None), SPLITS, CONFLICTS)
     note = "Handwriting: optdigits (E. Alpaydin, C. Kaynak; CC BY 4.0) as scikit-learn ships it."
-    return Dataset("totem", splits, CLASSES, MEAN, STD, note)
+    name = "-".join(("totem", *(() if set(shown) == set(PARTS) else shown)))
+    return Dataset(name, splits, CLASSES, MEAN, STD, note)
 
 
-def _paint(key: Key, count: int, written: slice, shown: dict[str, Iterable[str]]) -> dict[str, Split]:
-    """Paint one row of scenes with different parts shown."""
+def _paint(
+    key: Key,
+    count: int,
+    written: slice,
+    agreeing: Mapping[str, Iterable[str]],
+    conflicting: Mapping[str, Iterable[str]],
+) -> dict[str, Split]:
+    """Paint one row of scenes with different parts shown, which name one class or several."""
     scenes = clutter(key.fold_in("scene"), count)
     labels = key.fold_in("labels").order(count) % len(CLASSES)
     room = torch.tensor((SIDE - len(PARTS) * PART + 1, SIDE - PART + 1))
@@ -79,7 +104,25 @@ def _paint(key: Key, count: int, written: slice, shown: dict[str, Iterable[str]]
     y, x = corner[:, :1] + PART * order, corner[:, 1]
     patches = paint_parts(key, labels, window(scenes, PART, y[:, 2], x), written)
     places = {part: (y[:, row], x) for row, part in enumerate(PARTS)}
-    return {name: _compose(name, scenes, labels, patches, places, tuple(parts)) for name, parts in shown.items()}
+    cues = _other_classes(key.fold_in("conflict"), labels)
+    others = {
+        "disc": _disc(key.fold_in("disc"), cues["disc"]),
+        "stripes": _stripes(key.fold_in("stripes"), cues["stripes"]),
+        "digit": patches["digit"],
+    }
+    splits = {name: _compose(name, scenes, labels, patches, places, tuple(parts)) for name, parts in agreeing.items()}
+    for name, parts in conflicting.items():
+        split = _compose(name, scenes, labels, others, places, tuple(parts))
+        splits[name] = replace(split, cues={part: cues[part] for part in parts})
+    return splits
+
+
+def _other_classes(key: Key, labels: Tensor) -> dict[str, Tensor]:
+    """Draw the class that each part names: the digit that of `labels` [N], disc and stripes two others, evenly."""
+    count, classes = len(labels), len(CLASSES)
+    disc = key.fold_in("disc").order(count) % (classes - 1)
+    stripes = (disc + 1 + key.fold_in("stripes").order(count) % (classes - 2)) % (classes - 1)
+    return {"disc": (labels + 1 + disc) % classes, "stripes": (labels + 1 + stripes) % classes, "digit": labels}
 
 
 def paint_parts(key: Key, labels: Tensor, behind: Tensor, written: slice) -> dict[str, Patch]:

@@ -23,6 +23,7 @@ from overfocus.downstream.load import load_objects
 from overfocus.downstream.objects import ObjectSet
 from overfocus.downstream.start import Start
 from overfocus.study.work import device_of
+from overfocus.training.evaluate import follows
 from overfocus.training.experiment import Experiment, ModelSettings
 from overfocus.training.loop import train
 from overfocus.training.processes import Machine
@@ -112,7 +113,7 @@ class Classification:
         return {"task": "classify", **how, "seed": self.seed, "images": {"fingerprint": self.data.fingerprint()}}
 
     def score(self, start: Start, on_epoch: OnEpoch) -> dict[str, float]:
-        """Return the accuracy, in [0, 1], on every split but the training images, after the last epoch."""
+        """Return the accuracy, in [0, 1], on every test split whose cues agree, after the last epoch."""
         weights = None if start.scratch else (self.out / "encoders" / f"{start.name}.safetensors").resolve()
         if weights is not None:
             start.save_encoder(weights)
@@ -122,4 +123,5 @@ class Classification:
         run = Run(self.out / "runs" / start.name)
         for epoch in train(experiment, run.path, self.machine):
             on_epoch(start, epoch, experiment.recipe.epochs)
-        return {name: score["accuracy"] for name, score in run.manifest()["last"]["scores"].items()}
+        scores = run.manifest()["last"]["scores"]
+        return {name: score["accuracy"] for name, score in scores.items() if not follows(score)}

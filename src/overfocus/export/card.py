@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from overfocus.training.evaluate import follows
+
 USES = {
     "safetensors": """```python
 import json, torch
@@ -66,6 +68,7 @@ def _front(config: dict[str, Any], manifest: dict[str, Any], scores: dict[str, d
             "metrics": [{"type": "accuracy", "value": score["accuracy"]}],
         }
         for split, score in scores.items()
+        if not follows(score)
     ]
     front = {
         "library_name": "pytorch",

@@ -17,6 +17,7 @@ from overfocus.metrics.score import Better
 from overfocus.study.answers import Answers
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, RunKey, Size, is_examined
 from overfocus.study.study import Study, read_study
+from overfocus.training.evaluate import FOLLOWS, follows
 from overfocus.training.run import Epoch, Run
 
 
@@ -25,7 +26,7 @@ class Measure:
     """A number that every run has, and how to read it."""
 
     key: str
-    """`accuracy`, `best_accuracy`, `SPLIT.accuracy`, or `SECTION.SCORE` of the examination."""
+    """`accuracy`, `best_accuracy`, `SPLIT.accuracy`, `SPLIT.follows_CUE`, or `SECTION.SCORE` of the examination."""
     title: str
     better: Better
     unit: str = ""
@@ -41,8 +42,14 @@ class Measure:
 
     @property
     def difference_unit(self) -> str:
-        """What a difference is counted in: points for accuracies."""
-        return "points" if self.key == "accuracy" or self.key.endswith(".accuracy") else self.unit
+        """What a difference is counted in: points for accuracies and for shares of the answers."""
+        is_accuracy = self.key == "accuracy" or self.key.endswith(".accuracy")
+        return "points" if is_accuracy or self.is_followed else self.unit
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether it is the share of the answers that follow a cue, on a split whose cues name different classes."""
+        return not self.section and f".{FOLLOWS}" in self.key
 
 
 ACCURACY = Measure("accuracy", "test accuracy, last epoch", "higher", margin=0.01)
@@ -71,8 +78,8 @@ class Result:
         if key == BEST.key:
             return self.answers.accuracy("best")
         section, _, name = key.partition(".")
-        if name == "accuracy" and section in self.epochs[-1].scores:
-            return self.epochs[-1].scores[section]["accuracy"]
+        if name in self.epochs[-1].scores.get(section, {}):
+            return self.epochs[-1].scores[section][name]
         found = self.sections.get(section, {}).get("scores", {}).get(name, {}).get("value")
         return nan if found is None else float(found)
 
@@ -120,11 +127,11 @@ class Results:
         """All that can be compared: accuracies first, then the other test splits', then the examination's scores."""
         examined = next((each.sections for each in self.results.values() if each.sections), {})
         found = [ACCURACY, BEST]
-        found += [
-            Measure(f"{split}.accuracy", f"accuracy on {split}", "higher", margin=0.01)
-            for split in self.first.epochs[-1].scores
-            if split != self.split
-        ]
+        for split, scores in self.first.epochs[-1].scores.items():
+            if shares := follows(scores):
+                found += [_followed(split, cue) for cue in shares]
+            elif split != self.split:
+                found.append(Measure(f"{split}.accuracy", f"accuracy on {split}", "higher", margin=0.01))
         for section, content in examined.items():
             for name, score in content["scores"].items():
                 found.append(
@@ -164,6 +171,11 @@ class Results:
 
     def _value(self, key: RunKey, measure: str) -> float:
         return self.results[key].value(measure) if key in self.results else nan
+
+
+def _followed(split: str, cue: str) -> Measure:
+    title = f"answers on {split} that follow {'no cue' if cue == 'none' else f'the {cue}'}"
+    return Measure(f"{split}.{FOLLOWS}{cue}", title, "neither", margin=0.01)
 
 
 def read_results(folder: str | Path) -> Results:

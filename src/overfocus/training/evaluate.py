@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from overfocus.core.modes import in_mode
 from overfocus.data import Stream
+
+FOLLOWS = "follows_"
 
 
 @torch.no_grad()
@@ -22,23 +24,38 @@ def evaluate(
 ) -> dict[str, float]:
     """Return accuracy in [0, 1], mean cross-entropy in nats, and the number of images of a split.
 
-    The model is run in evaluation mode; each module gets its own mode back. `total` adds up [3] over processes, each of
-    which sees its own rows.
+    Where its cues name different classes, also the share of the answers that each is followed by, `follows_CUE`, and of
+    those that follow none, `follows_none`. The model is run in evaluation mode; each module gets its own mode back.
+    `total` adds up [3 + cues] over processes, each of which sees its own rows.
     """
     dtype = next((each.dtype for each in model.parameters()), torch.float32)
     device = torch.device(stream.device)
     # Counts of any size are exact in float64, which Apple's GPUs lack.
-    sums = torch.zeros(3, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+    cues = {name: classes.to(device) for name, classes in stream.split.cues.items()}
+    dtype_of_sums = torch.float32 if device.type == "mps" else torch.float64
+    sums = torch.zeros(3 + len(cues), dtype=dtype_of_sums, device=device)
     with in_mode(model.modules()):
-        for images, labels, _ in stream.epoch():
+        for images, labels, rows in stream.epoch():
             if stream.shared:
                 mine = stream.mine(len(images))
-                images, labels = images[mine], labels[mine]  # noqa: PLW2901
+                images, labels, rows = images[mine], labels[mine], rows[mine]  # noqa: PLW2901
             with autocast():
                 logits = model(images.to(dtype)).float()
-            right = (logits.argmax(dim=1) == labels).sum()
-            sums += torch.stack(
-                (right, F.cross_entropy(logits, labels, reduction="sum"), labels.new_tensor(len(labels)))
-            )
-    right, loss, images = total(sums).tolist()
-    return {"accuracy": right / images, "loss": loss / images, "images": int(images)}
+            answers = logits.argmax(dim=1)
+            loss, count = F.cross_entropy(logits, labels, reduction="sum"), labels.new_tensor(len(labels))
+            followed = ((answers == classes[rows]).sum() for classes in cues.values())
+            sums += torch.stack(((answers == labels).sum(), loss, count, *followed))
+    right, loss, images, *followed = total(sums).tolist()
+    scores = {"accuracy": right / images, "loss": loss / images, "images": int(images)}
+    if cues:
+        shares = {name: count / images for name, count in zip(cues, followed, strict=True)}
+        scores |= {f"{FOLLOWS}{name}": share for name, share in shares.items()}
+        scores[f"{FOLLOWS}none"] = 1 - sum(shares.values())
+    return scores
+
+
+def follows(scores: Mapping[str, float]) -> dict[str, float]:
+    """Return cue -> share of the answers that follow it, `none` last, of the scores of a split; empty where its cues
+    agree.
+    """
+    return {name.removeprefix(FOLLOWS): share for name, share in scores.items() if name.startswith(FOLLOWS)}

@@ -88,6 +88,16 @@ def split_accuracies(comparison: Comparison, size: Size) -> Plot | None:
     return _dots(title, groups, "accuracy", {"chance": 1 / len(results.classes)})
 
 
+def followed_cues(comparison: Comparison, size: Size) -> Plot | None:
+    """Return which cue the answers follow where cues name different classes; None where the data has no such split."""
+    measures = [measure for measure in comparison.results.measures if measure.is_followed]
+    groups = _groups(comparison.results, size, [(measure.key, "") for measure in measures], "answers on ")
+    if not groups:
+        return None
+    title = "Where cues name different classes, which one do the answers follow?"
+    return _dots(title, groups, "share of the answers", {})
+
+
 def _groups(results: Results, size: Size, named: Sequence[tuple[str, str]], prefix: str) -> Groups:
     """Return a group for each key that any run has a number of; its title is that of the score unless given."""
     found, by_method = {}, method_styles(results.study.methods)

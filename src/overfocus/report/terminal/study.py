@@ -10,11 +10,12 @@ from overfocus.core.interval import Interval
 from overfocus.report.label import label
 from overfocus.report.number import NONE, in_points
 from overfocus.report.study.answer import sentences
-from overfocus.report.terminal.tables import plain_console, print_table, say
+from overfocus.report.terminal.tables import numbers_table, plain_console, print_table, say
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY
 from overfocus.study.run_key import Size
+from overfocus.training.evaluate import FOLLOWS
 
 NAME = 60
 """Letters of a method's name; on a narrow terminal they are broken over lines."""
@@ -47,6 +48,24 @@ def _show(comparison: Comparison, size: Size, console: Console) -> None:
     say(console, f"{note}{label(of.baseline, most=30).short}", "dim")
     answer = " ".join(sentence.striptags() for sentence in sentences(comparison, size))
     say(console, f"\n{answer}")
+    _show_followed(comparison, size, console)
+
+
+def _show_followed(comparison: Comparison, size: Size, console: Console) -> None:
+    """Print which cue the answers follow where cues name different classes; nothing without such a split."""
+    measures = [measure for measure in comparison.results.measures if measure.is_followed]
+    for split in dict.fromkeys(measure.key.partition(".")[0] for measure in measures):
+        of = {measure.key.partition(FOLLOWS)[2]: comparison.of(measure, size).means
+              for measure in measures if measure.key.startswith(f"{split}.")}  # fmt: skip
+        table = numbers_table("method", *(f"the {cue}" if cue != "none" else "none" for cue in of))
+        for method in comparison.study.methods:
+            table.add_row(label(method, most=NAME).short, *(_mean(means[method]) for means in of.values()))
+        say(
+            console,
+            f"\nWhat the answers on {label(split).short} follow, in %: each cue names another class",
+            "bold",
+        )
+        print_table(table, console)
 
 
 def _table(of: Compared) -> Table:

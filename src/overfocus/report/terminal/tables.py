@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from overfocus.report.rows import Explained, Rate
+from overfocus.training.evaluate import follows
+from overfocus.training.refit import Refit
 from overfocus.training.run import Run
 
 MOST = 40
@@ -33,6 +35,8 @@ def scores_table(scores: Mapping[str, Mapping[str, float]], console: Console | N
     """Print accuracy with its 95 % interval, loss and n for every split."""
     table = numbers_table("split", "accuracy", "95 % interval", "loss", "images")
     for split, score in scores.items():
+        if follows(score):  # its label is but one of the cues
+            continue
         low, high = wilson(score["accuracy"], int(score["images"]))
         table.add_row(
             split,
@@ -41,7 +45,36 @@ def scores_table(scores: Mapping[str, Mapping[str, float]], console: Console | N
             f"{score['loss']:.4f}",
             f"{score['images']:,.0f}",
         )
+    if table.rows:
+        print_table(table, console)
+    _follows_table(scores, console)
+
+
+def _follows_table(scores: Mapping[str, Mapping[str, float]], console: Console | None) -> None:
+    """Print, for every split whose cues name different classes, which of them the answers follow."""
+    found = {split: follows(score) for split, score in scores.items() if follows(score)}
+    if not found:
+        return
+    cues = [cue for cue in dict.fromkeys(cue for shares in found.values() for cue in shares) if cue != "none"]
+    table = numbers_table("answers that follow", *(f"the {cue}" for cue in cues), "none", "images")
+    for split, shares in found.items():
+        cells = (f"{shares[cue]:.4f}" if cue in shares else "-" for cue in (*cues, "none"))
+        table.add_row(split, *cells, f"{scores[split]['images']:,.0f}")
     print_table(table, console)
+
+
+def refit_table(scores: Mapping[str, Mapping[str, float]], refit: Refit, console: Console | None = None) -> None:
+    """Print the accuracy of a run's own last layer beside those that were fitted anew."""
+    table = numbers_table("split", "own head", "refitted", "untrained, refitted", "images")
+    for split, accuracy in refit.refitted.items():
+        own, untrained = scores[split]["accuracy"], refit.untrained[split]
+        table.add_row(split, f"{own:.4f}", f"{accuracy:.4f}", f"{untrained:.4f}", f"{scores[split]['images']:,.0f}")
+    print_table(table, console)
+    say(
+        console or plain_console(),
+        f"refitted: the last layer alone, on {refit.images:,} training images of "
+        f"{refit.data}; untrained: the same on the features of the network before training",
+    )
 
 
 def rates_table(rates: Mapping[str, Rate], console: Console | None = None) -> None:

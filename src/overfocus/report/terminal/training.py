@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from overfocus.training.evaluate import follows
 from overfocus.training.experiment import Experiment
 from overfocus.training.loop import Step
 from overfocus.training.run import Epoch
@@ -63,7 +64,9 @@ class Progress:
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Print an epoch as a line."""
-        scores = "  ".join(f"{name} {score['accuracy']:.4f}" for name, score in epoch.scores.items())
+        scores = "  ".join(
+            f"{name} {score['accuracy']:.4f}" for name, score in epoch.scores.items() if not follows(score)
+        )
         train = f"loss {epoch.train['loss']:.4f}  train {epoch.train['accuracy']:.4f}"
         scores += f"  looks at {self._attention(epoch)}" if epoch.probe else ""
         line = f"epoch {epoch.number:>3}/{self.epochs}  {train}  {scores}  {epoch.images_per_second:,.0f} images/s"
