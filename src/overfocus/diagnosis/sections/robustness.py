@@ -77,7 +77,7 @@ class Robustness(Section):
     auto: bool = False
     """Also AutoAttack (8/255), where its package is installed; far slower."""
     checked: int = 32
-    """At most this many of those that stand under PGD at 8/255 are attacked in other ways."""
+    """About this many of those that stand under PGD at 8/255, some of each batch, are attacked in other ways."""
 
     def lacking(self, sample: Sample) -> str:
         """Need pictures: grey or RGB."""
