@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
-from nets import Constant, LeftHalf, Linear, OnePixel, Spots, Templates, halves, marked, templated
+from nets import Constant, LeftHalf, Linear, OnePixel, Shattered, Spots, Templates, halves, marked, templated
 
 import overfocus as of
+from overfocus.diagnosis.attacks.gradient_masking import NOT_TRIED
+from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.sections.shortcut import suspects
 from overfocus.diagnosis.sections.transplant import Transplant, carriers, grid
@@ -123,6 +125,57 @@ def test_an_attack_on_what_it_reads_works_and_one_beside_it_does_not():
     assert found["pgd_8"].value == 0
     assert found["salient"].value < 0.2
     assert found["other"].value > 0.9
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_shattered_gradient_is_told(masked):
+    """Both networks fall to a change of a fifth of 8/255; only of one does the gradient say so."""
+    pixels, labels, templates = templated(24)
+    pixels, net = 0.5 + 0.2 * (pixels - 0.5), Templates(templates * 0.1, 0.0)
+    sample, at = sampled(pixels, labels, tuple("abcd")), "model.look" if masked else "look"
+    found = of.diagnose(Shattered(net) if masked else net, sample, at=at, only=["robustness"])
+    told = [note for note in found.findings[0].notes if "smoothed copy" in note]
+    tried = {name: found.evidence.tensor(f"robustness/check/{name}") for name in ("transfer", "square", "unbounded")}
+    assert found["robustness"]["clean"].value == 1
+    if not masked:
+        assert found["robustness"]["pgd_8"].value == 0
+        assert not told
+        assert all((classes == NOT_TRIED).all() for classes in tried.values())
+        return
+    assert found["robustness"]["pgd_8"].value > 0.9
+    assert len(told) == 1
+    assert (
+        ((tried["transfer"] != labels) & (tried["transfer"] != NOT_TRIED)).sum()
+        == (tried["transfer"] != NOT_TRIED).sum()
+        > 20
+    )
+    assert found.findings[0].tables[0].rows[0][1:] == ("24", "24")
+
+
+def test_evidence_of_ten_steps_is_still_read_and_named_as_what_it_is():
+    pixels, labels = halves(12)
+    found = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["robustness"])
+    new = ("robustness/rising/", "robustness/check/")
+    older = {name: values for name, values in found.evidence.arrays.items() if not name.startswith(new)}
+    finding = of.Diagnosis(Evidence(older, found.evidence.about)).findings[0]
+    assert finding.scores["pgd_8"].metric.title == "accuracy, PGD-10, 8/255"
+    assert found["robustness"]["pgd_8"].metric.title == "accuracy, PGD, 8/255"
+    assert finding.scores["noise"] == found["robustness"]["noise"]
+    assert not finding.tables
+
+
+def test_what_falls_within_smaller_limits_falls_within_larger_ones():
+    pixels, labels = halves(12)
+    evidence = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["robustness"]).evidence
+    stands = torch.as_tensor(labels).numpy()
+    fooled = stands.copy()
+    fooled[3] = 1 - fooled[3]
+    named = {f"robustness/predicted/{name}": stands for name in evidence.below("robustness/predicted")}
+    changed = evidence.with_arrays({**named, "robustness/predicted/salient": fooled})
+    scores = of.Diagnosis(changed).findings[0].scores
+    for name in ("salient", "pgd_2", "pgd_8"):
+        assert scores[name].value == pytest.approx(11 / 12)
+    assert scores["other"].value == scores["fgsm"].value == scores["pgd_l2"].value == 1
 
 
 def test_an_even_confidence_is_said_to_be_what_it_is():
