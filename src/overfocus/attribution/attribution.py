@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.capture import FEATURES, Activations, capture
-from overfocus.attribution.frozen_eval import frozen_eval, logits_of, own_images
+from overfocus.attribution.frozen_eval import fitting, frozen_eval, logits_of, own_images
 from overfocus.attribution.target import Target, target_weights
 from overfocus.core.errors import OverfocusError
 
@@ -78,7 +78,8 @@ class PixelMethod(Attribution, ABC):
     def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
         images = own_images(images)
         with frozen_eval(model) as lent:
-            weights = weigh(logits_of(lent, images.clone()))
+            with fitting(lent, images):
+                weights = weigh(logits_of(lent, images.clone()))
             return self._map(ClassScore(lent), images, weights).detach().float()
 
     @abstractmethod

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.features import last_features
-from overfocus.attribution.frozen_eval import checked_logits, frozen_eval, hooked, own_images
+from overfocus.attribution.frozen_eval import checked_logits, fitting, frozen_eval, hooked, own_images
 from overfocus.attribution.grid import Grid, ImageShape
 from overfocus.core.errors import OverfocusError, UnknownName
 
@@ -77,7 +77,7 @@ def capture(model: nn.Module, images: Tensor, at: str = FEATURES) -> Activations
     with frozen_eval(model) as lent:
         layer = last_features(lent, images) if at == FEATURES else at
         tap = _Tap(layer, ImageShape.of(images, lent))
-        with hooked({_layer(lent, layer): tap}):
+        with fitting(lent, images), hooked({_layer(lent, layer): tap}):
             logits = checked_logits(lent, lent(images), len(images))
     if tap.leaf is None or tap.grid is None:
         raise OverfocusError(

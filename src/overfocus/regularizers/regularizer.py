@@ -56,6 +56,11 @@ class Regularizer:
         """Whether the method needs to know how much of training is done."""
         return getattr(self, "schedule", "constant") == "linear"
 
+    @property
+    def drops_positions(self) -> bool:
+        """Whether the method drops whole positions of a map, and so needs several."""
+        return False
+
     def acting(self, places: frozenset[str]) -> Regularizer:
         """Return what this method does at any of `places`: itself, or nothing."""
         return self if places & self.places else Chain()
@@ -115,6 +120,11 @@ class Group(Regularizer):
     def scheduled(self) -> bool:
         """Whether a member is."""
         return any(member.scheduled for member in self.members)
+
+    @property
+    def drops_positions(self) -> bool:
+        """Whether a member does."""
+        return any(member.drops_positions for member in self.members)
 
 
 @dataclass(frozen=True)
