@@ -12,28 +12,33 @@ from overfocus.core.errors import OverfocusError
 from overfocus.models.zoo import create_model, torchvision_names
 
 SIDES = (32, 64, 96, 224)
-TORCHVISION = (
-    "alexnet convnext_tiny densenet121 efficientnet_b0 googlenet inception_v3 maxvit_t mnasnet0_5 mobilenet_v2 "
-    "mobilenet_v3_small regnet_y_400mf resnet18 shufflenet_v2_x0_5 squeezenet1_1 swin_t swin_v2_t vgg11 vit_b_32"
-).split()  # noqa: SIM905
+TORCHVISION = [
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t",
+    "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_y_400mf", "resnet18", "shufflenet_v2_x0_5",
+    "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vit_b_32",
+]  # fmt: skip
 TIMM = [
-    f"timm:{name}"
-    for name in """
-    halonet_h1 test_byobnet cait_xxs24_224 coat_tiny convit_tiny convmixer_768_32 test_convnext cpubone_nano
-    crossvit_tiny_240 csatv2 cs3darknet_focus_s cspnext_tiny davit_tiny deit_tiny_patch16_224 densenet121 dla46x_c
-    dpn48b edgenext_xx_small efficientformer_l1 efficientformerv2_s0 test_efficientnet efficientvim_m1
-    efficientvit_b0 efficientvit_m0 vit_tiny_patch16_dinov3_qkvb fasternet_t0 fastvit_t8 focalnet_tiny_srf
-    gcvit_xxtiny ghostnet_050 hardcorenas_b hgnetv2_b0 hiera_tiny_224 sam2_hiera_tiny hrnet_w18_small iformer_t
-    inception_next_atto inception_resnet_v2 inception_v3 inception_v4 lcnetv2_small levit_128s lowformer_b0
-    test_mambaout test_coatnet poolformerv2_s12 gmlp_ti16_224 lcnet_035 mobilevit_xxs mvitv2_tiny nest_tiny
-    nextvit_small test_nfnet pit_ti_224 pvt_v2_b0 rdnet_tiny regnetx_002 repghostnet_050 repvit_m1 res2next50
-    resnest14d test_resnet resnetv2_18 rexnet_100 selecsls42 legacy_seresnet18 sequencer2d_s shvit_s1 skresnet18
-    starnet_s050 swiftformer_xs swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 swinv2_cr_tiny_224
-    tiny_vit_5m_224 tnt_s_legacy_patch16_224 tresnet_m twins_svt_small visformer_tiny test_vit vit_tiny_r_s16_p8_224
-    test_vit_relpos vitamin_small_224 volo_d1_224 ese_vovnet19b_slim_dw legacy_xception xception41p
-    xcit_nano_12_p8_224
-""".split()  # noqa: SIM905
-]
+    "timm:halonet_h1", "timm:test_byobnet", "timm:cait_xxs24_224", "timm:coat_tiny", "timm:convit_tiny",
+    "timm:convmixer_768_32", "timm:test_convnext", "timm:cpubone_nano", "timm:crossvit_tiny_240", "timm:csatv2",
+    "timm:cs3darknet_focus_s", "timm:cspnext_tiny", "timm:davit_tiny", "timm:deit_tiny_patch16_224",
+    "timm:densenet121", "timm:dla46x_c", "timm:dpn48b", "timm:edgenext_xx_small", "timm:efficientformer_l1",
+    "timm:efficientformerv2_s0", "timm:test_efficientnet", "timm:efficientvim_m1", "timm:efficientvit_b0",
+    "timm:efficientvit_m0", "timm:vit_tiny_patch16_dinov3_qkvb", "timm:fasternet_t0", "timm:fastvit_t8",
+    "timm:focalnet_tiny_srf", "timm:gcvit_xxtiny", "timm:ghostnet_050", "timm:hardcorenas_b", "timm:hgnetv2_b0",
+    "timm:hiera_tiny_224", "timm:sam2_hiera_tiny", "timm:hrnet_w18_small", "timm:iformer_t",
+    "timm:inception_next_atto", "timm:inception_resnet_v2", "timm:inception_v3", "timm:inception_v4",
+    "timm:lcnetv2_small", "timm:levit_128s", "timm:lowformer_b0", "timm:test_mambaout", "timm:test_coatnet",
+    "timm:poolformerv2_s12", "timm:gmlp_ti16_224", "timm:lcnet_035", "timm:mobilevit_xxs", "timm:mvitv2_tiny",
+    "timm:nest_tiny", "timm:nextvit_small", "timm:test_nfnet", "timm:pit_ti_224", "timm:pvt_v2_b0",
+    "timm:rdnet_tiny", "timm:regnetx_002", "timm:repghostnet_050", "timm:repvit_m1", "timm:res2next50",
+    "timm:resnest14d", "timm:test_resnet", "timm:resnetv2_18", "timm:rexnet_100", "timm:selecsls42",
+    "timm:legacy_seresnet18", "timm:sequencer2d_s", "timm:shvit_s1", "timm:skresnet18", "timm:starnet_s050",
+    "timm:swiftformer_xs", "timm:swin_tiny_patch4_window7_224", "timm:swinv2_tiny_window8_256",
+    "timm:swinv2_cr_tiny_224", "timm:tiny_vit_5m_224", "timm:tnt_s_legacy_patch16_224", "timm:tresnet_m",
+    "timm:twins_svt_small", "timm:visformer_tiny", "timm:test_vit", "timm:vit_tiny_r_s16_p8_224",
+    "timm:test_vit_relpos", "timm:vitamin_small_224", "timm:volo_d1_224", "timm:ese_vovnet19b_slim_dw",
+    "timm:legacy_xception", "timm:xception41p", "timm:xcit_nano_12_p8_224",
+]  # fmt: skip
 BIG = {"deepseek_vit", "gemma4_vit", "vgg", "nasnet", "pnasnet", "naflexvit", "qwen3_vit", "beit",
        "vision_transformer_sam", "mobilenetv5"}  # fmt: skip
 """Modules of timm whose smallest network has 80 million parameters or more."""

@@ -39,6 +39,17 @@ class Attribution:
         """Map `images` [B, C, H, W] for `target` (see `target.target_weights`), at the layer `at` (see `capture`)."""
         return self._maps(model, images, lambda logits: target_weights(logits.detach(), target, labels), at)
 
+    def with_notes(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        target: Target = "predicted",
+        labels: Tensor | None = None,
+        at: str = FEATURES,
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """Do the same, and return for each image what is to be said of its map; "" where that is nothing."""
+        return self(model, images, target, labels, at), ("",) * len(images)
+
     def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
         """Map `images` for their logits [B, K] weighed by `weigh(logits)`."""
         raise NotImplementedError
