@@ -298,7 +298,7 @@ class Wrapped(nn.Module):
 )
 def test_a_model_that_returns_no_logits_is_told(wrap, says):
     model = Wrapped(wrap)
-    for at in ("features", "net.relu2"):
+    for at in ("@features", "net.relu2"):
         with pytest.raises(OverfocusError, match=says.replace("(", r"\(").replace(")", r"\)")):
             capture(model, pictures(), at)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from overfocus.attribution.catalogue import method as method_named
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.layer_name import FEATURES, layer_name
 from overfocus.data.image_files import FileImages
 from overfocus.data.resize import as_size, fit
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, run_of
@@ -127,7 +128,7 @@ def _maps(
 ) -> tuple[tuple[MapPicture, ...], dict[str, SpreadNumbers]]:
     """Map one picture by each method, and write the heat maps."""
     maps, spreads = [], {}
-    at = classifier.at if classifier.at == "features" else f"model.{classifier.at}"
+    at = FEATURES if layer_name(classifier.at) == FEATURES else f"model.{classifier.at}"
     model: Any = classifier.pixels  # type: ignore[attr-defined]
     for method in methods:
         with classifier.examined():

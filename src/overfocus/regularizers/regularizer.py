@@ -14,9 +14,11 @@ from overfocus.core.batch import Batch
 from overfocus.core.errors import OverfocusError, nearest
 from overfocus.core.head_probe import HeadProbe
 from overfocus.core.key import Key
+from overfocus.core.layer_name import FEATURES as CUT
 
 IMAGE = "image"
 FEATURES = "features"
+"""The objective's own cut; `@features`, as the cut is spelled everywhere else, is the same. Never a module."""
 
 
 class SettingError(OverfocusError, ValueError):
@@ -44,7 +46,8 @@ class Regularizer:
     @property
     def places(self) -> frozenset[str]:
         """Where the method acts: `image`, `features` (the objective's own cut), or layers by name."""
-        return frozenset({str(getattr(self, "at", IMAGE))})
+        place = str(getattr(self, "at", IMAGE))
+        return frozenset({FEATURES if place == CUT else place})
 
     @property
     def teachers(self) -> frozenset[str]:

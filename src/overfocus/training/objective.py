@@ -22,11 +22,13 @@ from overfocus.attribution.head import Head
 from overfocus.core.batch import Batch
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.core.layer_name import FEATURES as CUT
+from overfocus.core.layer_name import layer_name
 from overfocus.core.modes import in_mode
 from overfocus.core.targets import Targets
 from overfocus.models.smoke import sizes_that_work
-from overfocus.models.split import FEATURES, split
-from overfocus.regularizers.regularizer import IMAGE, Chain, Regularizer, SettingError
+from overfocus.models.split import split
+from overfocus.regularizers.regularizer import FEATURES, IMAGE, Chain, Regularizer, SettingError
 from overfocus.training.seam_probe import SeamProbe
 
 LEAK = 0.1
@@ -46,7 +48,7 @@ class Objective(nn.Module):
     mode that of the plain model. `images` [B, C, H, W] float, `labels` [B] integers or [B, K] soft. The parameters are
     the model's own.
 
-    at         the layer whose output feature methods see; `features` is the input of the last pooling (see
+    at         the layer whose output feature methods see; `@features` is the input of the last pooling (see
                `models.split`)
     classes    number of classes, only to check the labels of the first batch; 0 leaves it
     smoothing  label smoothing of the loss, in [0, 1)
@@ -68,7 +70,7 @@ class Objective(nn.Module):
         model: nn.Module,
         method: Regularizer | None = None,
         *,
-        at: str = FEATURES,
+        at: str = CUT,
         classes: int = 0,
         smoothing: float = 0.0,
         seed: int = 0,
@@ -82,7 +84,7 @@ class Objective(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("key", Key.seeded(seed).words, persistent=False)
         self._check(at)
-        self._set_seams(at)
+        self._set_seams(layer_name(at, level=5))
         self.teacher = deepcopy(self.model).eval().requires_grad_(False) if "ema" in self.method.teachers else None
         self._labels_checked, self._size_checked, self._calls = False, False, 0
         self.last: dict[str, Tensor] = {}
