@@ -151,11 +151,12 @@ def test_explain(overfocus, runs, tmp_path):
     Image.fromarray(random.integers(0, 256, (30, 30), dtype=np.uint8)).save(tmp_path / "grey.png")
     Image.fromarray(random.integers(0, 256, (41, 40, 4), dtype=np.uint8)).save(tmp_path / "alpha.png")
     pictures = [tmp_path / f"{name}.png" for name in ("rgb", "grey", "alpha")]
-    code, out, err = overfocus("explain", runs / "run0", *pictures, "--methods", "cam,gradcam,occlusion",
+    code, out, err = overfocus("explain", runs / "run0", *pictures, "--methods", "cam,gradcam,integrated_gradients",
                                "--out", tmp_path / "out", "--json")  # fmt: skip
     assert code == 0, err
     found = json.loads(out)
-    assert [set(each["methods"]) for each in found] == [{"cam", "gradcam", "occlusion"}] * 3
+    assert [set(each["methods"]) for each in found] == [{"cam", "gradcam", "integrated_gradients"}] * 3
+    assert all(each["methods"]["cam"]["note"] == "" for each in found)
     assert (tmp_path / "out" / "explained.png").exists()
     assert len(list((tmp_path / "out").glob("*.png"))) == 10
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.layer_name import layer_name
 
 N = TypeVar("N", int, float)
 
@@ -53,7 +54,13 @@ Ood = Annotated[
 Model = Annotated[str | None, typer.Option(help="A name from `overfocus models`, timm:NAME or package.module:factory.")]
 CheckpointModel = Annotated[str | None, typer.Option("--model", help="Network of a bare file of weights.")]
 Weights = Annotated[str | None, typer.Option(help="File of weights of the model (safetensors or a state dict).")]
-At = Annotated[str | None, typer.Option(help="Layer to act on or to map; default: the last features before pooling.")]
+At = Annotated[
+    str | None,
+    typer.Option(
+        callback=lambda at: None if at is None else layer_name(at),
+        help="Layer to act on or to map; default: @features, the last features before pooling.",
+    ),
+]
 Best = Annotated[bool, typer.Option("--best", help="The best epoch's weights instead of the last one's.")]
 
 # Recipe

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from overfocus.attribution.catalogue import attribute
 from overfocus.attribution.catalogue import method as method_named
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.layer_name import FEATURES, layer_name
 from overfocus.data.image_files import FileImages
 from overfocus.data.resize import as_size, fit
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, run_of
@@ -128,11 +128,11 @@ def _maps(
 ) -> tuple[tuple[MapPicture, ...], dict[str, SpreadNumbers]]:
     """Map one picture by each method, and write the heat maps."""
     maps, spreads = [], {}
-    at = classifier.at if classifier.at == "features" else f"model.{classifier.at}"
+    at = FEATURES if layer_name(classifier.at) == FEATURES else f"model.{classifier.at}"
     model: Any = classifier.pixels  # type: ignore[attr-defined]
     for method in methods:
         with classifier.examined():
-            found = attribute(model, answer.pixels, method, target=answer.target, at=at).detach()
+            found, (note,) = method_named(method).with_notes(model, answer.pixels, answer.target, at=at)
         heat = overlay(answer.pixels[0], found[0])
         name = f"{stem}-{method}.png"
         save_png(heat, out / name)
@@ -140,7 +140,7 @@ def _maps(
             MapPicture(method, heat, classifier.classes[answer.target], float(answer.probabilities[answer.target]))
         )
         spreads[method] = SpreadNumbers(
-            picture=name, effective_area=_known(effective_area(found)), gini=_known(gini(found))
+            picture=name, effective_area=_known(effective_area(found)), gini=_known(gini(found)), note=note
         )
     return tuple(maps), spreads
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.layer_name import FEATURES
 from overfocus.data import Dataset, Split
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.examination import LIMIT
@@ -175,7 +176,7 @@ def _of_stranger(what: str, dataset: Dataset, options: CheckpointOptions) -> Cla
     own = "its own weights" if ":" in name and not name.startswith("timm:") else "new, random weights"
     note = f"{weights or own}; normalised with {whence}"
     return Classifier(
-        path.name if is_file else what, model.eval(), mean, std, dataset.classes, options.at or "features", note
+        path.name if is_file else what, model.eval(), mean, std, dataset.classes, options.at or FEATURES, note
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from overfocus.attribution.capture import Activations, capture
 from overfocus.core.deprecation import renamed_property
 from overfocus.core.errors import OverfocusError
+from overfocus.core.layer_name import FEATURES
 from overfocus.core.modes import in_mode
 
 
@@ -45,8 +46,8 @@ class Classifier:
     """Of each channel, in [0, 1], as the model was trained with."""
     std: tuple[float, ...]
     classes: tuple[str, ...]
-    at: str = "features"
-    """The layer whose features are attributed; "features" finds the last ones before pooling."""
+    at: str = FEATURES
+    """The layer whose features are attributed; "@features" finds the last ones before pooling."""
     note: str = ""
     """Where the weights came from."""
 
@@ -78,7 +79,7 @@ class Classifier:
     see = renamed_property("Classifier", "see", "capture")
 
     def settled(self, pixels: Tensor) -> Classifier:
-        """Return the classifier with the layer "features" replaced by its name, found on some `pixels`."""
+        """Return the classifier with the layer "@features" replaced by its name, found on some `pixels`."""
         return replace(self, at=self.capture(pixels.to(self.device)).layer)
 
     @contextmanager

@@ -10,6 +10,7 @@ from torch import nn
 
 from overfocus.core.deprecation import renamed_arguments
 from overfocus.core.errors import OverfocusError
+from overfocus.core.layer_name import FEATURES
 from overfocus.core.provenance import provenance
 from overfocus.data import Split
 from overfocus.diagnosis.catalogue import SECTIONS, in_order
@@ -33,7 +34,7 @@ def diagnose(  # noqa: PLR0913
     classes: Sequence[str] | None = None,
     mean: Sequence[float] = (0.0, 0.0, 0.0),
     std: Sequence[float] = (1.0, 1.0, 1.0),
-    at: str = "features",
+    at: str = FEATURES,
     only: Sequence[str] | None = None,
     sections: Sequence[Section] = (),
     limit: int = LIMIT,
@@ -49,7 +50,7 @@ def diagnose(  # noqa: PLR0913
     data: a split of `overfocus.load`, or anything that yields (images, labels), such as a DataLoader. Images that a
         loader yields are normalised with `mean` and `std`; those of a split are not, and the model expects them so.
     classes: their names; those of the split, or numbers, unless given.
-    at: the layer whose features are attributed, by name; "features" finds the last ones before pooling.
+    at: the layer whose features are attributed, by name; "@features" finds the last ones before pooling.
     only: names of the sections to evaluate; all that the data allows unless given. `sections` replaces some by ones
         with other settings, such as `Hiding(shares=(0, 0.5))`.
     limit: at most this many images, balanced over the classes where the data is a split; 0 takes all.

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.layer_name import FEATURES, OLD
 from overfocus.data import Augment, Dataset, Stream, load
 from overfocus.data.decode import first_size
 from overfocus.data.images import Images, TensorImages
 from overfocus.data.planted_shortcut import PlantedShortcut
 from overfocus.data.resize import fitted
-from overfocus.models.split import FEATURES
 from overfocus.models.zoo import create_model
 from overfocus.regularizers.regularizer import Regularizer
 from overfocus.regularizers.spec import parse
@@ -63,6 +63,13 @@ class ModelSettings(Settings):
     name: str = "overfocus_cnn"
     at: str = FEATURES
     """The layer whose output feature methods act on."""
+
+    @field_validator("at")
+    @classmethod
+    def _spelled(cls, at: str) -> str:
+        """Read the old spelling of the cut, which stands in files."""
+        return FEATURES if at == OLD else at
+
     stem: str = ""
     weights: str | None = None
     """A local file of pretrained weights; a head of another number of classes is left new."""

@@ -123,6 +123,7 @@ class Trainer:
             model, self.experiment.regularizer, at=self.experiment.model.at, classes=len(self.dataset.classes),
             smoothing=recipe.smoothing, seed=self.experiment.seed, steps=steps,
         )  # fmt: skip
+        self.objective.check_size(torch.zeros(1, images.channels, *images.size(0), device=fabric.device))
         averaging = get_ema_multi_avg_fn(recipe.ema)
         self.average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True) if recipe.ema else None
 
