@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from study_noise import philox
+from study_noise import coverage_of_pictures, philox
 
 from overfocus.statistics.pictures import Pictures, two_level_interval
 from overfocus.statistics.verdict import compared, per_class_effects
@@ -49,29 +49,15 @@ def test_without_an_answer_there_is_a_reason(shape):
     assert found.note
 
 
-def study(draw, seeds, pictures, by_picture):
-    """Right answers [S, N] of two methods whose accuracy on all pictures that there are is the same, though some
-    pictures suit one and some the other.
-    """
-    ease = draw.normal(1.5, 1.5, pictures)
-    suits, skill = draw.normal(0, by_picture, (2, 1, pictures)), draw.normal(0, 0.1, (2, seeds, 1))
-    return ease + suits + skill + draw.normal(0, 1, (2, seeds, pictures)) > 0
-
-
 @pytest.mark.parametrize(
     ("seeds", "pictures", "by_picture"), [(3, 100, 1.0), (5, 300, 0.5), (10, 100, 1.0), (5, 50, 0)]
 )
 def test_covers_seeds_and_pictures(seeds, pictures, by_picture):
     """Monte Carlo error 0.7 %; over seeds alone the truth of other pictures is lost where pictures matter."""
-    draw, held, over_seeds = philox(seeds), 0, 0
-    for _ in range(1000):
-        method, baseline = study(draw, seeds, pictures, by_picture).astype(float)
-        found, rows = two_level_interval(method - baseline), (method - baseline).mean(axis=1)
-        held += not found.bounded or found.low <= 0 <= found.high
-        over_seeds += abs(rows.mean()) <= stats.t.isf(0.025, seeds - 1) * stats.sem(rows)
-    assert 0.925 < held / 1000 < 0.985
+    found = coverage_of_pictures(seeds, pictures, by_picture, 1000)
+    assert 0.925 < found["seeds x pictures"] < 0.985
     if (seeds, by_picture) == (10, 1.0):
-        assert over_seeds / 1000 < 0.85
+        assert found["seeds"] < 0.85
 
 
 def test_a_verdict_of_these_pictures_alone_says_so():

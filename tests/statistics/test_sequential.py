@@ -5,43 +5,15 @@ from math import inf, isnan, nan
 import numpy as np
 import pytest
 from scipy import stats
-from study_noise import KINDS, null_family, philox, runs, t_p
+from stopping import PLANS, false_verdicts, lan_demets
+from study_noise import KINDS, philox, runs
 
 from overfocus.statistics.paired import paired
 from overfocus.statistics.pictures import Pictures
 from overfocus.statistics.sequential import Look, planned, shares, spent
 from overfocus.statistics.verdict import compared
 
-LOOKS = (5, 10, 15, 20)
-PLANS = [LOOKS, (3, 6, 9, 12), (5, 10), tuple(range(3, 11))]
-
-
-def lan_demets(looks, level=0.05):
-    """Levels of the looks after Lan and DeMets, by the recursion of Armitage, McPherson and Rowe over normal scores."""
-    part = np.asarray(looks) / looks[-1]
-    spend = 2 * stats.norm.sf(stats.norm.isf(level / 2) / np.sqrt(part))
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    grid, mass, before, found = np.zeros(1), np.ones(1), 0.0, []
-    for t, target in zip(part, np.diff(spend, prepend=0)):
-        step = np.sqrt(t - before)
-        bounds = np.linspace(0.5, 6, 20_001)
-        beyond = 2 * (mass @ stats.norm.sf((bounds * np.sqrt(t) - grid[:, None]) / step))
-        reach = bounds[np.argmin(np.abs(beyond - target))] * np.sqrt(t)
-        new = nodes * reach
-        mass = (mass @ stats.norm.pdf((new - grid[:, None]) / step) / step) * weights * reach
-        grid, before = new, t
-        found.append(2 * stats.norm.sf(reach / np.sqrt(t)))
-    return np.array(found)
-
-
-def ever(p, looks, levels):
-    """Whether Holm lets a method through at any look: [studies]; p(n): the p values [studies, methods] at n seeds."""
-    return np.any([p(n).min(axis=1) * p(n).shape[1] <= level for n, level in zip(looks, levels)], axis=0)
-
-
-def false_verdicts(kind, looks, levels, methods=1, studies=100_000):
-    d = null_family(kind, studies, looks[-1], methods, philox(methods))
-    return float(ever(lambda n: t_p(d[:, :, :n]), looks, levels).mean())
+LOOKS = PLANS[0]
 
 
 def test_planned_looks():

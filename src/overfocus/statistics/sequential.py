@@ -9,7 +9,7 @@ as a single t test holds its level; how the looks depend on each other does not 
 The parts are those of the spending function of Lan and DeMets (1983) after O'Brien and Fleming: of the level a, looks
 up to a share f of the seeds spend 2 - 2 Phi(z(1 - a / 2) / sqrt(f)). Few seeds get little of it. Bounds of Lan and
 DeMets that count on the normal correlation of the looks spend more than they say where t tests rest on few seeds
-(docs/decisions/0009-when-a-study-may-stop.md).
+(docs/decisions/0012-when-a-study-may-stop.md).
 """
 
 from __future__ import annotations
