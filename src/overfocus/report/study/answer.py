@@ -95,7 +95,7 @@ def false_discovery(comparison: Comparison) -> list[str]:
         return []
     return [
         f"The page makes {count:,} comparisons, all measures, data sizes and classes; {found:,} of them have p at most "
-        "0.05 after Benjamini and Hochberg over the whole page, of which 5 % are expected to be false."
+        "0.05 after Benjamini and Hochberg over the whole page. Of those found so, 5 % are expected to be false."
     ]
 
 
