@@ -16,7 +16,6 @@ from overfocus.report.drawing.axes import HEIGHT, MethodStyle, draw_frame, draw_
 from overfocus.report.drawing.callout import label_clouds
 from overfocus.report.drawing.plot import PAPER, Plot
 from overfocus.report.study.claim import named, short
-from overfocus.report.study.tables import headline_measures
 from overfocus.statistics.correlation import Region, mean_region, rank_correlation
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY, Measure, Results
@@ -44,7 +43,7 @@ class Cloud:
 def spread_against_accuracy(comparison: Comparison, size: Size) -> Plot | None:
     """Return how wide every run looks against how often it is right; None where spread was not examined."""
     results = comparison.results
-    measure = next(iter(headline_measures(results, "spread")), None)
+    measure = next(iter(results.headline_measures("spread")), None)
     if measure is None:
         return None
     clouds = _clouds(results, measure, size)

@@ -15,7 +15,6 @@ from overfocus.report.study.dots import followed_cues, localization, part_shares
 from overfocus.report.study.hiding import hiding
 from overfocus.report.study.reliability import reliability
 from overfocus.report.study.spread import spread_against_accuracy
-from overfocus.report.study.tables import headline_measures
 from overfocus.statistics.verdict import Compared, Effect
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import Measure
@@ -105,7 +104,7 @@ def _charts(comparison: Comparison, draw: Callable[..., Plot | None]) -> Iterato
 def _measure_table(comparison: Comparison, section: str, size: Size) -> MeasureTable | None:
     """Return the headline scores of a section, the verdict below each number; None where no run has one."""
     results = comparison.results
-    heads = headline_measures(results, section)
+    heads = results.headline_measures(section)
     heads = [each for each in heads if any(mean.answered for mean in comparison.of(each, size).means.values())]
     if not heads:
         return None
