@@ -1,10 +1,12 @@
 """Does a method look wider, by its map and by the picture, and what does half of the object leave it?
 
     python experiments/look.py runs/totem/plain runs/totem/sgdrop                # made by experiments/totem.toml
-    python experiments/look.py runs/fm/runs/100-per-class/plain runs/fm/runs/100-per-class/sgdrop --limit 500
+    python experiments/look.py STUDY/runs/100-per-class/plain STUDY/runs/100-per-class/sgdrop --root DATA
 
 Each folder holds the runs of a method, one for each seed; the first is the baseline. It prints means over seeds, and
-differences to the baseline with 95 % t intervals, paired by seed.
+differences to the baseline with 95 % t intervals, paired by seed. `totem`, --limit 100, n = 3 (without hiding):
+effective area 0.399 and 0.691, +0.292 [+0.272, +0.312]; by occlusion 0.262 and 0.308, +0.046 [+0.029, +0.063]; half of
+the object 0.744 and 0.855, +0.111 [+0.052, +0.169]. Fashion-MNIST: not measured.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Spread(Section):
     title: ClassVar[str] = "Spread"
     question: ClassVar[str] = "How much of the image does it look at?"
     order: ClassVar[int] = 10
-    passes: ClassVar[int] = 3
+    passes: ClassVar[int] = 16
     headline: ClassVar[tuple[str, ...]] = (
         "effective_area_predicted", "occlusion_area_predicted", "mass_50_predicted", "gini_predicted"
     )  # fmt: skip
