@@ -8,9 +8,11 @@ from nets import Constant, LeftHalf, Linear, OnePixel, Shattered, Spots, Templat
 
 import overfocus as of
 from overfocus.diagnosis.attacks.gradient_masking import NOT_TRIED
+from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.sections.shortcut import suspects
+from overfocus.diagnosis.sections.spread import cells
 from overfocus.diagnosis.sections.transplant import Transplant, carriers, grid
 
 NAMES = ("0", "1")
@@ -74,6 +76,83 @@ def test_a_constant_model_looks_nowhere_and_gets_no_number_for_it():
     assert found["confidence"]["accuracy"].value == 0.5
     assert found["hiding"]["area_pixels"].value == pytest.approx(0.5)
     assert "nan" not in str(found).lower()
+
+
+class Named(LeftHalf):
+    """Looks at the left half, and yet names one class whatever it sees there."""
+
+    def forward(self, x):
+        return super().forward(x) * 0.01 + torch.tensor([0.0, 5.0])
+
+
+def test_one_class_for_everything_is_no_overfocus_of_zero():
+    pixels, labels = halves(20)
+    found = of.diagnose(Named(), sampled(pixels, labels), at="look", only=["hiding"])
+    assert found["hiding"]["area_pixels"].value == pytest.approx(0.5)
+    assert found["hiding"]["area_salient"].n > 0, "it looks somewhere"
+    for name in ("overfocus", "overfocus_relative", "overfocus_pixels"):
+        score = found["hiding"][name]
+        assert not score.answered
+        assert "'1'" in score.note
+    by_class = found.as_dict(per_class=True)["sections"]["hiding"]["per_class"]
+    assert all(scores["overfocus"]["value"] is None for scores in by_class.values())
+
+
+def test_of_what_there_is_to_lose_a_narrow_network_loses_the_same_at_any_accuracy():
+    """Half of the labels are turned round: accuracy, and with it the score, halves; the relative one does not."""
+    pixels, labels = halves(80)
+    half = torch.where(torch.arange(80) % 4 < 2, labels, 1 - labels)
+    right, wrong = (
+        of.diagnose(LeftHalf(), sampled(pixels, given), at="look", only=["hiding"])["hiding"]
+        for given in (labels, half)
+    )
+    assert abs(wrong["overfocus"].value) < 0.3 * right["overfocus"].value
+    assert wrong["overfocus_relative"].value == pytest.approx(right["overfocus_relative"].value, abs=0.06)
+    assert wrong["overfocus_relative"].n == 40
+    assert right["overfocus_relative"].value == pytest.approx(2 * right["overfocus"].value)
+
+
+def test_by_occlusion_a_network_is_as_wide_as_the_cells_that_it_reads():
+    pixels, labels = halves(20)
+    found = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["spread"])
+    falls = found.evidence.tensor("spread/falls/predicted")
+    assert falls.shape == (20, 7, 7)
+    assert (falls[:, :, 4:] == 0).all(), "cells of the right half, which is never read"
+    assert (falls[labels == 1, :, :3] > 0).all(), "hidden is dark, which speaks against bright"
+    assert 3 / 7 < found["spread"]["occlusion_area_predicted"].value < 4 / 7
+    assert found["spread"]["occlusion_area_true"].value == found["spread"]["occlusion_area_predicted"].value
+
+
+def test_by_occlusion_one_pixel_is_one_cell():
+    pixels = torch.rand(30, 3, 12, 16, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.1
+    labels = torch.arange(30) % 2
+    pixels[:, :, 1, 2] = 0.95 * labels[:, None].float()
+    found = of.diagnose(OnePixel(), sampled(pixels, labels), at="look", only=["spread"])
+    falls = found.evidence.tensor("spread/falls/predicted")[labels == 1].flatten(1)
+    assert (falls.argmax(dim=1) == 1 * 7 + 1).all(), "row 1 of 12, column 2 of 16"
+    area = next(one for one in found.findings if one.name == "spread").per_image["occlusion_area_predicted"][1]
+    assert area[labels == 1].tolist() == pytest.approx([1 / 49] * 15)
+
+
+@pytest.mark.parametrize(("size", "shape"), [((12, 16), (7, 7)), ((3, 20), (3, 7)), ((1, 1), (1, 1))])
+def test_cells_tile_a_picture_of_any_shape(size, shape):
+    boxes = cells(size, 7)
+    assert boxes.shape[:2] == shape
+    covered = torch.zeros(size, dtype=torch.int64)
+    for x0, y0, x1, y1 in boxes.flatten(0, 1).tolist():
+        assert x0 < x1
+        assert y0 < y1
+        covered[y0:y1, x0:x1] += 1
+    assert (covered == 1).all()
+
+
+def test_a_diagnosis_of_the_version_before_has_spread_without_occlusion():
+    pixels, labels = halves(20)
+    found = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["spread"])
+    arrays = {name: each for name, each in found.evidence.arrays.items() if not name.startswith("spread/")}
+    old = Diagnosis(Evidence(arrays, found.evidence.about))
+    assert "occlusion_area_predicted" not in old["spread"]
+    assert old["spread"]["effective_area_predicted"] == found["spread"]["effective_area_predicted"]
 
 
 def test_a_watermark_in_one_class_is_flagged_and_no_other_class_is():

@@ -50,7 +50,7 @@ PLANNED = ("methods", "baseline", "seeds", "per_class", "fraction")
 class Examination(Settings):
     """Which parts of the diagnosis every finished run goes through; see `overfocus diagnose`."""
 
-    sections: tuple[str, ...] = ("spread", "focus", "localization", "hiding", "robustness", "confidence")
+    sections: tuple[str, ...] = ("halves", "spread", "focus", "localization", "hiding", "robustness", "confidence")
     """Those that the data allows are run; an empty list is none."""
     limit: int = Field(500, ge=1)
     """Images, balanced over the classes; the same for every run."""
