@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.boxes import BoxAnnotation, BoxReport, Corners, clipped
+from overfocus.data.boxes import BoxAnnotation, BoxReport, Corners, Unit, clipped, in_pixels, unit_of
 from overfocus.data.image_files import opened
 from overfocus.data.images import Images, TensorImages
 from overfocus.data.readers import coco, csv_boxes, voc
@@ -27,6 +27,10 @@ Place = tuple[str, int]
 """Split and row."""
 Places = dict[str, Place | None]
 """The end of a path -> where its image is; None where several end so."""
+BORDER = 255
+"""The label of pixels on the border between objects in masks of VOC."""
+LOOKED_AT = 64
+"""Masks that are looked at to see of which kind all are."""
 FILES = {".csv": csv_boxes, ".json": coco}
 
 
@@ -40,8 +44,10 @@ def annotated(dataset: Dataset, path: Path) -> Dataset:
         )
     report, places = BoxReport(), _places(dataset)
     if path.is_dir() and not any(path.glob("*.xml")):
-        return _with_masks(dataset, path, places, report).noting(str(report))
-    return _with_boxes(dataset, _named_boxes(path), places, report).noting(str(report))
+        dataset = _with_masks(dataset, path, places, report)
+    else:
+        dataset = _with_boxes(dataset, list(_named_boxes(path)), places, report, str(path))
+    return replace(dataset, inventory=dataset.inventory.without(*report.not_used())).noting(str(report))
 
 
 def _named_boxes(path: Path) -> Iterable[tuple[str, list[BoxAnnotation]]]:
@@ -85,8 +91,9 @@ def _find(places: Places, file: str, count: int, report: BoxReport) -> Place | N
 
 
 def _with_boxes(
-    dataset: Dataset, named: Iterable[tuple[str, list[BoxAnnotation]]], places: Places, report: BoxReport
+    dataset: Dataset, named: Sequence[tuple[str, list[BoxAnnotation]]], places: Places, report: BoxReport, where: str
 ) -> Dataset:
+    unit = unit_of((box.corners for _, boxes in named for box in boxes), f"boxes: {where}")
     corners: dict[Place, list[Corners]] = defaultdict(list)
     for file, boxes in named:
         if boxes and (place := _find(places, file, len(boxes), report)):
@@ -95,38 +102,55 @@ def _with_boxes(
     for name, split in dataset.splits.items():
         boxes = [torch.zeros(0, 4, dtype=torch.int64)] * len(split)
         for row in (row for part, row in corners if part == name):
-            inside, wide = clipped(torch.tensor(corners[name, row]), split.images.size(row), report)
-            boxes[row] = inside[wide]
+            boxes[row] = _on_image(torch.tensor(corners[name, row]), split.images, row, unit, report)
         splits[name] = replace(split, boxes=boxes)
-    return replace(dataset, splits=splits)
+    shares = "The boxes are shares of width and height, since all lie between 0 and 1." if unit == "shares" else ""
+    return replace(dataset, splits=splits).noting(shares)
+
+
+def _on_image(boxes: Tensor, images: Images, row: int, unit: Unit, report: BoxReport) -> Tensor:
+    """Return the boxes of an image in whole pixels [n, 4]; none of one that cannot be read, which is told elsewhere."""
+    try:
+        size = images.size(row)
+    except OverfocusError:
+        report.unread += len(boxes)
+        return torch.zeros(0, 4, dtype=torch.int64)
+    inside, wide = clipped(in_pixels(boxes, size, unit), size, report)
+    return inside[wide]
 
 
 def _with_masks(dataset: Dataset, folder: Path, places: Places, report: BoxReport) -> Dataset:
+    paths = mask_files(folder)
+    border = has_border(paths)
     files: dict[str, list[str | None]] = {name: [None] * len(split) for name, split in dataset.splits.items()}
-    for path in mask_files(folder):
+    for path in paths:
         if place := _find(places, path.relative_to(folder).with_suffix("").as_posix(), 1, report):
             files[place[0]][place[1]] = str(path)
 
     def masked(name: str, split: Split) -> Split:
-        return replace(split, masks={**split.masks, "object": MaskFiles(split.images, files[name])})
+        return replace(split, masks={**split.masks, "object": MaskFiles(split.images, files[name], border)})
 
-    return replace(dataset, splits={name: masked(name, split) for name, split in dataset.splits.items()})
+    splits = {name: masked(name, split) for name, split in dataset.splits.items()}
+    said = "In the masks 255, beside other labels, is the border of an object, as in VOC, and no part of it."
+    return replace(dataset, splits=splits).noting(said if border else "")
 
 
 @dataclass(frozen=True, eq=False)
 class MaskFiles:
-    """Masks in files: pixels that are not 0 belong to the object."""
+    """Masks in files: pixels that are not 0 belong to the object; nor do those of 255 where that is a `border`."""
 
     images: Images
     paths: Sequence[str | None]
     """For each image its file; None for an empty mask."""
+    border: bool = False
 
     def __getitem__(self, index: int, /) -> Tensor:
         path, size = self.paths[index], self.images.size(index)
         if path is None:
             return torch.zeros(size, dtype=torch.bool)
         with opened(path, path) as picture:
-            mask = torch.from_numpy(np.array(picture) != 0)
+            labels = np.array(picture)
+            mask = torch.from_numpy((labels != 0) & ((labels != BORDER) if self.border else True))
         mask = mask if mask.ndim == 2 else mask.any(dim=2)
         if mask.shape != size:
             raise OverfocusError(
@@ -134,6 +158,36 @@ class MaskFiles:
                 "masks have the size of their image"
             )
         return mask
+
+
+def has_border(paths: Sequence[Path]) -> bool:
+    """Say whether masks mark borders by 255 beside other labels, as VOC does, by some 64 of them.
+
+    A mask of 0 and 255 alone is an object, and one with values up to 254 has soft edges: there 255 is the object.
+    Raises OverfocusError where no mask has a background, and where borders and soft edges are mixed.
+    """
+    found, background = set(), False
+    for path in paths[:: max(1, len(paths) // LOOKED_AT)]:
+        try:
+            with opened(str(path), str(path)) as picture:
+                labels = set(np.unique(np.array(picture)).tolist()) if picture.mode in ("P", "L") else {0}
+                indexed = picture.mode == "P"
+        except OverfocusError:
+            continue  # told when it is read
+        others = labels - {0, BORDER}
+        background |= 0 in labels or len(labels) < 2
+        if BORDER in labels and others:
+            found.add("border" if indexed or max(others) < BORDER // 2 else "soft")
+    if paths and not background:
+        raise OverfocusError(
+            f"boxes: {paths[0]} and the other masks have no pixel of 0, which is the background; save it as 0"
+        )
+    if len(found) > 1:
+        raise OverfocusError(
+            f"boxes: in the masks of {paths[0].parent} 255 is a border of labels in some and the object in others; "
+            "give masks of one kind"
+        )
+    return found == {"border"}
 
 
 def mask_files(folder: Path) -> list[Path]:

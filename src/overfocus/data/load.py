@@ -65,9 +65,21 @@ def load(  # noqa: PLR0913
     if on_bad_image == "skip":
         dataset = _readable(dataset)
     if size is not None:
-        target = as_size(size)
-        dataset = dataset.with_splits(lambda split: fitted(split, target))
+        dataset = fitted_set(dataset, as_size(size))
     return dataset
+
+
+def fitted_set(dataset: Dataset, size: Size) -> Dataset:
+    """Return `dataset` with images, boxes and masks brought to `size`; the note counts the boxes that are cut off."""
+    small = dataset.with_splits(lambda split: fitted(split, size))
+    lost = box_count(dataset) - box_count(small)
+    what = f"{lost} boxes lie wholly in what is cut off to fit {size[0]} x {size[1]} and are left out."
+    return small.noting(f"Annotations: {what}" if lost else "")
+
+
+def box_count(dataset: Dataset) -> int:
+    """Return how many boxes the images of all splits have."""
+    return sum(len(boxes) for split in dataset.splits.values() for boxes in split.boxes or ())
 
 
 def _named(data: str, root: str | Path | None, download: bool, channels: int | None) -> Dataset:

@@ -15,8 +15,8 @@ from overfocus.core.layer_name import FEATURES, OLD
 from overfocus.data import Augment, Dataset, Stream, load
 from overfocus.data.decode import first_size
 from overfocus.data.images import Images, TensorImages
+from overfocus.data.load import fitted_set
 from overfocus.data.planted_shortcut import PlantedShortcut
-from overfocus.data.resize import fitted
 from overfocus.models.zoo import create_model
 from overfocus.regularizers.regularizer import Regularizer
 from overfocus.regularizers.spec import parse
@@ -147,7 +147,7 @@ def _of_one_size(dataset: Dataset) -> Dataset:
     side = min(CUSTOMARY, max(8, shorter[len(shorter) // 2] // 8 * 8))
     (low, high), name = ("{} x {}".format(*size) for size in (sizes[0], sizes[-1])), f"{side} x {side}"
     stored = f"{low} to {high}" if low != high else low
-    return dataset.with_splits(lambda split: fitted(split, (side, side))).noting(
+    return fitted_set(dataset, (side, side)).noting(
         f"Images are stored at {stored} pixels and were brought to {name}; --size gives another."
     )
 
