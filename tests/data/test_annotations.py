@@ -96,7 +96,8 @@ def test_every_box_left_out_is_counted_with_its_reason(tmp_path, write_classes):
     (tmp_path / "set" / "train" / "cat" / "2.jpg").write_bytes(b"no picture")
     rows = [
         "train/cat/0.jpg,2,2,8,9", "train/cat/0.jpg,25,4,35,12", "train/cat/1.jpg,70,2,90,9",
-        "train/cat/1.jpg,3,-9,8,0", "train/cat/2.jpg,1,1,9,9", "train/dog/0.jpg,5,5,5,9", "train/dog/0.jpg,30,5,70,9", "train/dog/9.jpg,1,1,5,5",
+        "train/cat/1.jpg,3,-9,8,0", "train/cat/2.jpg,1,1,9,9",
+        "train/dog/0.jpg,5,5,5,9", "train/dog/0.jpg,30,5,70,9", "train/dog/9.jpg,1,1,5,5",
         "train/dog/1.jpg,8,8,5,9",
     ]  # fmt: skip
     boxes = write_boxes(tmp_path / "boxes.csv", *rows)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from overfocus.core.files import replacing_folder, write
+from overfocus.data.joined import looked_at
 from overfocus.diagnosis.catalogue import SECTIONS, in_order
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, split_of
 from overfocus.diagnosis.classifier import Classifier
@@ -75,7 +76,7 @@ def diagnose_checkpoints(
         split, limit=request.limit, seed=request.seed, size=experiment.data.size, device=device,
         on_bad_image=experiment.data.on_bad_image,
     )  # fmt: skip
-    sample = replace(sample, source=dataset.note)
+    sample = replace(sample, source=f"{looked_at(dataset, name, len(sample))} {dataset.note}".strip())
     classifiers = _named(classifier_of(each, dataset, request.options, device) for each in request.models)
     extra: list[Section] = [Robustness(auto=request.autoattack)]
     if request.ood:

@@ -16,6 +16,7 @@ from overfocus.core.classes import numbered
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.layer_name import FEATURES
 from overfocus.data import Dataset, Split
+from overfocus.data.joined import ALL, joined
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.examination import LIMIT
 from overfocus.diagnosis.sample import Sample, from_split
@@ -81,7 +82,9 @@ def dataset_for(whats: Sequence[str], given: dict[str, Any]) -> tuple[Dataset, E
 
 
 def split_of(dataset: Dataset, name: str = "") -> tuple[str, Split]:
-    """Return the split `name`; by default the test images, else the validation images."""
+    """Return the split `name`, or `all` together; by default the test images, else the validation images."""
+    if name == ALL and ALL not in dataset.splits:
+        return name, joined(dataset)
     if name:
         if name not in dataset.splits:
             raise UnknownName(f"split of {dataset.name}", name, dataset.splits)

@@ -13,6 +13,7 @@ from torch import nn
 from overfocus.core.classes import match_classes
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data import Dataset
+from overfocus.data.joined import ALL, joined
 from overfocus.models.checkpoints import load_weights
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
@@ -78,12 +79,14 @@ def as_trained(dataset: Dataset, run: Run) -> Dataset:
 def evaluate_run(
     path: str | Path, splits: list[str], *, best: bool = False, root: str | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Evaluate a finished run on `splits` of its data, by default all but the training images, in the precision in
-    which it was trained; see `evaluate`.
+    """Evaluate a finished run on `splits` of its data, by default all but the training images (`all`: all together),
+    in the precision in which it was trained; see `evaluate`.
     """
     model, run = load_run(path, best=best), Run(Path(path))
     experiment, dataset = load_data(run, root)
     autocast = partial(autocast_for, run.manifest().get("precision", ""), torch.device("cpu"))
+    if ALL in splits and ALL not in dataset.splits:
+        dataset = replace(dataset, splits={**dataset.splits, ALL: joined(dataset)})
     for name in splits:
         if name not in dataset.splits:
             raise UnknownName(f"split of {dataset.name}", name, dataset.splits)
