@@ -6,9 +6,9 @@ A CSV, a COCO JSON, a folder of VOC XML, or a folder of masks.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,11 +18,10 @@ from overfocus.core.errors import OverfocusError
 from overfocus.data.boxes import BoxAnnotation, BoxReport, Corners, Unit, clipped, in_pixels, unit_of
 from overfocus.data.image_files import opened
 from overfocus.data.images import Images, TensorImages
+from overfocus.data.paths import endings
 from overfocus.data.readers import coco, csv_boxes, voc
 from overfocus.data.split import Dataset, Split
 
-DEPTH = 4
-"""How many parts of a path, from its end, are compared."""
 Place = tuple[str, int]
 """Split and row."""
 Places = dict[str, Place | None]
@@ -65,24 +64,14 @@ def _places(dataset: Dataset) -> Places:
     places: Places = {}
     for name, split in dataset.splits.items():
         for row in range(len(split)):
-            for key in _endings(split.images.name(row)):
+            for key in endings(split.images.name(row)):
                 places[key] = None if key in places else (name, row)
     return places
 
 
-def _endings(file: str) -> Iterator[str]:
-    """Yield the last parts of a path, the longest first."""
-    parts = PurePath(file.replace("\\", "/")).parts
-    for count in range(min(DEPTH, len(parts)), 0, -1):
-        ending = PurePath(*parts[-count:])
-        yield ending.as_posix()
-        if ending.suffix:
-            yield ending.with_suffix("").as_posix()
-
-
 def _find(places: Places, file: str, count: int, report: BoxReport) -> Place | None:
     """Return where the image called `file` is; where there is none, count its annotations."""
-    for ending in _endings(file):
+    for ending in endings(file):
         if place := places.get(ending):
             return place
     report.unknown += count
