@@ -44,7 +44,7 @@ def finished(
     splits = {part: splits[part] for part in ("train", "test", "val") if part in splits}
     mean, std = channel_statistics(next(iter(splits.values())).images)
     quality = jpeg_quality(first, 0)
-    return Dataset(name, splits, classes, mean, std, note, inventory).noting(
+    return Dataset(name, splits, classes, mean, std, note, inventory=inventory).noting(
         "Read as grey, since all of a sample are; channels=3 makes it RGB." if grey else "",
         f"Stored as JPEG of quality about {quality}: lossy." if quality else "",
         f"No test images came along: {HOLDOUT:.0%} of each class were held out, whatever the seed." if held else "",

@@ -34,7 +34,7 @@ class Inventory:
     """The share of each class that was held out as test images, where none came along."""
     not_used: tuple[NotUsed, ...] = ()
     warnings: tuple[str, ...] = ()
-    """Sentences on what may be meant otherwise, such as class names that are all numbers."""
+    """Sentences on what may be meant otherwise, such as class names that are all numbers or labels from a table."""
 
     def without(self, *more: NotUsed) -> Inventory:
         """Return the inventory with more that was not used."""

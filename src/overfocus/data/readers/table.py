@@ -110,8 +110,10 @@ def read(path: Path, channels: int | None = None) -> Dataset:
     _check_known(path, splits)
     left.suffixes.subtract(table.suffix.lower() for table in {*_files(root), *(each.path for each in tables)})
     left.suffixes = +left.suffixes
-    inventory = Inventory(found.origin, 0.0, (*_unused(found, pictures, tables, path), *left.not_used(root)),
-                          tuple(filter(None, [number_warning(classes)])))  # fmt: skip
+    said = f"Labels are those of {' and '.join(table.path.name for table in tables)}."
+    warnings = tuple(filter(None, (said, number_warning(classes))))
+    unused = (*_unused(found, pictures, tables, path), *left.not_used(root))
+    inventory = Inventory(found.origin, 0.0, unused, warnings)
     name = path.resolve().parent.name if path.is_file() else path.resolve().name
     return finished(name, splits, classes, channels=channels, inventory=inventory)
 
@@ -240,6 +242,6 @@ def _part(
     else:
         split, said = (own, table.path.name) if own else (pictures.parts.get(top, "train"), f"{top}/")
     if not own and not column and len({*pictures.parts.values()}) < 2:
-        split, said = "train", table.path.name
+        split, said = "train", "train"
     found.origin.setdefault(split, said)
     return split
