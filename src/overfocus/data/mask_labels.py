@@ -12,6 +12,8 @@ from overfocus.data.image_files import opened
 
 BORDER = 255
 """The label of pixels on the border between objects in masks of VOC."""
+LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
+"""Formats that blur labels, so that none can be told from its value."""
 LOOKED_AT = 64
 """Masks that are looked at to see of which kind all are."""
 
@@ -26,7 +28,8 @@ def has_border(paths: Sequence[Path]) -> bool:
     for path in paths[:: max(1, len(paths) // LOOKED_AT)]:
         try:
             with opened(str(path), str(path)) as picture:
-                labels = set(np.unique(np.array(picture)).tolist()) if picture.mode in ("P", "L") else {0}
+                known = picture.mode in ("P", "L") and picture.format not in LOSSY
+                labels = set(np.unique(np.array(picture)).tolist()) if known else {0}
                 indexed = picture.mode == "P"
         except OverfocusError:
             continue  # told when it is read
