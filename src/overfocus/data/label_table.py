@@ -44,7 +44,7 @@ class LabelTable:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PicturesByName:
     """The images below a folder, found by the ends of their paths."""
 
     top: Folder
@@ -88,7 +88,7 @@ def read_table(path: Path) -> LabelTable:
     return LabelTable(path, columns, rows)
 
 
-def file_column(table: LabelTable, pictures: Pictures) -> str:
+def file_column(table: LabelTable, pictures: PicturesByName) -> str:
     """Return the column whose values are names of images: one that is called so, else that with most of them."""
     few = table.rows[:: max(1, len(table.rows) // 200)]
     shares = {name: pictures.share([row[name] for row in few]) for name in table.columns}

@@ -21,7 +21,7 @@ from overfocus.data.image_files import FileImages
 from overfocus.data.inventory import Inventory, NotUsed
 from overfocus.data.label_table import (
     LabelTable,
-    Pictures,
+    PicturesByName,
     check_single,
     file_column,
     label_columns,
@@ -62,7 +62,7 @@ def recognises(path: Path) -> bool:
     if not path.is_dir() or not _files(path):
         return False
     top = read_tree(path, Leftovers())
-    pictures = Pictures(top)
+    pictures = PicturesByName(top)
     tables = _labelled(path, pictures)
     if not tables:
         return False
@@ -74,7 +74,7 @@ def recognises(path: Path) -> bool:
 
 def _agreed(path: Path, top: Folder, tables: Sequence[LabelTable]) -> bool:
     """Return False where folders sort the images as the table does; refuse a folder that can be read in two ways."""
-    labels = _read(tables, Pictures(top)).labels
+    labels = _read(tables, PicturesByName(top)).labels
     folders = [Path(os.path.relpath(file, path)).parent.parts for file in labels]
     for depth in range(max(map(len, folders), default=0)):
         pairs = {
@@ -95,7 +95,7 @@ def read(path: Path, channels: int | None = None) -> Dataset:
     counted; so are images that no table names. Raises OverfocusError for images with several labels.
     """
     root, left = path.parent if path.is_file() else path, Leftovers()
-    pictures = Pictures(read_tree(root, left))
+    pictures = PicturesByName(read_tree(root, left))
     tables = [read_table(path)] if path.is_file() else _labelled(path, pictures)
     found = _read(tables, pictures)
     if not found.labels:
@@ -143,7 +143,7 @@ def _check_known(path: Path, splits: Mapping[str, Split]) -> None:
             )
 
 
-def _unused(found: Found, pictures: Pictures, tables: Sequence[LabelTable], path: Path) -> Iterable[NotUsed]:
+def _unused(found: Found, pictures: PicturesByName, tables: Sequence[LabelTable], path: Path) -> Iterable[NotUsed]:
     for why, count in found.lost.items():
         yield NotUsed("", why, count, "rows")
     read = {table.path.name for table in tables}
@@ -164,7 +164,7 @@ def _files(path: Path) -> list[Path]:
     return [each for each in every if "submission" not in each.name.lower() and not each.name.startswith(".")]
 
 
-def _labelled(path: Path, pictures: Pictures) -> list[LabelTable]:
+def _labelled(path: Path, pictures: PicturesByName) -> list[LabelTable]:
     """Return the tables of a folder that give labels to images in it: one, or one for each part."""
     tables = [table for each in _files(path) if _has_labels(table := read_table(each), pictures)]
     parts = [table.part for table in tables]
@@ -174,12 +174,12 @@ def _labelled(path: Path, pictures: Pictures) -> list[LabelTable]:
     return tables
 
 
-def _has_labels(table: LabelTable, pictures: Pictures) -> bool:
+def _has_labels(table: LabelTable, pictures: PicturesByName) -> bool:
     file = file_column(table, pictures)
     return bool(file) and bool(label_columns(table, file))
 
 
-def _read(tables: Sequence[LabelTable], pictures: Pictures) -> Found:
+def _read(tables: Sequence[LabelTable], pictures: PicturesByName) -> Found:
     found = Found()
     for table in tables:
         file = file_column(table, pictures)
@@ -200,11 +200,11 @@ def _read(tables: Sequence[LabelTable], pictures: Pictures) -> Found:
 
 
 def _read_rows(
-    table: LabelTable, file: str, columns: Sequence[str], part: str, pictures: Pictures, found: Found
+    table: LabelTable, file: str, columns: Sequence[str], part: str, pictures: PicturesByName, found: Found
 ) -> None:
     own = table.part
     inside = next((each for each in pictures.top.filled if pictures.parts.get(each.name) == (own or "train")), None)
-    nearby = [Pictures(inside), pictures] if inside else [pictures]
+    nearby = [PicturesByName(inside), pictures] if inside else [pictures]
     for row in table.rows:
         label = label_of(table, row, columns)
         image = next((image for each in nearby if (image := each.find(row[file]))), None)
@@ -228,7 +228,7 @@ def _part(
     column: str,
     own: str | None,
     image: str,
-    pictures: Pictures,
+    pictures: PicturesByName,
     found: Found,
 ) -> str:
     """Return the split of an image: what its row says, else the name of the table, else the folder that it lies in."""
