@@ -160,10 +160,18 @@ def fitted(split: Split, to: Size | Preprocess) -> Split:
 
 def _fitted_boxes(boxes: Sequence[Tensor], images: Images, how: Preprocess) -> list[Tensor]:
     if not isinstance(images, TensorImages):
-        return [fit_boxes(box, images.size(row), how) if len(box) else box for row, box in enumerate(boxes)]
+        return [_fitted_box(box, images, row, how) if len(box) else box for row, box in enumerate(boxes)]
     counts = [len(box) for box in boxes]
     moved, seen = _moved(torch.cat(list(boxes)), images.size(0), how)
     return [box[kept] for box, kept in zip(moved.split(counts), seen.split(counts), strict=True)]
+
+
+def _fitted_box(boxes: Tensor, images: Images, row: int, how: Preprocess) -> Tensor:
+    """Return the boxes of one image; none of one that cannot be read, which is told or left out where it is."""
+    try:
+        return fit_boxes(boxes, images.size(row), how)
+    except OverfocusError:
+        return boxes[:0]
 
 
 def unfitted(images: Images) -> Images:
