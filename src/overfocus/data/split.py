@@ -11,6 +11,7 @@ from torch import Tensor
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data.images import Images, Masks, PickedMasks
+from overfocus.data.inventory import Inventory
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,8 @@ class Dataset:
     """Of each channel over the pixels of the training images, in units of the mean."""
     note: str = ""
     """What matters for its figures: licence, lossy copies, holdouts, what is left out."""
+    inventory: Inventory = Inventory()  # noqa: RUF009 - frozen
+    """Where the splits were read from, and what was not used; in words it is part of the note."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", Splits(self.splits))

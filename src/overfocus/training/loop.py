@@ -23,7 +23,7 @@ from overfocus.core.files import replacing
 from overfocus.core.key import Key
 from overfocus.core.provenance import provenance
 from overfocus.data import Dataset, balanced
-from overfocus.data.finalize import check_classes
+from overfocus.data.finalize import check_trainable
 from overfocus.models.checkpoints import save_weights
 from overfocus.models.smoke import try_classifier
 from overfocus.training.evaluate import evaluate
@@ -104,7 +104,7 @@ class Trainer:
         """Make what can fail in one process alone: data, network, objective."""
         recipe, fabric = self.recipe, self.fabric
         self.dataset = self.given or self.experiment.dataset()
-        check_classes(self.dataset.name, self.dataset.classes)
+        check_trainable(self.dataset)
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
         self.streams = {name: self.experiment.stream(self.dataset, name, **place) for name in self.dataset.splits}
         self.selection_split = _selection_split(self.dataset)
