@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from unicodedata import normalize
 
 from overfocus.core.errors import OverfocusError
@@ -23,6 +26,8 @@ class ClassMatch:
     """For each class of the data, the model's output."""
     warning: str = ""
     """What a reader must know of how they were matched; empty where every name agrees."""
+    by_position: bool = False
+    """Whether no name agrees."""
 
 
 def match_classes(model: Sequence[str], data: Sequence[str], who: str = "the model") -> ClassMatch:
@@ -65,7 +70,46 @@ def _by_position(model: Sequence[str], data: Sequence[str], who: str) -> ClassMa
         order = sorted(data, key=int) if counted else data
         places, how = tuple(map(order.index, data)), "classes taken in order"
     pairs = [f"{name!r} is {model[place]!r}" for name, place in zip(data, places, strict=True)]
-    return ClassMatch(places, f"{how}, since {who} calls them by other names: {_few(pairs)}")
+    return ClassMatch(places, f"{how}, since {who} calls them by other names: {_few(pairs)}", True)
+
+
+def read_classes(text: str) -> tuple[str, ...]:
+    """Return class names in the order of a model's outputs: of a file, a name a line (with its number behind it, or
+    without) or JSON as `class_to_idx` and `id2label` have it, or of a list `a,b,c`. Raises OverfocusError for others.
+    """
+    path = Path(text)
+    try:
+        names = _of_file(path) if path.is_file() else [name.strip() for name in text.split(",")]
+    except (ValueError, OSError, RecursionError) as error:
+        raise OverfocusError(f"--classes {text}: cannot be read ({error}); give a name a line, or JSON") from None
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise OverfocusError(f"--classes {text}: give every class a name, in a file or as a,b,c")
+    if len(names) < 2:
+        raise OverfocusError(f"--classes {text}: neither a file nor names of two classes; give a file or a,b,c")
+    return tuple(names)
+
+
+def _of_file(path: Path) -> list[Any]:
+    content = path.read_text(encoding="utf-8-sig")
+    if path.suffix.lower() == ".json":
+        return _of_json(json.loads(content))
+    lines = [line.strip() for line in content.splitlines() if line.strip()]
+    pairs = [line.rsplit(maxsplit=1) for line in lines]
+    counted = all(len(pair) == 2 and pair[1] == str(row) for row, pair in enumerate(pairs))
+    return [pair[0] for pair in pairs] if counted else lines
+
+
+def _of_json(content: Any) -> list[Any]:
+    """Return the names of a list, of number -> name, or of name -> number."""
+    if isinstance(content, list):
+        return content
+    if not isinstance(content, dict):
+        raise ValueError("neither a list nor an object")
+    flip = all(isinstance(value, int) for value in content.values())
+    names = {int(value if flip else key): key if flip else value for key, value in content.items()}
+    if sorted(names) != list(range(len(content))):
+        raise ValueError(f"the numbers of its {len(content)} classes are not 0 to {len(content) - 1}, each once")
+    return [names[number] for number in range(len(names))]
 
 
 def numbered(names: Sequence[str]) -> bool:

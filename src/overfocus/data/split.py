@@ -50,6 +50,10 @@ class Split:
             },
         )
 
+    def relabelled(self, classes: tuple[str, ...], places: Sequence[int]) -> Split:
+        """Return the split with the labels that its classes have in `classes`, which may be more: `places` [K]."""
+        return replace(self, labels=torch.tensor(places, dtype=torch.int64)[self.labels], classes=classes)
+
     def counts(self) -> Tensor:
         """Return how many images each class has: [K] int64."""
         return torch.bincount(self.labels, minlength=len(self.classes))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
+from itertools import zip_longest
 from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
@@ -260,7 +261,8 @@ class Trainer:
             self.best = {"epoch": epoch.number, "split": self.selection_split, **scores}
             if writes:
                 save_weights(self.model.state_dict(), self.run.best_weights)
-        state = {**self._state(), "history": [asdict(each) for each in self.history], "best": self.best}
+        history, classes = [asdict(each) for each in self.history], list(self.dataset.classes)
+        state = {**self._state(), "history": history, "best": self.best, "classes": classes}
         if writes:
             self.run.checkpoint.parent.mkdir(exist_ok=True)
         with replacing(self.run.checkpoint) if writes else nullcontext(self.run.checkpoint) as path:
@@ -281,10 +283,21 @@ class Trainer:
                 f"{self.run.checkpoint} cannot be read: damaged, or of another version of the model "
                 f"({type(error).__name__}); remove {self.run.path} and train again"
             ) from error
+        self._check_classes(rest.get("classes", list(self.dataset.classes)))
         self.history = [Epoch(**{**each, "warnings": tuple(each["warnings"])}) for each in rest["history"]]
         self.best = rest["best"]
         if self.fabric.is_global_zero:
             self.run.log(self.history)
+
+    def _check_classes(self, before: list[str]) -> None:
+        """Refuse to go on with other classes, or in another order, than the run was begun with."""
+        changes = [(was, now) for was, now in zip_longest(before, self.dataset.classes) if was != now]
+        if changes:
+            was, now = (repr(name) if name is not None else "none" for name in changes[0])
+            raise OverfocusError(
+                f"{self.run.path} was begun with other classes than {self.dataset.name} has now: {was} is {now}; bring "
+                "the data back, or give another --out"
+            )
 
     def _kept(self) -> str:
         done = len(self.history)
