@@ -53,6 +53,12 @@ Ood = Annotated[
 Model = Annotated[str | None, typer.Option(help="A name from `overfocus models`, timm:NAME or package.module:factory.")]
 CheckpointModel = Annotated[str | None, typer.Option("--model", help="Network of a bare file of weights.")]
 Weights = Annotated[str | None, typer.Option(help="File of weights of the model (safetensors or a state dict).")]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|a,b,c", help="Names of a model's classes in the order of its outputs, where it does not say them."
+    ),
+]
 At = Annotated[str | None, typer.Option(help="Layer to act on or to map; default: the last features before pooling.")]
 Best = Annotated[bool, typer.Option("--best", help="The best epoch's weights instead of the last one's.")]
 

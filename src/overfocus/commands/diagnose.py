@@ -18,8 +18,8 @@ from overfocus.diagnosis.catalogue import SECTIONS, in_order
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, split_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import SCORES, check_free
-from overfocus.diagnosis.examination import LIMIT, diagnose
-from overfocus.diagnosis.sample import Sample, from_split
+from overfocus.diagnosis.examination import LIMIT, diagnose, tried
+from overfocus.diagnosis.sample import Sample, fitting, from_split
 from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections.robustness import Robustness
 from overfocus.diagnosis.sections.shortcut import suspects
@@ -81,17 +81,21 @@ def diagnose_checkpoints(
     if request.ood:
         root, on_bad_image = request.data.get("data.root"), experiment.data.on_bad_image
         extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image))
+    samples = [fitting(sample, each.classes, each.name) for each in classifiers]
+    for classifier, own in zip(classifiers, samples, strict=True):
+        with classifier.examined():
+            tried(classifier, own)  # an error now, before the first is examined for hours
     with _bars(console or Console(stderr=True)) as progress_of:
         diagnoses = tuple(
             diagnose(
-                classifier, sample, only=sections, sections=extra, limit=request.limit, seed=request.seed,
+                classifier, own, only=sections, sections=extra, limit=request.limit, seed=request.seed,
                 map=request.map, data_name=f"{dataset.name}, split {name}", on_progress=progress_of(classifier.name),
             )
-            for classifier in classifiers
+            for classifier, own in zip(classifiers, samples, strict=True)
         )  # fmt: skip
     comparison = SideBySide(diagnoses)
     with replacing_folder(out) as aside:
-        _write(comparison, sample, aside, per_class, images)
+        _write(comparison, samples[0], aside, per_class, images)
     return comparison
 
 

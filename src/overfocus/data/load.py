@@ -9,6 +9,7 @@ from pathlib import Path
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
 from overfocus.data.annotations import annotated
 from overfocus.data.decode import BadImage, OnBadImage, verified
+from overfocus.data.finalize import check_trainable
 from overfocus.data.layout import from_path, layouts
 from overfocus.data.readers.hub import from_hub
 from overfocus.data.readers.torchvision_sets import SETS
@@ -87,6 +88,10 @@ def _named(data: str, root: str | Path | None, download: bool, channels: int | N
 def _parts(dataset: Dataset, seed: int, val: float, per_class: int | None, fraction: float | None) -> Dataset:
     """Hold out `val`, then thin the training images."""
     splits = dict(dataset.splits)
+    if "train" not in splits:
+        if val or per_class or fraction:
+            check_trainable(dataset)
+        return dataset
     if val:
         if "val" in splits:
             raise OverfocusError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from overfocus.core.classes import numbered
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data import Dataset, Split
 from overfocus.diagnosis.classifier import Classifier
@@ -21,6 +23,8 @@ from overfocus.models.zoo import create_model
 from overfocus.training.checkpoint import load_run
 from overfocus.training.experiment import Experiment, settle
 from overfocus.training.run import Run
+
+log = logging.getLogger(__name__)
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 FILES = (".safetensors", ".pt", ".pth", ".bin")
@@ -40,6 +44,8 @@ class CheckpointOptions:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     best: bool = False
+    classes: tuple[str, ...] = ()
+    """Names of the classes in the order of the model's outputs."""
 
 
 def run_of(what: str) -> Run | None:
@@ -142,6 +148,10 @@ def classifier_of(
 
 def _of_run(what: str, run: Run, options: CheckpointOptions) -> Classifier:
     manifest, experiment = run.manifest(), run.experiment()
+    if options.classes and options.classes != tuple(manifest["classes"]):
+        raise OverfocusError(
+            f"--classes: the run {what} has its own, {', '.join(manifest['classes'][:5])}; leave it out"
+        )
     best = options.best or Path(what) == run.best_weights
     model = load_run(run.path, best=best)
     at = options.at or experiment.model.at
@@ -166,16 +176,28 @@ def _of_stranger(what: str, dataset: Dataset, options: CheckpointOptions) -> Cla
     weights = what if is_file else options.weights or None
     channels = len(dataset.mean)
     settings = settle(None, {}, [f"model.settings.{each}" for each in options.settings]).model.settings
-    model = create_model(name, len(dataset.classes), channels=channels, **settings)
+    classes = options.classes or dataset.classes
+    model = create_model(name, len(classes), channels=channels, **settings)
     if weights is not None:
         from overfocus.models.checkpoints import load_weights
 
         load_weights(model, weights)  # strict: a head of other classes would be a new one, and its figures nonsense
     mean, std, whence = _normalisation(model, dataset, options, channels)
     own = "its own weights" if ":" in name and not name.startswith("timm:") else "new, random weights"
-    note = f"{weights or own}; normalised with {whence}"
-    return Classifier(
-        path.name if is_file else what, model.eval(), mean, std, dataset.classes, options.at or "features", note
+    order = "" if options.classes or (own.startswith("new") and not weights) else in_order_of(dataset)
+    if order:
+        log.warning("%s: %s", what, order)
+    note = "; ".join(filter(None, (f"{weights or own}; normalised with {whence}", order)))
+    return Classifier(path.name if is_file else what, model.eval(), mean, std, classes, options.at or "features", note)
+
+
+def in_order_of(dataset: Dataset) -> str:
+    """Return the warning that is due where weights do not say what their classes are called."""
+    numbers = ", which are numbers" if numbered(dataset.classes) else ""
+    few = ", ".join(dataset.classes[:5]) + ", ..." * (len(dataset.classes) > 5)
+    return (
+        f"no class names come with the weights, so their outputs are taken in the order of the data's classes{numbers} "
+        f"({few}); --classes gives another"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from overfocus.core.classes import match_classes
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data import Dataset
 from overfocus.models.checkpoints import load_weights
@@ -51,18 +52,27 @@ def load_data(run: Run, root: str | None = None) -> tuple[Experiment, Dataset]:
 
 
 def as_trained(dataset: Dataset, run: Run) -> Dataset:
-    """Return the data with the normalisation of `run`, whatever was added to a folder since.
+    """Return the data with the classes and the normalisation of `run`, whatever was added to a folder since.
 
-    Raises OverfocusError where its classes or its channels are not those of the run.
+    Classes are found by their names; those without images stay without. Raises OverfocusError where the data has a
+    class that the run does not know, or other channels.
     """
     manifest, channels = run.manifest(), next(iter(dataset.splits.values())).images.channels
-    if (manifest["classes"], manifest["channels"]) != (list(dataset.classes), channels):
+    classes = tuple(manifest["classes"])
+    match = match_classes(classes, dataset.classes, str(run.path)) if classes != dataset.classes else None
+    if manifest["channels"] != channels or (match and match.by_position):
         raise OverfocusError(
-            f"{run.path} was trained on other data: {len(manifest['classes'])} classes and {manifest['channels']} "
+            f"{run.path} was trained on other data: {len(classes)} classes and {manifest['channels']} "
             f"channels there, {len(dataset.classes)} and {channels} in {dataset.name}; "
             "give the data that it was trained on"
         )
-    return replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
+    dataset = replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
+    if match is None:
+        return dataset
+    absent = [name for place, name in enumerate(classes) if place not in match.places]
+    note = f"Classes of the run without images: {', '.join(absent)}." if absent else ""
+    dataset = dataset.with_splits(lambda split: split.relabelled(classes, match.places))
+    return replace(dataset, classes=classes).noting(note, match.warning and f"{match.warning}.")
 
 
 def evaluate_run(

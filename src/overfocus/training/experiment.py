@@ -136,7 +136,7 @@ def _of_one_size(dataset: Dataset) -> Dataset:
     sizes = sorted({size for split in dataset.splits.values() for size in _stored_sizes(split.images)}, key=min)
     if not sizes or (len(sizes) == 1 and min(sizes[0]) <= LARGE):
         return dataset
-    shorter = sorted(min(size) for size in _stored_sizes(dataset.splits["train"].images))
+    shorter = sorted(min(size) for size in _stored_sizes(next(iter(dataset.splits.values())).images))
     side = min(CUSTOMARY, max(8, shorter[len(shorter) // 2] // 8 * 8))
     (low, high), name = ("{} x {}".format(*size) for size in (sizes[0], sizes[-1])), f"{side} x {side}"
     stored = f"{low} to {high}" if low != high else low

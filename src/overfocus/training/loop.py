@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
+from itertools import zip_longest
 from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +24,7 @@ from overfocus.core.files import replacing
 from overfocus.core.key import Key
 from overfocus.core.provenance import provenance
 from overfocus.data import Dataset, balanced
-from overfocus.data.finalize import check_classes
+from overfocus.data.finalize import check_trainable
 from overfocus.models.checkpoints import save_weights
 from overfocus.models.smoke import try_classifier
 from overfocus.training.evaluate import evaluate
@@ -104,7 +105,7 @@ class Trainer:
         """Make what can fail in one process alone: data, network, objective."""
         recipe, fabric = self.recipe, self.fabric
         self.dataset = self.given or self.experiment.dataset()
-        check_classes(self.dataset.name, self.dataset.classes)
+        check_trainable(self.dataset)
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
         self.streams = {name: self.experiment.stream(self.dataset, name, **place) for name in self.dataset.splits}
         self.selection_split = _selection_split(self.dataset)
@@ -260,7 +261,8 @@ class Trainer:
             self.best = {"epoch": epoch.number, "split": self.selection_split, **scores}
             if writes:
                 save_weights(self.model.state_dict(), self.run.best_weights)
-        state = {**self._state(), "history": [asdict(each) for each in self.history], "best": self.best}
+        history, classes = [asdict(each) for each in self.history], list(self.dataset.classes)
+        state = {**self._state(), "history": history, "best": self.best, "classes": classes}
         if writes:
             self.run.checkpoint.parent.mkdir(exist_ok=True)
         with replacing(self.run.checkpoint) if writes else nullcontext(self.run.checkpoint) as path:
@@ -281,10 +283,21 @@ class Trainer:
                 f"{self.run.checkpoint} cannot be read: damaged, or of another version of the model "
                 f"({type(error).__name__}); remove {self.run.path} and train again"
             ) from error
+        self._check_classes(rest.get("classes", list(self.dataset.classes)))
         self.history = [Epoch(**{**each, "warnings": tuple(each["warnings"])}) for each in rest["history"]]
         self.best = rest["best"]
         if self.fabric.is_global_zero:
             self.run.log(self.history)
+
+    def _check_classes(self, before: list[str]) -> None:
+        """Refuse to go on with other classes, or in another order, than the run was begun with."""
+        changes = [(was, now) for was, now in zip_longest(before, self.dataset.classes) if was != now]
+        if changes:
+            was, now = (repr(name) if name is not None else "none" for name in changes[0])
+            raise OverfocusError(
+                f"{self.run.path} was begun with other classes than {self.dataset.name} has now: {was} is {now}; bring "
+                "the data back, or give another --out"
+            )
 
     def _kept(self) -> str:
         done = len(self.history)
