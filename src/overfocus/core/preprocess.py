@@ -107,6 +107,14 @@ class Preprocess:
         return Preprocess(size=size, orientation="stored", mean=mean, std=std)
 
 
+def fitting(to: Size | Preprocess) -> Preprocess:
+    """Return how pictures are brought to a size, by default as `Preprocess` does; OverfocusError where it has none."""
+    how = to if isinstance(to, Preprocess) else Preprocess(size=to)
+    if how.size is None:
+        raise OverfocusError("preprocess: no size is given that pictures could be brought to; give height and width")
+    return how
+
+
 def _size(value: Any) -> Size | None:
     if value is None:
         return None
@@ -132,3 +140,6 @@ def _colour(value: Any) -> Colour:
         raise OverfocusError(f"background={value!r}; give red, green and blue from 0 to 255, such as 255,255,255")
     red, green, blue = value
     return red, green, blue
+
+
+DEFAULT = Preprocess()

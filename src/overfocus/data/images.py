@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from overfocus.core.preprocess import Preprocess, Size
+
 
 class Images(ABC):
     """A row of images, read one by one."""
@@ -26,9 +28,15 @@ class Images(ABC):
     def read(self, index: int) -> Tensor:
         """Return the image, [C, H, W] uint8; OverfocusError, which names it, where it cannot be read."""
 
-    def read_for(self, index: int, size: tuple[int, int]) -> Tensor:
-        """Return the image as `read` does, or a smaller one that looks nearly the same at `size` (H, W)."""
+    def read_for(self, index: int, to: Size | Preprocess) -> Tensor:
+        """Return the image as `read` does, or a smaller one that looks nearly the same once it is fitted to `to`."""
         return self.read(index)
+
+    def decoded_as(self, preprocess: Preprocess) -> Images:
+        """Return the images as they are decoded with its orientation, intensity and background; those in memory are
+        decoded already.
+        """
+        return self
 
     @abstractmethod
     def size(self, index: int) -> tuple[int, int]:
@@ -110,6 +118,10 @@ class WrappedImages(Images):
         """Return the stamp that the source gives it."""
         return self.source.stamp(self.at(index))
 
+    def decoded_as(self, preprocess: Preprocess) -> Images:
+        """Return the same with the source decoded so."""
+        return replace(self, source=self.source.decoded_as(preprocess))  # pyright: ignore[reportArgumentType]
+
 
 @dataclass(frozen=True, eq=False)
 class PickedImages(WrappedImages):
@@ -125,9 +137,9 @@ class PickedImages(WrappedImages):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def read_for(self, index: int, size: tuple[int, int]) -> Tensor:
+    def read_for(self, index: int, to: Size | Preprocess) -> Tensor:
         """Return the image as the source does."""
-        return self.source.read_for(self.at(index), size)
+        return self.source.read_for(self.at(index), to)
 
     def pick(self, rows: Tensor) -> Images:
         """Return the images `rows` [n] of these."""
