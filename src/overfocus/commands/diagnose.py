@@ -69,7 +69,7 @@ def diagnose_checkpoints(
     check_free(out)
     sections = _sections(request)
     device = device_of(Machine(request.device))
-    dataset, experiment = dataset_for(request.models, dict(request.data))
+    dataset, experiment = dataset_for(request.models, dict(request.data), request.options)
     name, split = split_of(dataset, request.split)
     sample = from_split(
         split, limit=request.limit, seed=request.seed, size=experiment.data.size, device=device,

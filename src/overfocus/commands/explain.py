@@ -17,7 +17,7 @@ from overfocus.attribution.catalogue import method as method_named
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data.image_files import FileImages
 from overfocus.data.resize import as_size, fit
-from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, run_of
+from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, preprocess_for, run_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.metrics.spread import effective_area, gini
 from overfocus.report.drawing.overlay import MappedImage, MapPicture, map_sheet, overlay, picture, save_png
@@ -94,10 +94,10 @@ def explain_checkpoint(  # noqa: PLR0913
 
     data: settings of the data that names the classes of a model that is no run.
     """
-    run = run_of(checkpoint)
-    if size is None and run is not None:
-        size = tuple(run.manifest()["size"])  # type: ignore[assignment]
-    dataset = dataset_for((checkpoint,), dict(data))[0] if run is None and data else None
+    own = preprocess_for(checkpoint, options)
+    if size is None and own is not None:
+        size = own.size  # type: ignore[assignment]
+    dataset = dataset_for((checkpoint,), dict(data), options)[0] if run_of(checkpoint) is None and data else None
     classifier = classifier_of(checkpoint, dataset, options, device_of(Machine(device)))
     return explain(classifier, images, methods, out, target=target, size=size)
 

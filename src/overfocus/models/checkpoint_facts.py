@@ -26,7 +26,8 @@ def network_of(checkpoint: Checkpoint) -> Network | None:
     if isinstance(name, str):
         ours = "settings" in config and "id2label" in config
         arguments = config.get("settings" if ours else "model_args") or {}
-        return Network(name if ours else f"timm:{name}", arguments)
+        settings = {key: value for key, value in arguments.items() if key not in ("num_classes", "in_chans")}
+        return Network(name if ours else f"timm:{name}", settings)
     arguments = arguments_of(checkpoint)
     name = arguments.get("model")
     if isinstance(name, str) and "arch" in content:
