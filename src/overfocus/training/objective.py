@@ -180,7 +180,7 @@ class Objective(nn.Module):
 
     def _prepare(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
         targets = Targets.of(labels)
-        if self.classes and not self._labels_checked and not torch.compiler.is_compiling():
+        if not self._labels_checked and not torch.compiler.is_compiling():
             self._check_labels(targets)
         return self._on_images.on_batch(Batch(images, targets), key)
 
@@ -218,6 +218,10 @@ class Objective(nn.Module):
     def _check_labels(self, targets: Targets) -> None:
         """Check the first batch only, since that synchronises with the device."""
         self._labels_checked = True
+        if targets.labels.shape[1] > 1:
+            targets.check()
+        if not self.classes:
+            return
         low, high = int(targets.labels.min()), int(targets.labels.max())
         if low < 0 or high >= self.classes:
             wrong = low if low < 0 else high
