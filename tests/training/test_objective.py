@@ -476,3 +476,15 @@ def test_sgdrop_refuses_features_of_one_position():
     with pytest.raises(SettingError, match="one position"):
         objective(torch.randn(2, 3, 32, 32), torch.tensor([1, 2]))
     assert objective(torch.randn(2, 3, 64, 64), torch.tensor([1, 2])).isfinite()
+
+
+def test_one_logit_and_soft_labels_of_other_widths_are_refused():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    images = torch.randn(4, 3, 8, 9)
+    for method in ("plain", "cutmix(prob=1.0)"):
+        with pytest.raises(OverfocusError, match="two outputs"):
+            Objective(net, parse(method))(images, torch.tensor([0, 1, 0, 1]))
+    wide = nn.Sequential(*net[:3], nn.Linear(4, 5))
+    for objective in (Objective(wide), Objective(wide).eval()):
+        with pytest.raises(OverfocusError, match="3 classes and the network has 5"):
+            objective(images, torch.full((4, 3), 1 / 3))

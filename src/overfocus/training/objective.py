@@ -93,11 +93,15 @@ class Objective(nn.Module):
         its labels. `first_row` is where this process's rows start in the global batch; by default all have as many.
         """
         if not self.training:
-            return Targets.of(labels).cross_entropy(self.model(images))
+            logits = self.model(images)
+            _check_width(labels, logits)
+            return Targets.of(labels).cross_entropy(logits)
         key = self._draw(_first_row(len(images)) if first_row is None else first_row)
         batch = self._prepare(images, labels, key) if weights is None else Batch(images, Targets(labels, weights))
         features = self._features(batch, key)
         logits = self._head(features.values)
+        if weights is None:
+            _check_width(labels, logits)
         loss = features.targets.cross_entropy(logits, self.smoothing)
         self.note(features, logits, loss, len(batch))
         return loss
@@ -241,6 +245,14 @@ class Objective(nn.Module):
             if name in self._totals:
                 total, count = self._totals[name][0] + total, self._totals[name][1] + count
             self._totals[name] = (total, count)
+
+
+def _check_width(labels: Tensor, logits: Tensor) -> None:
+    """Refuse soft labels of another number of classes than the network's, which the loss would take in part."""
+    if labels.ndim == 2 and labels.shape[1] != logits.shape[1]:
+        raise OverfocusError(
+            f"soft labels are of {labels.shape[1]} classes and the network has {logits.shape[1]}; give rows of as many"
+        )
 
 
 def _plain(model: nn.Module) -> nn.Module:
