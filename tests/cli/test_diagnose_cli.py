@@ -88,7 +88,10 @@ def test_a_strangers_file_on_a_folder_with_boxes_that_are_not_all_good(overfocus
     torch.save(create_model("overfocus_cnn", 2, widths=[4, 8]).state_dict(), tmp_path / "net.pt")
     asked = ("--data", tmp_path / "photos", "--boxes", tmp_path / "boxes.csv", "--only", "focus,localization")
     own = ("--model", "overfocus_cnn", "--setting", "widths=[4,8]", "--out", tmp_path / "d")
-    code, out, err = overfocus("diagnose", tmp_path / "net.pt", *asked, *own)
+    code, _, err = overfocus("diagnose", tmp_path / "net.pt", *asked, *own)
+    assert code == 2
+    assert "--preprocess imagenet" in err
+    code, out, err = overfocus("diagnose", tmp_path / "net.pt", *asked, *own, "--preprocess", "half")
     assert code == 0, err
     for count, word in (("4", "without area"), ("2", "beyond"), ("1", "annotations")):
         assert re.search(rf"\b{count} [^\n;.]*{word}", out)

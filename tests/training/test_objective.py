@@ -492,3 +492,15 @@ def test_sgdrop_on_one_position_is_refused_before_an_epoch(tmp_path):
     with pytest.raises(SettingError, match="pixels a side work"):
         list(train(Experiment.model_validate(settings), tmp_path / "run"))
     assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_one_logit_and_soft_labels_of_other_widths_are_refused():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    images = torch.randn(4, 3, 8, 9)
+    for method in ("plain", "cutmix(prob=1.0)"):
+        with pytest.raises(OverfocusError, match="two outputs"):
+            Objective(net, parse(method))(images, torch.tensor([0, 1, 0, 1]))
+    wide = nn.Sequential(*net[:3], nn.Linear(4, 5))
+    for objective in (Objective(wide), Objective(wide).eval()):
+        with pytest.raises(OverfocusError, match="3 classes and the network has 5"):
+            objective(images, torch.full((4, 3), 1 / 3))

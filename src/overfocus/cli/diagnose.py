@@ -38,8 +38,11 @@ def diagnose(  # noqa: PLR0913
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="What the model's constructor takes; repeatable.")
     ] = None,
     best: o.Best = False,
-    mean: Annotated[str, typer.Option(help="Normalisation, R,G,B in [0, 1]; default the run's, else the data's.")] = "",
-    std: Annotated[str, typer.Option(help="As --mean.")] = "",
+    which_weights: o.WhichWeights = None,
+    mean: o.Mean = "",
+    std: o.Std = "",
+    preprocess: o.Preprocess = None,
+    channel_order: o.ChannelOrder = None,
     classes: o.Classes = None,
     at: o.At = None,
     attribution: Annotated[str, typer.Option("--map", help="How attribution is computed.")] = "hirescam",
@@ -67,7 +70,7 @@ def diagnose(  # noqa: PLR0913
     \b
     overfocus diagnose runs/first --out diagnosis
     overfocus diagnose runs/plain runs/sgdrop --out side-by-side
-    overfocus diagnose net.pt --model resnet18 --data photos --out diagnosis
+    overfocus diagnose net.pt --model resnet18 --preprocess imagenet --data photos --out diagnosis
     """
     from rich.console import Console
 
@@ -78,7 +81,8 @@ def diagnose(  # noqa: PLR0913
 
     options = CheckpointOptions(
         model or "", tuple(setting or ()), weights or "", at or "", o.numbers(mean, "--mean", float),
-        o.numbers(std, "--std", float), best, read_classes(classes) if classes else (),
+        o.numbers(std, "--std", float), best, read_classes(classes) if classes else (), which_weights or "",
+        preprocess or "", channel_order or "",
     )  # fmt: skip
     request = DiagnosisRequest(
         tuple(checkpoints),
@@ -112,6 +116,11 @@ def explain(  # noqa: PLR0913
     root: o.Root = None,
     model: o.CheckpointModel = None,
     weights: o.Weights = None,
+    which_weights: o.WhichWeights = None,
+    mean: o.Mean = "",
+    std: o.Std = "",
+    preprocess: o.Preprocess = None,
+    channel_order: o.ChannelOrder = None,
     classes: o.Classes = None,
     at: o.At = None,
     device: o.Device = "auto",
@@ -134,7 +143,9 @@ def explain(  # noqa: PLR0913
         checkpoint, images, o.names(methods), out, target=target, size=size,
         data=o.given("data", name=data, root=root) | o.pictures(fit, orientation, intensity, background),
         options=CheckpointOptions(
-            model or "", (), weights or "", at or "", classes=read_classes(classes) if classes else ()
+            model or "", (), weights or "", at or "", o.numbers(mean, "--mean", float), o.numbers(std, "--std", float),
+            classes=read_classes(classes) if classes else (), which=which_weights or "", preprocess=preprocess or "",
+            channel_order=channel_order or "",
         ),
         device=device,
     )  # fmt: skip

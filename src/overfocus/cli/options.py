@@ -91,6 +91,25 @@ At = Annotated[
         help="Layer to act on or to map; default: @features, the last features before pooling.",
     ),
 ]
+WhichWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="averaged|raw|NAME",
+        help="Of several weights in a file; default the averaged ones, where there are any.",
+    ),
+]
+MEAN_HELP = "Normalisation that the weights were trained with, R,G,B in [0, 1]; default what a run or the weights say."
+Mean = Annotated[str, typer.Option(help=MEAN_HELP)]
+Std = Annotated[str, typer.Option(help="As --mean.")]
+Preprocess = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How pictures were preprocessed for weights that do not say it: imagenet or half (mean and std); "
+        "timm:NAME or torchvision:WEIGHTS (size, crop and interpolation too).",
+    ),
+]
+ChannelOrder = Annotated[str | None, typer.Option(metavar="rgb|bgr", help="As the weights were trained; default rgb.")]
 Best = Annotated[bool, typer.Option("--best", help="The best epoch's weights instead of the last one's.")]
 
 # Recipe

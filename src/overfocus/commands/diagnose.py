@@ -70,7 +70,7 @@ def diagnose_checkpoints(
     check_free(out)
     sections = _sections(request)
     device = device_of(Machine(request.device))
-    dataset, experiment = dataset_for(request.models, dict(request.data))
+    dataset, experiment = dataset_for(request.models, dict(request.data), request.options)
     console = console or Console(stderr=True)
     if dataset.note:
         console.print(dataset.note, markup=False, highlight=False, soft_wrap=True, style="dim")

@@ -97,11 +97,15 @@ class Objective(nn.Module):
         its labels. `first_row` is where this process's rows start in the global batch; by default all have as many.
         """
         if not self.training:
-            return Targets.of(labels).cross_entropy(self.model(images))
+            logits = self.model(images)
+            _check_width(labels, logits)
+            return Targets.of(labels).cross_entropy(logits)
         key = self._draw(_first_row(len(images)) if first_row is None else first_row)
         batch = self._prepare(images, labels, key) if weights is None else Batch(images, Targets(labels, weights))
         features = self._features(batch, key)
         logits = self._head(features.values)
+        if weights is None:
+            _check_width(labels, logits)
         loss = features.targets.cross_entropy(logits, self.smoothing)
         self.note(features, logits, loss, len(batch))
         return loss
@@ -206,7 +210,7 @@ class Objective(nn.Module):
 
     def _prepare(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
         targets = Targets.of(labels)
-        if self.classes and not self._labels_checked and not torch.compiler.is_compiling():
+        if not self._labels_checked and not torch.compiler.is_compiling():
             self._check_labels(targets)
         return self._on_images.on_batch(Batch(images, targets), key)
 
@@ -246,6 +250,10 @@ class Objective(nn.Module):
     def _check_labels(self, targets: Targets) -> None:
         """Check the first batch only, since that synchronises with the device."""
         self._labels_checked = True
+        if targets.labels.shape[1] > 1:
+            targets.check()
+        if not self.classes:
+            return
         low, high = int(targets.labels.min()), int(targets.labels.max())
         if low < 0 or high >= self.classes:
             wrong = low if low < 0 else high
@@ -265,6 +273,14 @@ class Objective(nn.Module):
             if name in self._totals:
                 total, count = self._totals[name][0] + total, self._totals[name][1] + count
             self._totals[name] = (total, count)
+
+
+def _check_width(labels: Tensor, logits: Tensor) -> None:
+    """Refuse soft labels of another number of classes than the network's, which the loss would take in part."""
+    if labels.ndim == 2 and labels.shape[1] != logits.shape[1]:
+        raise OverfocusError(
+            f"soft labels are of {labels.shape[1]} classes and the network has {logits.shape[1]}; give rows of as many"
+        )
 
 
 def _plain(model: nn.Module) -> nn.Module:
