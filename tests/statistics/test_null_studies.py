@@ -82,6 +82,7 @@ def test_a_tie_taken_as_no_difference_is_wrong_too_often():
     assert not verdicts_at_once(right)[ties & ~alike].any()
 
 
+@pytest.mark.parametrize(("seeds", "pictures"), GRID)
 def test_no_class_gains_or_pays_where_nothing_is_done(seeds, pictures):
     """Five classes of a method that does nothing, one family; Monte Carlo error 0.4 %. A class has few pictures."""
     right = predictions(philox(pictures), 3000, 1, seeds, 5 * pictures)
