@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, replace
+from math import isnan, nan, sqrt
 
 import numpy as np
 
 from overfocus.checks.check import Check, DataFinding, Example, Severity
 from overfocus.checks.picture import Picture
 from overfocus.checks.survey import Survey
-from overfocus.core.interval import Interval
+from overfocus.core.interval import Interval, finite
 
 FOLDS, SHUFFLES, MOST, LEAF = 5, 19, 4000, 5
 """Folds of cross-validation, shuffled labels, pictures that are used, and the fewest in a leaf of a tree."""
@@ -37,14 +37,14 @@ class Guess:
     accuracy: Interval
     """Balanced: the mean over classes of the share that is guessed right."""
     shuffled: float
-    """The best of the same with shuffled labels."""
+    """The best of the same with shuffled labels; NaN where it was not asked for."""
     chance: float
 
     @property
     def share(self) -> float:
         """How far from chance to certainty the lower end of the interval is; 0 where shuffled labels do as well."""
         low = self.accuracy.low
-        return max(0.0, (low - self.chance) / (1 - self.chance)) if low > self.shuffled else 0.0
+        return 0.0 if low <= self.shuffled else max(0.0, (low - self.chance) / (1 - self.chance))
 
 
 class FileTellsClass(Check):
@@ -67,10 +67,16 @@ class FileTellsClass(Check):
             (name for name in guesses if guesses[name].share >= SHARE), key=lambda name: -guesses[name].share
         )
         value = {
-            name: {**guess.accuracy.as_dict(), "shuffled": guess.shuffled, "chance": guess.chance, "share": guess.share}
+            name: {
+                **guess.accuracy.as_dict(), "shuffled": finite(guess.shuffled), "chance": guess.chance,
+                "share": guess.share,
+            }
             for name, guess in guesses.items()
         }  # fmt: skip
-        rows = [(name, f"{g.accuracy:.2f}", f"{g.shuffled:.2f}", f"{g.chance:.2f}") for name, g in guesses.items()]
+        rows = [
+            (name, f"{g.accuracy:.2f}", "-" if isnan(g.shuffled) else f"{g.shuffled:.2f}", f"{g.chance:.2f}")
+            for name, g in guesses.items()
+        ]
         heads = ("property of the file", "balanced accuracy", "with shuffled labels", "by chance")
         if not telling:
             said = (
@@ -129,9 +135,12 @@ def _guess(columns: np.ndarray, labels: np.ndarray) -> Guess:
     half = NORMAL * sqrt(float((recalls * (1 - recalls) / counts).sum())) / len(counts)
     value = float(recalls.mean())
     generator = np.random.Generator(np.random.Philox(0))
-    shuffled = max(float(_recalls(columns, generator.permutation(labels))[0].mean()) for _ in range(SHUFFLES))
     accuracy = Interval(value, max(0.0, value - half), min(1.0, value + half), len(labels))
-    return Guess(accuracy, shuffled, 1 / len(counts))
+    guess = Guess(accuracy, nan, 1 / len(counts))
+    if guess.share < SHARE:
+        return guess
+    shuffled = max(float(_recalls(columns, generator.permutation(labels))[0].mean()) for _ in range(SHUFFLES))
+    return replace(guess, shuffled=shuffled)
 
 
 def _recalls(columns: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from overfocus.core.key import Key
 from overfocus.data import Dataset, Images
 from overfocus.data.decode import processors
 from overfocus.data.image_files import StoredImages
-from overfocus.data.images import PickedImages
+from overfocus.data.images import WrappedImages
 
 MANY = 4000
 """Images from which on a second process is worth its start."""
@@ -79,13 +79,20 @@ def survey(dataset: Dataset, most: int | None = None, on_progress: OnProgress = 
     return Survey(dataset, tuple(pictures), total)
 
 
+def from_files(images: Images) -> bool:
+    """Say whether images are stored in files or in a table, and so have something to be checked."""
+    while isinstance(images, WrappedImages):
+        images = images.source
+    return isinstance(images, StoredImages)
+
+
 Work = tuple[str | bytes, str, str, int, int]
 
 
 def _stored(dataset: Dataset, images: Images, row: int) -> tuple[str | bytes, str]:
     """Return the path or the encoded bytes of an image, and its name."""
     name = images.name(row)
-    while isinstance(images, PickedImages):
+    while isinstance(images, WrappedImages):
         images, row = images.source, images.at(row)
     if not isinstance(images, StoredImages):
         raise OverfocusError(

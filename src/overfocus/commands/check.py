@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from overfocus.checks.catalogue import DataReport, evaluate
-from overfocus.checks.survey import OnProgress, survey
+from overfocus.checks.survey import OnProgress, from_files, survey
 from overfocus.core.errors import OverfocusError
 from overfocus.data import Dataset, load
+
+MOST = 5000
+"""Pictures that are read before a training or a diagnosis begins."""
 
 
 def check(
@@ -27,3 +30,16 @@ def check(
         raise OverfocusError(f"check: most={most}; give 1 image at least, or None for all")
     dataset = data if isinstance(data, Dataset) else load(data, root=root, boxes=boxes)
     return evaluate(survey(dataset, most, on_progress))
+
+
+def first_look(dataset: Dataset) -> str:
+    """Return the findings that matter before a training or a diagnosis, in one paragraph; "" where there are none.
+
+    At most 5,000 pictures are read, at random; of a set without image files nothing is said.
+    """
+    if not all(from_files(split.images) for split in dataset.splits.values()):
+        return ""
+    report = evaluate(survey(dataset, MOST))
+    of = f" (of {MOST:,} of {report.survey.total:,} pictures)" if report.survey.sampled else ""
+    said = report.paragraph()
+    return f"Check of the data{of}: {said} `overfocus check` shows more." if said else ""

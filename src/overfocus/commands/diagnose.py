@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from overfocus.commands.check import first_look
 from overfocus.core.files import replacing_folder, write
 from overfocus.data.joined import looked_at
 from overfocus.diagnosis.catalogue import SECTIONS, in_order
@@ -74,6 +75,8 @@ def diagnose_checkpoints(
     console = console or Console(stderr=True)
     if dataset.note:
         console.print(dataset.note, markup=False, highlight=False, soft_wrap=True, style="dim")
+    if found := first_look(dataset):
+        console.print(found, markup=False, highlight=False, soft_wrap=True, style="yellow")
     name, split = split_of(dataset, request.split)
     sample = from_split(
         split, limit=request.limit, seed=request.seed, size=experiment.data.size, device=device,

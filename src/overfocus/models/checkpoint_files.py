@@ -12,6 +12,7 @@ import json
 import pathlib
 import re
 import types
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -110,6 +111,23 @@ def _shards(index: Path) -> dict[str, Tensor]:
     return {key: value for name in sorted(set(names.values())) for key, value in _file(index.parent / name).items()}
 
 
+def _check_sums(path: Path) -> None:
+    """Refuse a file whose checksums do not agree with its content, which torch.load does not look at."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # of a damaged archive it raises nearly every kind
+        what = f"{type(error).__name__} {error}".strip()
+        raise OverfocusError(f"weights {path}: a damaged or truncated checkpoint ({what}); copy it again") from error
+    if damaged:
+        raise OverfocusError(
+            f"weights {path}: the checksum of {damaged} in it does not agree with its content: the file is damaged, or "
+            "was saved without checksums; copy or save it again"
+        )
+
+
 def _safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -121,6 +139,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _pickle(path: Path) -> Any:
+    _check_sums(path)
     try:
         with (
             path.open("rb") as file,
