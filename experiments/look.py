@@ -6,7 +6,7 @@
 Each folder holds the runs of a method, one for each seed; the first is the baseline. It prints means over seeds, and
 differences to the baseline with 95 % t intervals, paired by seed. `totem`, --limit 100, n = 3 (without hiding):
 effective area 0.399 and 0.691, +0.292 [+0.272, +0.312]; by occlusion 0.262 and 0.308, +0.046 [+0.029, +0.063]; half of
-the object 0.744 and 0.855, +0.111 [+0.052, +0.169]. Fashion-MNIST, 100 of each class, --limit 100, n = 3: effective area
+the object 0.744 and 0.855, +0.111 [+0.052, +0.169]. Fashion-MNIST, 100 of each class, n = 3: effective area
 0.717 and 0.946, +0.228 [+0.201, +0.256]; by occlusion 0.441 and 0.477, +0.036 [-0.043, +0.114]; half of the object
 0.342 and 0.355, +0.013 [-0.025, +0.052].
 """
