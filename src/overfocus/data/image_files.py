@@ -19,8 +19,8 @@ from torch import Tensor
 from overfocus.core.errors import OverfocusError
 from overfocus.core.preprocess import DEFAULT, Colour, Preprocess, Size, fitting
 from overfocus.data.depth import eight_bits, is_deep
-from overfocus.data.images import Images
-from overfocus.data.orientation import turn_left, turned, turned_size
+from overfocus.data.images import Header, Images
+from overfocus.data.orientation import exif_turn, turn_left, turned, turned_size
 from overfocus.data.suffixes import suffixes
 
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
@@ -59,9 +59,14 @@ class StoredImages(Images):
         return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
     def size(self, index: int) -> Size:
-        """Return height and width in pixels, turned as the image is, from the head of the image."""
+        """Return height and width in pixels, turned as the image is, from the header of the image."""
+        return self.header(index).size
+
+    def header(self, index: int) -> Header:
+        """Return what the header of the image says."""
         with opened(self.encoded_at(index), self.name(index)) as picture:
-            return turned_size((picture.height, picture.width), turn_left(picture, self.preprocess.orientation))
+            size = turned_size((picture.height, picture.width), turn_left(picture, self.preprocess.orientation))
+            return Header(size, exif_turn(picture), is_deep(picture), picture.has_transparency_data)
 
     def decoded_as(self, preprocess: Preprocess) -> Images:
         """Return the same images, read with the orientation, intensity and background of `preprocess`."""

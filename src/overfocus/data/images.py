@@ -11,6 +11,20 @@ from torch import Tensor
 from overfocus.core.preprocess import Preprocess, Size
 
 
+@dataclass(frozen=True)
+class Header:
+    """What the header of a stored picture says."""
+
+    size: Size
+    """Height and width, turned as the picture is."""
+    turn: int
+    """EXIF's tag of orientation, 1 to 8; 1 for none."""
+    deep: bool
+    """Whether it has more than 8 bits a channel."""
+    alpha: bool
+    """Whether some of it may be transparent."""
+
+
 class Images(ABC):
     """A row of images, read one by one."""
 
@@ -41,6 +55,10 @@ class Images(ABC):
     @abstractmethod
     def size(self, index: int) -> tuple[int, int]:
         """Return height and width in pixels without decoding the image."""
+
+    def header(self, index: int) -> Header | None:
+        """Return what the header of the stored picture says; None for pictures in memory."""
+        return None
 
     @abstractmethod
     def stamp(self, index: int) -> bytes:
@@ -117,6 +135,10 @@ class WrappedImages(Images):
     def stamp(self, index: int) -> bytes:
         """Return the stamp that the source gives it."""
         return self.source.stamp(self.at(index))
+
+    def header(self, index: int) -> Header | None:
+        """Return the header that the source gives it."""
+        return self.source.header(self.at(index))
 
     def decoded_as(self, preprocess: Preprocess) -> Images:
         """Return the same with the source decoded so."""

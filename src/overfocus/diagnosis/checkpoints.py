@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.preprocess import Preprocess
 from overfocus.data import Dataset, Split
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.examination import LIMIT
@@ -19,7 +20,7 @@ from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.sections.outliers import Outliers
 from overfocus.models.zoo import create_model
 from overfocus.training.checkpoint import load_run
-from overfocus.training.experiment import Experiment, settle
+from overfocus.training.experiment import Experiment, data_settings, settle
 from overfocus.training.run import Run
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -62,14 +63,14 @@ def dataset_for(whats: Sequence[str], given: dict[str, Any]) -> tuple[Dataset, E
             f"{whats[0]} does not say what it was trained on; give --data, a name of `overfocus datasets` or a folder"
         )
     if "data.name" in given or run is None:
-        size = {"data.size": tuple(run.manifest()["size"])} if run and "data.size" not in given else {}
+        own = {f"data.{k}": v for k, v in data_settings(Preprocess.of_manifest(run.manifest())).items()} if run else {}
         channels = {"data.channels": run.manifest()["channels"]} if run and Path(given["data.name"]).exists() else {}
-        experiment = settle(None, {**size, **channels, **given}, [])
+        experiment = settle(None, {**own, **channels, **given}, [])
     else:
         changes = {key.removeprefix("data."): value for key, value in given.items()}
-        changes.setdefault("size", tuple(run.manifest()["size"]))
         own = run.experiment()
-        experiment = own.model_copy(update={"data": own.data.model_copy(update=changes)})
+        as_trained = own.data.preprocessed_as(Preprocess.of_manifest(run.manifest()))
+        experiment = own.model_copy(update={"data": as_trained.model_copy(update=changes)})
     return experiment.dataset(), experiment
 
 
