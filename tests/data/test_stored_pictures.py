@@ -10,6 +10,7 @@ from PIL import Image
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.preprocess import Preprocess
+from overfocus.data import load
 from overfocus.data.depth import AlmostConstant
 from overfocus.data.image_files import EncodedImages, FileImages
 from overfocus.data.orientation import TURNS
@@ -192,3 +193,62 @@ def test_opaque_alpha_changes_nothing(tmp_path):
     picture.putalpha(255)
     picture.save(tmp_path / "a.png")
     assert np.array_equal(read(tmp_path / "a.png").permute(1, 2, 0).numpy(), UPRIGHT)
+
+
+SUFFIXES = (".jfif", ".JPG", ".PNG", ".avif", ".bmp", ".TIFF", ".jp2", ".heic")
+
+
+def write_suffixed(root, suffixes):
+    for name, tone in (("cat", 250), ("dog", 20)):
+        (root / name).mkdir()
+        for suffix in suffixes:
+            kind = {".jfif": "JPEG", ".heic": "HEIF", ".jp2": "JPEG2000"}.get(suffix)
+            Image.new("RGB", (16, 12), (tone, 60, 60)).save(root / name / f"a{suffix}", kind)
+
+
+def test_every_suffix_that_pillow_reads_is_read(tmp_path):
+    pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
+    write_suffixed(tmp_path, SUFFIXES)
+    (tmp_path / "cat" / "notes.txt").write_text("no picture")
+    (tmp_path / "dog" / "moving.mp4").write_bytes(b"no picture")
+    (tmp_path / "dog" / ".hidden.txt").write_text("not counted")
+    dataset = load(tmp_path)
+    read_files = {split.images.name(row) for split in dataset.splits.values() for row in range(len(split))}
+    assert {Path(name).suffix for name in read_files} == set(SUFFIXES)
+    assert len(read_files) == 2 * len(SUFFIXES)
+    for split in dataset.splits.values():
+        for row in range(len(split)):
+            red = float(split.images.read(row)[0].float().mean())
+            assert abs(red - (250, 20)[int(split.labels[row])]) < 12
+    assert "1 .txt" in dataset.note
+    assert "1 .mp4" in dataset.note
+    assert ".hidden" not in dataset.note
+
+
+def test_without_pillow_heif_the_note_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr("overfocus.data.suffixes.suffixes", lambda: (".png", ".jfif"))
+    write_suffixed(tmp_path, (".PNG", ".jfif", ".bmp"))
+    (tmp_path / "cat" / "telephone.HEIC").write_bytes(b"what a telephone wrote")
+    note = load(tmp_path).note
+    assert "1 .heic (needs overfocus[heif])" in note
+    assert "2 .bmp" in note
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "PNG"])
+def test_a_voc_picture_of_any_suffix_is_found(tmp_path, suffix):
+    from overfocus.downstream.voc import voc
+
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (tmp_path / folder).mkdir(parents=True)
+    box = "<bndbox><xmin>3</xmin><ymin>1</ymin><xmax>5</xmax><ymax>9</ymax></bndbox>"
+    for part in ("train", "val"):
+        store_turned(tmp_path / "JPEGImages" / "a.png", 6)
+        (tmp_path / "JPEGImages" / "a.png").rename(tmp_path / "JPEGImages" / f"{part}.{suffix}")
+        page = f"<annotation><object><name>cat</name>{box}</object></annotation>"
+        (tmp_path / "Annotations" / f"{part}.xml").write_text(page)
+        (tmp_path / "ImageSets" / "Main" / f"{part}.txt").write_text(part)
+    found = voc(tmp_path).train
+    assert found.images.size(0) == (30, 50)
+    assert found.boxes[0].tolist() == [[2, 0, 5, 9]]
+    stored = voc(tmp_path, 3, Preprocess(orientation="stored")).train
+    assert stored.images.size(0) == (50, 30)
