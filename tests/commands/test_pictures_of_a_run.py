@@ -110,6 +110,12 @@ def test_the_run_says_it_and_everything_after_does_it(run, turned, tmp_path):
         assert dataset.preprocess == experiment.data.preprocess == same
         assert torch.equal(dataset.splits["test"].images.read(1), trained_on)
     assert dataset_for([str(run)], {"data.fit": "squash"})[0].preprocess == replace(same, fit="squash")
+    notes = [
+        classifier_of(str(run), dataset_for([str(run)], given)[0], CheckpointOptions()).note
+        for given in ({}, {"data.fit": "squash"})
+    ]
+    assert "trained with" not in notes[0]
+    assert "trained with fit=pad, shown squash" in notes[1]
     inspect_method("plain", tmp_path / "a.png", run=run, images=2)
     exported = export_run(run, "safetensors", tmp_path / "out")
     assert Preprocess.read(json.loads((tmp_path / "out" / "config.json").read_text())["preprocess"]) == how

@@ -136,12 +136,12 @@ def classifier_of(
     run = run_of(what)
     if run is None and dataset is None:
         raise OverfocusError(f"{what} does not say what its classes are; give --data, whose classes it was trained on")
-    classifier = _of_run(what, run, options) if run else _of_stranger(what, dataset, options)  # type: ignore[arg-type]
+    classifier = _of_run(what, run, dataset, options) if run else _of_stranger(what, dataset, options)  # type: ignore[arg-type]
     classifier.pixels.to(device)  # type: ignore[attr-defined]
     return classifier
 
 
-def _of_run(what: str, run: Run, options: CheckpointOptions) -> Classifier:
+def _of_run(what: str, run: Run, dataset: Dataset | None, options: CheckpointOptions) -> Classifier:
     manifest, experiment = run.manifest(), run.experiment()
     best = options.best or Path(what) == run.best_weights
     model = load_run(run.path, best=best)
@@ -150,8 +150,18 @@ def _of_run(what: str, run: Run, options: CheckpointOptions) -> Classifier:
     epoch = "best epoch" if best else "last epoch"
     return Classifier(
         f"{name} ({experiment.method})", model, tuple(manifest["mean"]), tuple(manifest["std"]),
-        tuple(manifest["classes"]), at, f"{what}, {epoch}",
+        tuple(manifest["classes"]), at,
+        f"{what}, {epoch}{_shown_otherwise(manifest, dataset)}",
     )  # fmt: skip
+
+
+def _shown_otherwise(manifest: dict[str, Any], dataset: Dataset | None) -> str:
+    """Say where the images of `dataset` are read or fitted otherwise than those that the run was trained on."""
+    if dataset is None:
+        return ""
+    trained, shown = data_settings(Preprocess.of_manifest(manifest)), data_settings(dataset.preprocess)
+    changed = [f"{name}={trained[name]}, shown {value}" for name, value in shown.items() if trained[name] != value]
+    return f"; trained with {', '.join(changed)}" if changed else ""
 
 
 def _of_stranger(what: str, dataset: Dataset, options: CheckpointOptions) -> Classifier:
