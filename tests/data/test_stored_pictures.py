@@ -1,5 +1,6 @@
 """What lies in a file and what comes out of it: turns, depths, transparency, suffixes."""
 
+import warnings
 from pathlib import Path
 
 import cv2
@@ -98,6 +99,22 @@ def test_12_bits_in_16_are_warned_of_and_mapped_as_told(tmp_path, suffix):
     assert np.abs(told - levels(4095, 0, 4095)).max() <= 1
     found = read(path, 1, intensity="percentile")[0].numpy()
     assert np.abs(found - levels(4095, 0.005 * 4095, 0.995 * 4095)).max() <= 1.1
+
+
+def test_a_set_of_12_bits_is_warned_of_once_it_is_read_and_measured_as_told(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.fromarray(ramp(4095, np.uint16)).save(tmp_path / name / f"{number}.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dark, told = load(tmp_path), load(tmp_path, preprocess=Preprocess(intensity=(0, 4095)))
+        assert told.splits["train"].images.read(0).float().std() > 60
+    with pytest.warns(AlmostConstant):
+        dark.splits["train"].images.read(0)
+    assert dark.mean[0] == pytest.approx(7.5 / 255, abs=0.001)
+    assert told.mean[0] == pytest.approx(0.5, abs=0.01)
+    assert "8 of 8 images have more than 8 bits, which intensity=0,4095 maps to 8" in told.note
 
 
 @pytest.mark.parametrize("channels", [3, 4])
