@@ -13,7 +13,8 @@ from overfocus.commands.explain import explain_checkpoint
 from overfocus.commands.inspect import inspect_method
 from overfocus.core.preprocess import Preprocess
 from overfocus.data.orientation import TURNS
-from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for
+from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders
+from overfocus.diagnosis.sample import from_split
 from overfocus.export.export import export_run
 from overfocus.training.checkpoint import evaluate_run, load_data
 from overfocus.training.run import Run
@@ -157,3 +158,12 @@ def test_a_run_of_before_is_read_as_it_was_trained(run, turned, tmp_path):
     (old / "experiment.toml").write_text("\n".join(kept))
     assert Run(old).experiment().data.orientation == "viewer"
     assert evaluate_run(old, ["test"]) == scores
+
+
+def test_images_of_other_classes_are_read_as_those_of_the_run(run, turned):
+    dataset, _ = dataset_for([str(run)], {})
+    sample = from_split(dataset.splits["test"])
+    section = outsiders(str(turned / "set"), sample, 0, preprocess=dataset.preprocess)
+    expected = from_split(dataset.splits["test"], limit=1000, seed=0)
+    found, same = (torch.cat([each.pixels for each in s.batches(None)]) for s in (section.other, expected))
+    assert torch.equal(found, same)

@@ -83,7 +83,7 @@ def diagnose_checkpoints(
     extra: list[Section] = [Robustness(auto=request.autoattack)]
     if request.ood:
         root, on_bad_image = request.data.get("data.root"), experiment.data.on_bad_image
-        extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image))
+        extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image, dataset.preprocess))
     with _bars(console) as progress_of:
         diagnoses = tuple(
             diagnose(

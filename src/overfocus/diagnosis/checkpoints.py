@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
-from overfocus.core.preprocess import Preprocess
+from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data import Dataset, Split
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.examination import LIMIT
@@ -89,24 +89,28 @@ def split_of(dataset: Dataset, name: str = "") -> tuple[str, Split]:
     return chosen, dataset.splits[chosen]
 
 
-def outsiders(what: str, sample: Sample, seed: int, root: str | None = None, on_bad_image: str = "error") -> Outliers:
+def outsiders(
+    what: str, sample: Sample, seed: int, root: str | None = None, on_bad_image: str = "error",
+    preprocess: Preprocess = DEFAULT,
+) -> Outliers:  # fmt: skip
     """Return the section that asks about images of a second data set `what` beside noise, in the size of `sample`.
 
-    root: where named data sets lie. The set is called by its name, that of a folder by the folder's.
+    root: where named data sets lie. preprocess: how those of the first are read and fitted, and these too. The set is
+    called by its name, that of a folder by the folder's.
     Raises OverfocusError for a set with other channels, and as loading it does.
     """
-    return _outsiders(what, sample.size, sample.channels, seed, root, on_bad_image)
+    how = replace(preprocess, size=sample.size, mean=(), std=())
+    return _outsiders(what, how, sample.channels, seed, root, on_bad_image)
 
 
 @lru_cache(maxsize=1)
-def _outsiders(
-    what: str, size: tuple[int, int], channels: int, seed: int, root: str | None, on_bad_image: str
-) -> Outliers:
+def _outsiders(what: str, how: Preprocess, channels: int, seed: int, root: str | None, on_bad_image: str) -> Outliers:
     """Return the section; the runs of a study ask about the same images."""
-    own = {"data.channels": channels} if Path(what).exists() else {}
-    dataset, _ = _second(what, root, **own, **{"data.size": size, "data.on_bad_image": on_bad_image})
+    own: dict[str, Any] = {"data.channels": channels} if Path(what).exists() else {}
+    own |= {f"data.{name}": value for name, value in data_settings(how).items()}
+    dataset, _ = _second(what, root, **own, **{"data.on_bad_image": on_bad_image})
     _, split = split_of(dataset)
-    other = from_split(split, limit=LIMIT, seed=seed, size=size, on_bad_image=on_bad_image)
+    other = from_split(split, limit=LIMIT, seed=seed, size=how.size, on_bad_image=on_bad_image)
     if other.channels != channels:
         raise OverfocusError(
             f"ood {what} has {other.channels} channels and the data {channels}; give a set with as many"
