@@ -4,6 +4,7 @@ from .attribution.catalogue import attribute as attribute
 from .core.batch import Batch as Batch
 from .core.errors import OverfocusError as OverfocusError
 from .core.key import Key as Key
+from .core.preprocess import Preprocess as Preprocess
 from .core.targets import Targets as Targets
 from .data import Augment as Augment
 from .data import Stream as Stream

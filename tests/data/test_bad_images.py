@@ -86,12 +86,6 @@ def test_every_mode_is_brought_to_the_channels_of_the_set(tmp_path, mode, channe
         assert (image[0, 0].int() - torch.arange(0, 240, 20)).abs().max() <= 1
 
 
-def test_floating_point_pixels_are_refused(tmp_path):
-    Image.fromarray(np.ones((4, 4), dtype=np.float32)).save(tmp_path / "image.tiff")
-    with pytest.raises(OverfocusError, match="floating-point"):
-        FileImages(tmp_path, (str(tmp_path / "image.tiff"),)).read(0)
-
-
 def test_a_moving_picture_gives_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])

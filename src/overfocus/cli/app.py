@@ -87,6 +87,7 @@ def main() -> None:
     _catch_signals()
     _print_anything()
     warnings.filterwarnings("default", ".* is now called ", DeprecationWarning)
+    warnings.formatwarning = _in_a_line
     try:
         app()
     except OverfocusError as error:
@@ -124,6 +125,11 @@ def _catch_signals() -> None:
 
     for each in SIGNALS:
         signal.signal(each, stop)
+
+
+def _in_a_line(message: Warning | str, category: type[Warning], file: str, number: int, line: str | None = None) -> str:
+    """Return a warning as an error is printed, without the place in the code."""
+    return f"warning: {message}\n"
 
 
 def _print_anything() -> None:

@@ -22,6 +22,10 @@ def diagnose(  # noqa: PLR0913
     split: Annotated[str, typer.Option(help="Which images; default the test images, else the validation images.")] = "",
     root: o.Root = None,
     size: o.Size = None,
+    fit: o.Fit = None,
+    orientation: o.Orientation = None,
+    intensity: o.Intensity = None,
+    background: o.Background = None,
     boxes: Annotated[
         str | None, typer.Option(help="Where the objects are: a CSV, a COCO JSON, a folder of VOC XML or of masks.")
     ] = None,
@@ -74,7 +78,8 @@ def diagnose(  # noqa: PLR0913
     )  # fmt: skip
     request = DiagnosisRequest(
         tuple(checkpoints),
-        o.given("data", name=data, root=root, size=size, boxes=boxes, on_bad_image=on_bad_image),
+        o.given("data", name=data, root=root, size=size, boxes=boxes, on_bad_image=on_bad_image)
+        | o.pictures(fit, orientation, intensity, background),
         split, options, o.names(only), o.names(without), limit, seed, attribution, ood or "", autoattack, device,
     )  # fmt: skip
     comparison = diagnose_checkpoints(request, out, per_class=per_class, images=images, console=Console(stderr=True))
@@ -95,6 +100,10 @@ def explain(  # noqa: PLR0913
     ] = "gradcam",
     target: Annotated[str, typer.Option(help="The class to explain, by name or number.")] = "predicted",
     size: o.Size = None,
+    fit: o.Fit = None,
+    orientation: o.Orientation = None,
+    intensity: o.Intensity = None,
+    background: o.Background = None,
     data: o.Data = None,
     root: o.Root = None,
     model: o.CheckpointModel = None,
@@ -116,7 +125,8 @@ def explain(  # noqa: PLR0913
     from overfocus.report.terminal.tables import explained_table
 
     explained = explain_checkpoint(
-        checkpoint, images, o.names(methods), out, target=target, size=size, data=o.given("data", name=data, root=root),
+        checkpoint, images, o.names(methods), out, target=target, size=size,
+        data=o.given("data", name=data, root=root) | o.pictures(fit, orientation, intensity, background),
         options=CheckpointOptions(model or "", (), weights or "", at or ""), device=device,
     )  # fmt: skip
     if as_json:

@@ -38,6 +38,30 @@ Root = Annotated[
     str | None, typer.Option(help="Where the data lies; default: where a run had it, else $OVERFOCUS_DATA, else data.")
 ]
 Size = Annotated[int | None, typer.Option(help="Height and width of the images in pixels; default as stored.")]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="crop|pad|squash",
+        help="How a photograph is brought to the size: its centre, all of it with bars, or all of it out of shape.",
+    ),
+]
+Orientation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="viewer|stored",
+        help="Turn pictures as EXIF says, or not; boxes and masks are those of the picture so turned.",
+    ),
+]
+Intensity = Annotated[
+    str | None,
+    typer.Option(
+        metavar="range|percentile|LOW,HIGH", help="What becomes black and white of more than 8 bits a channel."
+    ),
+]
+Background = Annotated[
+    str | None,
+    typer.Option(metavar="R,G,B", help="Colour behind what is transparent, and of bars; default 128,128,128."),
+]
 PerClass = Annotated[int | None, typer.Option(help="Train on this many images of each class.")]
 Val = Annotated[
     float | None, typer.Option(help="Hold out this part of the training images to choose the best epoch or settings.")
@@ -90,6 +114,13 @@ def given(table: str, **options: Any) -> dict[str, Any]:
 def names(text: str | None, separator: str = ",") -> tuple[str, ...]:
     """Split a list that is one word of the command line; empty parts are left out."""
     return tuple(part.strip() for part in (text or "").split(separator) if part.strip())
+
+
+def pictures(fit: str | None, orientation: str | None, intensity: str | None, background: str | None) -> dict[str, Any]:
+    """Return how pictures are read and fitted as settings of the data, by dotted key."""
+    ends = numbers(intensity, "--intensity", float) if intensity and "," in intensity else intensity
+    colour = numbers(background, "--background", int) or None
+    return given("data", fit=fit, orientation=orientation, intensity=ends, background=colour)
 
 
 def numbers(text: str | None, option: str, kind: Callable[[str], N]) -> tuple[N, ...]:

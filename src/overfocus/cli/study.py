@@ -37,6 +37,10 @@ def study(  # noqa: PLR0913
     data: o.Data = None,
     root: o.Root = None,
     size: o.Size = None,
+    fit: o.Fit = None,
+    orientation: o.Orientation = None,
+    intensity: o.Intensity = None,
+    background: o.Background = None,
     per_class: Annotated[
         str | None, typer.Option(metavar="N,...", help="Data sizes: training images of each class, e.g. 50,200,1000.")
     ] = None,
@@ -95,6 +99,7 @@ def study(  # noqa: PLR0913
         | o.given("", per_class=o.numbers(per_class, "--per-class", int) or None)
         | o.given("", fraction=o.numbers(fraction, "--fraction", float) or None)
         | o.given("data", name=data, root=root, size=size, val=val)
+        | o.pictures(fit, orientation, intensity, background)
         | o.given("model", name=model)
         | o.given("recipe", batch=batch, lr=lr)
         | o.given("examine", sections=sections, limit=limit, ood=ood)

@@ -20,6 +20,10 @@ def train(  # noqa: PLR0913
     data: o.Data = None,
     root: o.Root = None,
     size: o.Size = None,
+    fit: o.Fit = None,
+    orientation: o.Orientation = None,
+    intensity: o.Intensity = None,
+    background: o.Background = None,
     per_class: o.PerClass = None,
     fraction: Annotated[float | None, typer.Option(help="Train on this part of each class.")] = None,
     val: o.Val = None,
@@ -65,6 +69,7 @@ def train(  # noqa: PLR0913
     settings = (
         o.given("data", name=data, root=root, size=size, per_class=per_class, fraction=fraction, val=val)
         | o.given("data", download=download or None, workers=workers, on_bad_image=on_bad_image)
+        | o.pictures(fit, orientation, intensity, background)
         | o.given("model", name=model, at=at, stem=stem, weights=weights)
         | o.given("recipe", epochs=epochs, batch=batch, lr=lr, probe=probe)
         | o.given("", method=method, seed=seed)
@@ -72,6 +77,6 @@ def train(  # noqa: PLR0913
     settled = settle(experiment, settings, changes or [])
     folder, machine = out or default_folder(settled), Machine(accelerator, devices, nodes, strategy)
     with Progress(settled, folder, quiet=as_json, hidden=not first_process()) as progress:
-        run = train_run(settled, folder, machine, log or (), progress.on_step, progress.on_epoch)
+        run = train_run(settled, folder, machine, log or (), progress.on_step, progress.on_epoch, progress.on_data)
     if first_process():
         print(json.dumps({"run": str(folder), **run.manifest()})) if as_json else run_summary(run)

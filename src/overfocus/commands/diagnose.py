@@ -70,6 +70,9 @@ def diagnose_checkpoints(
     sections = _sections(request)
     device = device_of(Machine(request.device))
     dataset, experiment = dataset_for(request.models, dict(request.data))
+    console = console or Console(stderr=True)
+    if dataset.note:
+        console.print(dataset.note, markup=False, highlight=False, soft_wrap=True, style="dim")
     name, split = split_of(dataset, request.split)
     sample = from_split(
         split, limit=request.limit, seed=request.seed, size=experiment.data.size, device=device,
@@ -80,8 +83,8 @@ def diagnose_checkpoints(
     extra: list[Section] = [Robustness(auto=request.autoattack)]
     if request.ood:
         root, on_bad_image = request.data.get("data.root"), experiment.data.on_bad_image
-        extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image))
-    with _bars(console or Console(stderr=True)) as progress_of:
+        extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image, dataset.preprocess))
+    with _bars(console) as progress_of:
         diagnoses = tuple(
             diagnose(
                 classifier, sample, only=sections, sections=extra, limit=request.limit, seed=request.seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from overfocus.attribution.catalogue import attribute
 from overfocus.attribution.catalogue import method as method_named
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data.image_files import FileImages
 from overfocus.data.resize import as_size, fit
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, run_of
@@ -23,6 +24,7 @@ from overfocus.metrics.spread import effective_area, gini
 from overfocus.report.drawing.overlay import MappedImage, MapPicture, map_sheet, overlay, picture, save_png
 from overfocus.report.rows import Explained, SpreadNumbers
 from overfocus.study.work import device_of
+from overfocus.training.experiment import PREPROCESS
 from overfocus.training.processes import Machine
 
 SHEET = "explained.png"
@@ -50,14 +52,14 @@ def explain(
     *,
     target: str | int = "predicted",
     size: int | tuple[int, int] | None = None,
+    preprocess: Preprocess = DEFAULT,
 ) -> list[Explained]:
     """Write a heat map of every picture by every method to `out/NAME-METHOD.png`, and all on `out/explained.png`.
 
-    images: picture files, read as the data of training is: grey or RGB as the model has channels, transparency dropped,
-        as the pixels are stored (a turn that is only noted in EXIF is not made), then resized until the shorter side
-        fits `size` and cut at the centre.
+    images: picture files, read as the data of training is: grey or RGB as the model has channels.
     target: the class to explain, by name or number, or "predicted".
-    size: height and width; unless given what the model says of itself, else 224.
+    size: height and width; unless given that of `preprocess`, else what the model says of itself, else 224.
+    preprocess: how the pictures are turned, brought to 8 bits, laid on a background and fitted.
     Raises UnknownName for a method or class, OverfocusError for a file that is no picture.
     """
     for method in methods:
@@ -65,8 +67,8 @@ def explain(
     if not images or not methods:
         raise OverfocusError("explain: give one picture and one method at least")
     target_class = _class(classifier, target)
-    size = as_size(size if size is not None else _own_size(classifier))
-    answers = [_answer(classifier, each, target_class) for each in _read(images, len(classifier.mean), size)]
+    how = replace(preprocess, size=as_size(size or preprocess.size or _own_size(classifier)))
+    answers = [_answer(classifier, each, target_class) for each in _read(images, len(classifier.mean), how)]
     stems, out = _stems(images), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     explained, shown = [], []
@@ -74,7 +76,7 @@ def explain(
         maps, spreads = _maps(classifier, answer, methods, stem, out)
         explained.append(_explained(classifier, Path(path), answer, spreads))
         shown.append(MappedImage(str(path), "", picture(answer.pixels[0]), maps))
-    save_png(map_sheet(f"{classifier.name} explained", _lines(classifier, target_class, size), shown), out / SHEET)
+    save_png(map_sheet(f"{classifier.name} explained", _lines(classifier, target_class, how), shown), out / SHEET)
     return explained
 
 
@@ -92,24 +94,25 @@ def explain_checkpoint(  # noqa: PLR0913
 ) -> list[Explained]:
     """Explain pictures by a checkpoint: see `classifier_of` for what it may be, and `explain`.
 
-    data: settings of the data that names the classes of a model that is no run.
+    data: settings of the data that names the classes of a model that is no run, and of how pictures are read.
     """
     run = run_of(checkpoint)
-    if size is None and run is not None:
-        size = tuple(run.manifest()["size"])  # type: ignore[assignment]
-    dataset = dataset_for((checkpoint,), dict(data))[0] if run is None and data else None
+    own = Preprocess.of_manifest(run.manifest()) if run else DEFAULT
+    told = {key.removeprefix("data."): value for key, value in data.items()}
+    how = replace(own, **{name: told[name] for name in PREPROCESS if name in told})
+    dataset = dataset_for((checkpoint,), dict(data))[0] if run is None and "data.name" in data else None
     classifier = classifier_of(checkpoint, dataset, options, device_of(Machine(device)))
-    return explain(classifier, images, methods, out, target=target, size=size)
+    return explain(classifier, images, methods, out, target=target, size=size, preprocess=how)
 
 
-def _read(images: Sequence[str | Path], channels: int, size: tuple[int, int]) -> Iterator[Tensor]:
+def _read(images: Sequence[str | Path], channels: int, how: Preprocess) -> Iterator[Tensor]:
     """Yield the pictures as [1, C, H, W] float32 in [0, 1]."""
     for path in map(Path, images):
         if not path.is_file():
             raise OverfocusError(f"{path} is not a file; give picture files, such as {path / 'cat.png'}")
-    files = FileImages(Path("."), [str(path) for path in images], channels)
+    files = FileImages(Path("."), [str(path) for path in images], channels, how)
     for row in range(len(files)):
-        yield fit(files.read(row), size)[None].float() / 255
+        yield fit(files.read(row), how)[None].float() / 255
 
 
 def _answer(classifier: Classifier, pixels: Tensor, target: int | None) -> _Answer:
@@ -192,7 +195,8 @@ def _stems(images: Sequence[str | Path]) -> list[str]:
     return stems
 
 
-def _lines(classifier: Classifier, target: int | None, size: tuple[int, int]) -> list[str]:
+def _lines(classifier: Classifier, target: int | None, how: Preprocess) -> list[str]:
+    height, width = how.size or (0, 0)
     of = "the predicted class" if target is None else f"the class {classifier.classes[target]}"
-    return [f"Evidence for {of}, with its probability. {size[0]} x {size[1]} pixels, layer {classifier.at}. "
+    return [f"Evidence for {of}, with its probability. {height} x {width} pixels ({how.fit}), layer {classifier.at}. "
             "Each map has its own scale, from 0 to its maximum."]  # fmt: skip

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.core.preprocess import Preprocess
 from overfocus.data import Dataset, Minibatch, Stream
 from overfocus.regularizers.regularizer import IMAGE, Regularizer
 from overfocus.regularizers.spec import parse
@@ -22,7 +23,7 @@ from overfocus.report.drawing.overlay import save_png
 from overfocus.report.rows import Rate
 from overfocus.training.checkpoint import as_trained, load_run
 from overfocus.training.expected import base, expected
-from overfocus.training.experiment import Experiment, settle
+from overfocus.training.experiment import Experiment, data_settings, settle
 from overfocus.training.objective import Objective
 from overfocus.training.recorder import Recorder, SeamRecord
 from overfocus.training.run import Run
@@ -112,7 +113,7 @@ def _experiment(data: str | None, root: str | None, size: int | None, run: str |
     experiment = settle(None, {}, [])
     if run is not None:
         experiment = Run(Path(run)).experiment()
-        changes["size"] = tuple(Run(Path(run)).manifest()["size"])
+        changes |= data_settings(Preprocess.of_manifest(Run(Path(run)).manifest()))
     if size is not None:
         changes["size"] = size
     settings = experiment.data if data is None else settle(None, {"data.name": data}, []).data

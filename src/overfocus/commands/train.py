@@ -8,7 +8,7 @@ from pathlib import Path
 
 from overfocus.regularizers.spec import respelled
 from overfocus.training.experiment import Experiment
-from overfocus.training.loop import OnStep, train
+from overfocus.training.loop import OnData, OnStep, train
 from overfocus.training.processes import Machine, first_process
 from overfocus.training.run import Epoch, Run
 from overfocus.training.trackers import check, tracking
@@ -21,6 +21,7 @@ def train_run(
     log: Sequence[str] = (),
     on_step: OnStep = lambda step: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_data: OnData = lambda dataset: None,
 ) -> Run:
     """Train `experiment` in `folder` to its end, or resume it, and return the finished run.
 
@@ -29,7 +30,7 @@ def train_run(
     """
     check(log)
     with tracking(log if first_process() else (), experiment, folder) as track:
-        for epoch in train(experiment, folder, machine, on_step):
+        for epoch in train(experiment, folder, machine, on_step, on_data=on_data):
             on_epoch(epoch)
             track(epoch)
     return Run(folder)

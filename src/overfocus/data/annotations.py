@@ -6,18 +6,16 @@ A CSV, a COCO JSON, a folder of VOC XML, or a folder of masks.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePath
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data.boxes import BoxAnnotation, BoxReport, Corners, clipped
-from overfocus.data.image_files import opened
-from overfocus.data.images import Images, TensorImages
+from overfocus.data.images import TensorImages
+from overfocus.data.mask_files import MaskFiles, mask_files
 from overfocus.data.readers import coco, csv_boxes, voc
 from overfocus.data.split import Dataset, Split
 
@@ -103,44 +101,14 @@ def _with_boxes(
 
 def _with_masks(dataset: Dataset, folder: Path, places: Places, report: BoxReport) -> Dataset:
     files: dict[str, list[str | None]] = {name: [None] * len(split) for name, split in dataset.splits.items()}
+    how = dataset.preprocess
     for path in mask_files(folder):
         if place := _find(places, path.relative_to(folder).with_suffix("").as_posix(), 1, report):
+            if (other := files[place[0]][place[1]]) is not None:
+                raise OverfocusError(f"boxes: {other} and {path} are masks of one image; keep one of them")
             files[place[0]][place[1]] = str(path)
 
     def masked(name: str, split: Split) -> Split:
-        return replace(split, masks={**split.masks, "object": MaskFiles(split.images, files[name])})
+        return replace(split, masks={**split.masks, "object": MaskFiles(split.images, files[name], how.orientation)})
 
     return replace(dataset, splits={name: masked(name, split) for name, split in dataset.splits.items()})
-
-
-@dataclass(frozen=True, eq=False)
-class MaskFiles:
-    """Masks in files: pixels that are not 0 belong to the object."""
-
-    images: Images
-    paths: Sequence[str | None]
-    """For each image its file; None for an empty mask."""
-
-    def __getitem__(self, index: int, /) -> Tensor:
-        path, size = self.paths[index], self.images.size(index)
-        if path is None:
-            return torch.zeros(size, dtype=torch.bool)
-        with opened(path, path) as picture:
-            mask = torch.from_numpy(np.array(picture) != 0)
-        mask = mask if mask.ndim == 2 else mask.any(dim=2)
-        if mask.shape != size:
-            raise OverfocusError(
-                f"{path}: a mask of {mask.shape[0]} x {mask.shape[1]} pixels for an image of {size[0]} x {size[1]}; "
-                "masks have the size of their image"
-            )
-        return mask
-
-
-def mask_files(folder: Path) -> list[Path]:
-    """Return the masks in `folder` and below it, hidden files apart; OverfocusError where there are none."""
-    files = sorted(path for path in folder.rglob("*.png") if not path.name.startswith("."))
-    if not files:
-        raise OverfocusError(
-            f"boxes: {folder} has neither .xml nor .png files; give VOC XML, or masks named like their images"
-        )
-    return files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.data.depth import AlmostConstant
 from overfocus.data.images import Images, TensorImages
 from overfocus.data.resize import Size, fitted
 from overfocus.data.split import Split
@@ -69,10 +71,14 @@ def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, 
     most = max(256, min(4096, 2**26 // (height * width)))
     some = images.pick(torch.arange(0, len(images), max(1, len(images) // most)))
     sums = torch.zeros(3, some.channels, dtype=torch.float64)
-    for _, image in _read(some):
-        if not isinstance(image, OverfocusError):
-            values = image.flatten(1).double() / 255
-            sums += torch.stack((torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)))
+    with warnings.catch_warnings():
+        # Readers measure before the rule of another depth is known; who reads the images afterwards is warned.
+        warnings.simplefilter("ignore", AlmostConstant)
+        for _, image in _read(some):
+            if not isinstance(image, OverfocusError):
+                values = image.flatten(1).double() / 255
+                count = torch.full_like(values[:, 0], values.shape[1])
+                sums += torch.stack((count, values.sum(1), values.square().sum(1)))
     pixels = sums[0].clamp(min=1)
     mean = sums[1] / pixels
     std = (sums[2] / pixels - mean.square()).clamp(min=255.0**-2).sqrt()

@@ -1,4 +1,4 @@
-"""Images in files and in tables: read with Pillow, brought to grey or RGB; errors name the image."""
+"""Images in files and in tables: read with Pillow, turned upright, brought to grey or RGB; errors name the image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.images import Images
-from overfocus.data.resize import Size, cover
+from overfocus.core.preprocess import DEFAULT, Colour, Preprocess, Size, fitting
+from overfocus.data.depth import eight_bits, is_deep
+from overfocus.data.images import Header, Images
+from overfocus.data.orientation import exif_turn, turn_left, turned, turned_size
+from overfocus.data.suffixes import suffixes
 
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 REMEDY = "replace or remove it, or leave such images out with --on-bad-image skip"
@@ -28,6 +31,8 @@ class StoredImages(Images):
     """Images that are decoded as they are read; a dataclass below it says where they are."""
 
     channels: int
+    preprocess: Preprocess
+    """How stored pixels become 8 bits upright: orientation, intensity, background. The rest of it is not done here."""
 
     @abstractmethod
     def encoded_at(self, index: int) -> str | bytes:
@@ -35,16 +40,37 @@ class StoredImages(Images):
 
     def read(self, index: int) -> Tensor:
         """Return the image, [C, H, W] uint8."""
-        return _read(self.encoded_at(index), self.name(index), self.channels)
+        return self._read(index, None)
 
-    def read_for(self, index: int, size: Size) -> Tensor:
+    def read_for(self, index: int, to: Size | Preprocess) -> Tensor:
         """Return the image, a large JPEG at a half, a quarter or an eighth: see `_draft`."""
-        return _read(self.encoded_at(index), self.name(index), self.channels, size)
+        return self._read(index, fitting(to))
+
+    def _read(self, index: int, to: Preprocess | None) -> Tensor:
+        """Return the image, its colours side by side in memory, for `to` or for any size."""
+        source, name, how = self.encoded_at(index), self.name(index), self.preprocess
+        with opened(source, name) as picture:
+            turn = turn_left(picture, how.orientation)
+            if to is not None:
+                _draft(picture, to, turn)
+            flat = eight_bits(picture, source, name, how.intensity) if is_deep(picture) else picture
+            flat = on_background(flat, how.background)
+            pixels = torch.from_numpy(np.array(turned(_converted(flat, name, self.channels), turn)))
+        return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
     def size(self, index: int) -> Size:
-        """Return height and width in pixels, from the head of the image."""
+        """Return height and width in pixels, turned as the image is, from the header of the image."""
+        return self.header(index).size
+
+    def header(self, index: int) -> Header:
+        """Return what the header of the image says."""
         with opened(self.encoded_at(index), self.name(index)) as picture:
-            return picture.height, picture.width
+            size = turned_size((picture.height, picture.width), turn_left(picture, self.preprocess.orientation))
+            return Header(size, exif_turn(picture), is_deep(picture), picture.has_transparency_data)
+
+    def decoded_as(self, preprocess: Preprocess) -> Images:
+        """Return the same images, read with the orientation, intensity and background of `preprocess`."""
+        return replace(self, preprocess=preprocess)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +81,7 @@ class FileImages(StoredImages):
     """The folder that fingerprints write their paths relative to."""
     paths: Sequence[str]
     channels: int = 3
+    preprocess: Preprocess = DEFAULT
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -81,6 +108,7 @@ class EncodedImages(StoredImages):
     """Row -> bytes, or {"bytes": bytes}, or {"path": file}; a column of pyarrow or of `datasets`."""
     source: str
     channels: int = 3
+    preprocess: Preprocess = DEFAULT
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -115,6 +143,7 @@ def is_grey(images: StoredImages, most: int = 64) -> bool:
 @contextmanager
 def opened(source: str | bytes, name: str) -> Iterator[Image.Image]:
     """Open an image; OverfocusError, which names it, for whatever is wrong with it here or in the block."""
+    suffixes()  # registers HEIF
     try:
         if not (len(source) if isinstance(source, bytes) else os.path.getsize(source)):
             raise OverfocusError(f"{name}: the file is empty; {REMEDY}")
@@ -126,39 +155,38 @@ def opened(source: str | bytes, name: str) -> Iterator[Image.Image]:
         raise OverfocusError(f"{name}: damaged image ({error}); {REMEDY}") from error
 
 
-def _read(source: str | bytes, name: str, channels: int, size: Size | None = None) -> Tensor:
-    """Return the image [C, H, W], its colours side by side in memory, for `size` or for any."""
-    with opened(source, name) as picture:
-        if size is not None:
-            _draft(picture, size)
-        pixels = torch.from_numpy(np.array(_converted(picture, name, channels)))
-    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
-
-
-def _draft(picture: Image.Image, size: Size) -> None:
-    """Let a JPEG be decoded at a half, a quarter or an eighth, by leaving out its fine waves, where that still has at
-    least twice the height and width that `fit` brings it to. The antialiased resize that follows hides nearly all of
-    the difference: on photographs it is 0.3 to 0.8 of 255 levels on average, and up to 2.2 where a side does not divide
-    evenly, since the image is then stretched by less than a pixel. Other images are decoded whole.
+def _draft(picture: Image.Image, to: Preprocess, turn: int) -> None:
+    """Let a JPEG, which is still to be turned, be decoded at a half, a quarter or an eighth, by leaving out its fine
+    waves, where that still has at least twice the height and width that `fit` brings it to. The antialiased resize that
+    follows hides nearly all of the difference: on photographs it is 0.3 to 0.8 of 255 levels on average, and up to 2.2
+    where a side does not divide evenly, since the image is then stretched by less than a pixel. Other images are
+    decoded whole.
     """
     stored = (picture.height, picture.width)
-    height, width = cover(stored, size)
+    upright = turned_size(stored, turn)
+    height, width = to.resized(upright)
     for part in (8, 4, 2):
-        rows, columns = (-(-side // part) for side in stored)
+        rows, columns = (-(-side // part) for side in upright)
         # Rounded up, the sides may have another aspect; then `fit` would cut at another place.
-        if rows >= 2 * height and columns >= 2 * width and cover((rows, columns), size) == (height, width):
+        if rows >= 2 * height and columns >= 2 * width and to.resized((rows, columns)) == (height, width):
             picture.draft("RGB", (stored[1] // part, stored[0] // part))
             return
 
 
+def on_background(picture: Image.Image, background: Colour) -> Image.Image:
+    """Return the picture as it is where nothing in it is transparent, else laid on a `background`, in RGB."""
+    if not picture.has_transparency_data:
+        return picture
+    layer = picture.convert("RGBA")
+    if layer.getchannel("A").getextrema() == (255, 255):
+        return picture
+    return Image.alpha_composite(Image.new("RGBA", layer.size, (*background, 255)), layer).convert("RGB")
+
+
 def _converted(picture: Image.Image, name: str, channels: int) -> Image.Image:
-    """Bring any mode to 8 bits, grey or RGB; of 16 bits the upper eight stay, and transparency is dropped."""
+    """Bring any mode of 8 bits to grey or RGB."""
     if channels not in (1, 3):
         raise OverfocusError(f"{name}: {channels} channels are requested; files give 1 (grey) or 3 (RGB)")
-    if picture.mode == "F":
-        raise OverfocusError(f"{name}: floating-point pixels; convert it to 8 or 16 bits, or use --on-bad-image skip")
-    if picture.mode.startswith("I"):
-        picture = Image.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
     mode = "L" if channels == 1 else "RGB"
     return picture if picture.mode == mode else picture.convert(mode)
 

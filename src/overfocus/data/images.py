@@ -8,6 +8,22 @@ from typing import Protocol
 
 from torch import Tensor
 
+from overfocus.core.preprocess import Preprocess, Size
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of a stored picture says."""
+
+    size: Size
+    """Height and width, turned as the picture is."""
+    turn: int
+    """EXIF's tag of orientation, 1 to 8; 1 for none."""
+    deep: bool
+    """Whether it has more than 8 bits a channel."""
+    alpha: bool
+    """Whether some of it may be transparent."""
+
 
 class Images(ABC):
     """A row of images, read one by one."""
@@ -26,13 +42,23 @@ class Images(ABC):
     def read(self, index: int) -> Tensor:
         """Return the image, [C, H, W] uint8; OverfocusError, which names it, where it cannot be read."""
 
-    def read_for(self, index: int, size: tuple[int, int]) -> Tensor:
-        """Return the image as `read` does, or a smaller one that looks nearly the same at `size` (H, W)."""
+    def read_for(self, index: int, to: Size | Preprocess) -> Tensor:
+        """Return the image as `read` does, or a smaller one that looks nearly the same once it is fitted to `to`."""
         return self.read(index)
+
+    def decoded_as(self, preprocess: Preprocess) -> Images:
+        """Return the images as they are decoded with its orientation, intensity and background; those in memory are
+        decoded already.
+        """
+        return self
 
     @abstractmethod
     def size(self, index: int) -> tuple[int, int]:
         """Return height and width in pixels without decoding the image."""
+
+    def header(self, index: int) -> Header | None:
+        """Return what the header of the stored picture says; None for pictures in memory."""
+        return None
 
     @abstractmethod
     def stamp(self, index: int) -> bytes:
@@ -110,6 +136,14 @@ class WrappedImages(Images):
         """Return the stamp that the source gives it."""
         return self.source.stamp(self.at(index))
 
+    def header(self, index: int) -> Header | None:
+        """Return the header that the source gives it."""
+        return self.source.header(self.at(index))
+
+    def decoded_as(self, preprocess: Preprocess) -> Images:
+        """Return the same with the source decoded so."""
+        return replace(self, source=self.source.decoded_as(preprocess))  # pyright: ignore[reportArgumentType]
+
 
 @dataclass(frozen=True, eq=False)
 class PickedImages(WrappedImages):
@@ -125,9 +159,9 @@ class PickedImages(WrappedImages):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def read_for(self, index: int, size: tuple[int, int]) -> Tensor:
+    def read_for(self, index: int, to: Size | Preprocess) -> Tensor:
         """Return the image as the source does."""
-        return self.source.read_for(self.at(index), size)
+        return self.source.read_for(self.at(index), to)
 
     def pick(self, rows: Tensor) -> Images:
         """Return the images `rows` [n] of these."""

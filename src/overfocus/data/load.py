@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
+from overfocus.core.preprocess import DEFAULT, Preprocess, Size
 from overfocus.data.annotations import annotated
-from overfocus.data.decode import BadImage, OnBadImage, verified
+from overfocus.data.decode import BadImage, OnBadImage, channel_statistics, verified
+from overfocus.data.how_read import how_decoded, how_fitted
 from overfocus.data.layout import from_path, layouts
 from overfocus.data.readers.hub import from_hub
 from overfocus.data.readers.torchvision_sets import SETS
-from overfocus.data.resize import Size, as_size, fitted
+from overfocus.data.resize import as_size, fitted
 from overfocus.data.split import Dataset, Split
 from overfocus.data.subset import few, hold_out
 from overfocus.data.totem import CARD as TOTEM_CARD
@@ -44,6 +46,7 @@ def load(  # noqa: PLR0913
     boxes: str | Path | None = None,
     channels: int | None = None,
     on_bad_image: OnBadImage = "error",
+    preprocess: Preprocess = DEFAULT,
 ) -> Dataset:
     """Load a set by name, by path (whose layout is recognised), or from the hub.
 
@@ -53,20 +56,39 @@ def load(  # noqa: PLR0913
     - `val`: the share of each class of the training images that becomes the split `val`, before they are thinned.
     - `boxes`: where the objects are: a CSV, a COCO JSON, or a folder of VOC XML or of masks.
     - `channels`: 1 grey or 3 RGB for files; by default grey only where all of a sample are.
+    - `preprocess`: how pictures are turned, brought to 8 bits, laid on a background and fitted; `size` goes before its
+      own. Boxes and masks are those of the pictures as it turns them. See docs/data.md.
     - `on_bad_image`: `skip` reads every file once and leaves out those that cannot be read.
 
     Raises UnknownName for a name that is not known, OverfocusError for data that cannot be read.
     """
-    dataset = _named(str(data), root, download, channels)
+    dataset = _decoded_as(_named(str(data), root, download, channels), preprocess)
     if boxes is not None:
         dataset = annotated(dataset, Path(boxes))
     dataset = _parts(dataset, seed, val, per_class, fraction)
     if on_bad_image == "skip":
         dataset = _readable(dataset)
-    if size is not None:
-        target = as_size(size)
-        dataset = dataset.with_splits(lambda split: fitted(split, target))
-    return dataset
+    dataset = dataset.noting(how_decoded(dataset, preprocess))
+    how = preprocess if size is None else replace(preprocess, size=as_size(size))
+    return dataset if how.size is None else fitted_set(dataset, how)
+
+
+def fitted_set(dataset: Dataset, how: Preprocess) -> Dataset:
+    """Return `dataset` with images, boxes and masks brought to the size of `how`, and a note of what that does."""
+    said = dataset.noting(how_fitted(dataset, how))
+    return replace(said.with_splits(lambda split: fitted(split, how)), preprocess=how)
+
+
+def _decoded_as(dataset: Dataset, how: Preprocess) -> Dataset:
+    """Return `dataset` with images that are decoded as `how` says; readers give them as the default is."""
+    if (how.orientation, how.intensity, how.background) == (DEFAULT.orientation, DEFAULT.intensity, DEFAULT.background):
+        return dataset
+    decoded = dataset.with_splits(lambda split: replace(split, images=split.images.decoded_as(how)))
+    decoded = replace(decoded, preprocess=replace(how, size=None))
+    if (how.intensity, how.background) == (DEFAULT.intensity, DEFAULT.background):
+        return decoded  # a turn leaves mean and std as they are
+    mean, std = channel_statistics(decoded.splits["train"].images)
+    return replace(decoded, mean=mean, std=std)
 
 
 def _named(data: str, root: str | Path | None, download: bool, channels: int | None) -> Dataset:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data.images import Images, Masks, PickedMasks
 
 
@@ -81,6 +82,8 @@ class Dataset:
     """Of each channel over the pixels of the training images, in units of the mean."""
     note: str = ""
     """What matters for its figures: licence, lossy copies, holdouts, what is left out."""
+    preprocess: Preprocess = DEFAULT
+    """How its stored images are read and fitted; mean and std stand above."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", Splits(self.splits))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data import Dataset, Split
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.examination import LIMIT
@@ -19,7 +20,7 @@ from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.sections.outliers import Outliers
 from overfocus.models.zoo import create_model
 from overfocus.training.checkpoint import load_run
-from overfocus.training.experiment import Experiment, settle
+from overfocus.training.experiment import Experiment, data_settings, settle
 from overfocus.training.run import Run
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -62,14 +63,14 @@ def dataset_for(whats: Sequence[str], given: dict[str, Any]) -> tuple[Dataset, E
             f"{whats[0]} does not say what it was trained on; give --data, a name of `overfocus datasets` or a folder"
         )
     if "data.name" in given or run is None:
-        size = {"data.size": tuple(run.manifest()["size"])} if run and "data.size" not in given else {}
+        own = {f"data.{k}": v for k, v in data_settings(Preprocess.of_manifest(run.manifest())).items()} if run else {}
         channels = {"data.channels": run.manifest()["channels"]} if run and Path(given["data.name"]).exists() else {}
-        experiment = settle(None, {**size, **channels, **given}, [])
+        experiment = settle(None, {**own, **channels, **given}, [])
     else:
         changes = {key.removeprefix("data."): value for key, value in given.items()}
-        changes.setdefault("size", tuple(run.manifest()["size"]))
         own = run.experiment()
-        experiment = own.model_copy(update={"data": own.data.model_copy(update=changes)})
+        as_trained = own.data.preprocessed_as(Preprocess.of_manifest(run.manifest()))
+        experiment = own.model_copy(update={"data": as_trained.model_copy(update=changes)})
     return experiment.dataset(), experiment
 
 
@@ -88,24 +89,28 @@ def split_of(dataset: Dataset, name: str = "") -> tuple[str, Split]:
     return chosen, dataset.splits[chosen]
 
 
-def outsiders(what: str, sample: Sample, seed: int, root: str | None = None, on_bad_image: str = "error") -> Outliers:
+def outsiders(
+    what: str, sample: Sample, seed: int, root: str | None = None, on_bad_image: str = "error",
+    preprocess: Preprocess = DEFAULT,
+) -> Outliers:  # fmt: skip
     """Return the section that asks about images of a second data set `what` beside noise, in the size of `sample`.
 
-    root: where named data sets lie. The set is called by its name, that of a folder by the folder's.
+    root: where named data sets lie. preprocess: how those of the first are read and fitted, and these too. The set is
+    called by its name, that of a folder by the folder's.
     Raises OverfocusError for a set with other channels, and as loading it does.
     """
-    return _outsiders(what, sample.size, sample.channels, seed, root, on_bad_image)
+    how = replace(preprocess, size=sample.size, mean=(), std=())
+    return _outsiders(what, how, sample.channels, seed, root, on_bad_image)
 
 
 @lru_cache(maxsize=1)
-def _outsiders(
-    what: str, size: tuple[int, int], channels: int, seed: int, root: str | None, on_bad_image: str
-) -> Outliers:
+def _outsiders(what: str, how: Preprocess, channels: int, seed: int, root: str | None, on_bad_image: str) -> Outliers:
     """Return the section; the runs of a study ask about the same images."""
-    own = {"data.channels": channels} if Path(what).exists() else {}
-    dataset, _ = _second(what, root, **own, **{"data.size": size, "data.on_bad_image": on_bad_image})
+    own: dict[str, Any] = {"data.channels": channels} if Path(what).exists() else {}
+    own |= {f"data.{name}": value for name, value in data_settings(how).items()}
+    dataset, _ = _second(what, root, **own, **{"data.on_bad_image": on_bad_image})
     _, split = split_of(dataset)
-    other = from_split(split, limit=LIMIT, seed=seed, size=size, on_bad_image=on_bad_image)
+    other = from_split(split, limit=LIMIT, seed=seed, size=how.size, on_bad_image=on_bad_image)
     if other.channels != channels:
         raise OverfocusError(
             f"ood {what} has {other.channels} channels and the data {channels}; give a set with as many"
@@ -135,12 +140,12 @@ def classifier_of(
     run = run_of(what)
     if run is None and dataset is None:
         raise OverfocusError(f"{what} does not say what its classes are; give --data, whose classes it was trained on")
-    classifier = _of_run(what, run, options) if run else _of_stranger(what, dataset, options)  # type: ignore[arg-type]
+    classifier = _of_run(what, run, dataset, options) if run else _of_stranger(what, dataset, options)  # type: ignore[arg-type]
     classifier.pixels.to(device)  # type: ignore[attr-defined]
     return classifier
 
 
-def _of_run(what: str, run: Run, options: CheckpointOptions) -> Classifier:
+def _of_run(what: str, run: Run, dataset: Dataset | None, options: CheckpointOptions) -> Classifier:
     manifest, experiment = run.manifest(), run.experiment()
     best = options.best or Path(what) == run.best_weights
     model = load_run(run.path, best=best)
@@ -149,8 +154,18 @@ def _of_run(what: str, run: Run, options: CheckpointOptions) -> Classifier:
     epoch = "best epoch" if best else "last epoch"
     return Classifier(
         f"{name} ({experiment.method})", model, tuple(manifest["mean"]), tuple(manifest["std"]),
-        tuple(manifest["classes"]), at, f"{what}, {epoch}",
+        tuple(manifest["classes"]), at,
+        f"{what}, {epoch}{_shown_otherwise(manifest, dataset)}",
     )  # fmt: skip
+
+
+def _shown_otherwise(manifest: dict[str, Any], dataset: Dataset | None) -> str:
+    """Say where the images of `dataset` are read or fitted otherwise than those that the run was trained on."""
+    if dataset is None:
+        return ""
+    trained, shown = data_settings(Preprocess.of_manifest(manifest)), data_settings(dataset.preprocess)
+    changed = [f"{name}={trained[name]}, shown {value}" for name, value in shown.items() if trained[name] != value]
+    return f"; trained with {', '.join(changed)}" if changed else ""
 
 
 def _of_stranger(what: str, dataset: Dataset, options: CheckpointOptions) -> Classifier:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data.readers.coco import FORM, Coco, read_coco
 from overfocus.downstream.files import Row, below, object_set
 from overfocus.downstream.objects import ObjectSet
@@ -33,7 +34,7 @@ def coco_parts(root: Path) -> dict[str, Path]:
     return parts
 
 
-def coco(root: Path, channels: int = 3) -> ObjectSet:
+def coco(root: Path, channels: int = 3, preprocess: Preprocess = DEFAULT) -> ObjectSet:
     """Read the set in the folder `root`. Crowds are left out and counted; so are boxes without area.
 
     Raises OverfocusError where an image is missing, a category is unknown, or a JSON has another form.
@@ -45,7 +46,9 @@ def coco(root: Path, channels: int = 3) -> ObjectSet:
     train, test = (read_coco(files[part]) for part in ("train", "test"))
     _check_categories(train, test)
     classes = {category: train.categories[category] for category in sorted(train.categories)}
-    return object_set(root, [_rows(root, part) for part in (train, test)], classes, channels, "objects that are crowds")
+    return object_set(
+        root, [_rows(root, part) for part in (train, test)], classes, (channels, preprocess), "objects that are crowds"
+    )
 
 
 def _check_categories(train: Coco, test: Coco) -> None:

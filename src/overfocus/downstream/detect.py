@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.core.preprocess import DEFAULT, Colour, Orientation, Preprocess
 from overfocus.downstream.detector import HEADS
 from overfocus.downstream.objects import Objects
 from overfocus.models.split import FEATURES
@@ -31,6 +32,10 @@ class DetectSettings(Settings):
 
     data: str = "totem-scenes"
     root: str | None = None
+    orientation: Orientation = DEFAULT.orientation
+    """How pictures are turned, brought to 8 bits and laid on a background: see `Preprocess`."""
+    intensity: Literal["range", "percentile"] | tuple[float, float] = "range"
+    background: Colour = DEFAULT.background
     train_images: int | None = Field(None, ge=1)
     """Train on at most so many; fewer are among those that are drawn for more."""
     test_images: int | None = Field(None, ge=1)
@@ -53,6 +58,11 @@ class DetectSettings(Settings):
     warmup: float = Field(0.1, ge=0, lt=1)
     clip: float = Field(10.0, ge=0)
     """Largest norm of the gradient; 0 leaves it."""
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How pictures are read, as one value."""
+        return Preprocess(orientation=self.orientation, intensity=self.intensity, background=self.background)
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,19 @@ from typing import Any
 import torch
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.preprocess import Preprocess
 from overfocus.data.boxes import BoxAnnotation, BoxReport, clipped
 from overfocus.data.image_files import FileImages
 from overfocus.downstream.objects import Objects, ObjectSet
 
+Decoding = tuple[int, Preprocess]
+"""Channels, and how pictures are turned and brought to 8 bits."""
 Row = tuple[Path, Sequence[BoxAnnotation]]
 """An image file, and the boxes on it."""
 
 
 def object_set(
-    root: Path, parts: Sequence[Sequence[Row]], classes: Mapping[Any, str], channels: int, hard: str
+    root: Path, parts: Sequence[Sequence[Row]], classes: Mapping[Any, str], how: Decoding, hard: str
 ) -> ObjectSet:
     """Return the set below `root` of the `parts` train and test; `classes`: label -> name, in the order of classes.
 
@@ -27,14 +30,14 @@ def object_set(
     """
     report, count = BoxReport(), sum(box.hard for rows in parts for _, boxes in rows for box in boxes)
     number = {label: position for position, label in enumerate(classes)}
-    objects = [_objects(root, rows, number, channels, report) for rows in parts]
+    objects = [_objects(root, rows, number, how, report) for rows in parts]
     note = f"Objects: {count} {hard} are left out." if count else ""
     note = " ".join(filter(None, (note, str(report))))
     return ObjectSet(root.resolve().name, *objects, classes=tuple(classes.values()), note=note)
 
 
-def _objects(root: Path, rows: Sequence[Row], number: Mapping[Any, int], channels: int, report: BoxReport) -> Objects:
-    images = FileImages(root, tuple(str(file) for file, _ in rows), channels)
+def _objects(root: Path, rows: Sequence[Row], number: Mapping[Any, int], how: Decoding, report: BoxReport) -> Objects:
+    images = FileImages(root, tuple(str(file) for file, _ in rows), *how)
     boxes, labels = [], []
     for index, (_, stated) in enumerate(rows):
         easy = [box for box in stated if not box.hard]

@@ -59,7 +59,7 @@ class Detection:
     @cached_property
     def objects(self) -> ObjectSet:
         """The images, loaded once."""
-        return load_objects(self.how.data, self.how.root, self.channels)
+        return load_objects(self.how.data, self.how.root, self.channels, self.how.preprocess)
 
     def settings(self) -> dict[str, Any]:
         """Return all that the scores depend on beside the start."""

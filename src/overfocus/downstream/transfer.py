@@ -15,6 +15,7 @@ import numpy as np
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import held, write
 from overfocus.core.interval import Interval, finite
+from overfocus.core.preprocess import DEFAULT
 from overfocus.core.provenance import provenance
 from overfocus.downstream.start import SCRATCH, Start
 from overfocus.downstream.task import OnEpoch, Task
@@ -83,6 +84,15 @@ def transfer(starts: Sequence[Start], task: Task, out: Path, on_epoch: OnEpoch) 
     return results
 
 
+def _filled(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return earlier settings with the defaults of how pictures are read, which older versions did not write down."""
+    since = {name: value for name, value in DEFAULT.as_dict().items() if name in now}
+    return since | {
+        name: _filled(value, now[name]) if isinstance(value, dict) and isinstance(now.get(name), dict) else value
+        for name, value in before.items()
+    }
+
+
 def _earlier(out: Path, settings: dict[str, Any]) -> list[TaskResult]:
     """Read the results in `out`; OverfocusError where they are of other settings."""
     path = out / RECORD
@@ -93,6 +103,7 @@ def _earlier(out: Path, settings: dict[str, Any]) -> list[TaskResult]:
         results, before = [_result(each) for each in content["outcomes"]], dict(content["settings"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OverfocusError(f"{path} is damaged ({type(error).__name__}: {error}); remove it") from error
+    before = _filled(before, settings)
     other = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
     if other:
         raise OverfocusError(f"{out} holds numbers of other settings ({', '.join(other)}); give another --out")

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data.readers.voc import read_voc
+from overfocus.data.suffixes import suffixes
 from overfocus.downstream.files import Row, below, object_set
 from overfocus.downstream.objects import ObjectSet
 
+USUAL = (".jpg", ".jpeg", ".png")
+"""Suffixes that are tried first."""
 LISTS = ("train.txt", "val.txt")
-ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def is_voc(root: Path) -> bool:
@@ -19,7 +22,7 @@ def is_voc(root: Path) -> bool:
     return (root / "Annotations").is_dir() and (root / "ImageSets" / "Main").is_dir()
 
 
-def voc(root: Path, channels: int = 3) -> ObjectSet:
+def voc(root: Path, channels: int = 3, preprocess: Preprocess = DEFAULT) -> ObjectSet:
     """Read the set in the folder `root`: trained on `train.txt`, measured on `val.txt`.
 
     Objects marked as difficult are left out and counted; so are boxes without area. Classes are in the order of their
@@ -31,7 +34,9 @@ def voc(root: Path, channels: int = 3) -> ObjectSet:
             raise OverfocusError(f"{root}: no {path.relative_to(root)}; VOC lists its images there, one a line")
     parts = [[_row(root, name, path) for name in _names(path)] for path in lists]
     classes = sorted({str(box.label) for rows in parts for _, boxes in rows for box in boxes if not box.hard})
-    return object_set(root, parts, dict(zip(classes, classes, strict=True)), channels, "objects marked as difficult")
+    return object_set(
+        root, parts, dict(zip(classes, classes, strict=True)), (channels, preprocess), "objects marked as difficult"
+    )
 
 
 def _names(path: Path) -> Iterator[str]:
@@ -51,9 +56,10 @@ def _row(root: Path, name: str, listed_in: Path) -> Row:
     boxes = read_voc(page)
     if any(not (box.label or box.hard) for box in boxes):
         raise OverfocusError(f"{page}: an object lacks its name; give every object one")
-    for ending in ENDINGS:
-        image = below(root / "JPEGImages", name + ending, listed_in)
-        if image.is_file():
-            return image, boxes
+    for ending in sorted(suffixes(), key=lambda ending: ending not in USUAL):
+        for spelled in (ending, ending.upper(), ending.title()):
+            image = below(root / "JPEGImages", name + spelled, listed_in)
+            if image.is_file():
+                return image, boxes
     path = root / "JPEGImages" / name
     raise OverfocusError(f"{path}.jpg is missing, but {listed_in.name} lists it; copy or unlist it")

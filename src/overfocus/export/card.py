@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from math import floor
 from typing import Any
 
+from overfocus.core.preprocess import Preprocess
 from overfocus.training.evaluate import follows
 
 USES = {
@@ -125,10 +127,27 @@ def _training(manifest: dict[str, Any]) -> str:
     )
 
 
+FITS = {
+    "crop": "their shorter side was fitted to {} pixels and the centre of {} cut out",
+    "pad": "their longer side was fitted to {} pixels and the rest of {} filled with the colour {}",
+    "squash": "both sides were fitted to {} pixels, whatever their aspect, and the centre of {} cut out",
+}
+
+
+def _preparation(how: Preprocess) -> str:
+    """Say in a sentence how images became what the network takes."""
+    height, width = how.size or (0, 0)
+    before = (floor(side / how.crop_share) for side in (height, width))
+    colour = ",".join(map(str, how.background))
+    fitted = FITS[how.fit].format("{} x {}".format(*before), f"{height} x {width}", colour)
+    turned = "turned as EXIF says" if how.orientation == "viewer" else "taken as stored, whatever EXIF says"
+    return f"Its images were {turned}; {fitted} ({how.interpolation})."
+
+
 def _limits(manifest: dict[str, Any], best: bool) -> str:
     lines = [
         f"- It knows the {len(manifest['classes'])} classes in config.json, and calls every picture one of them.",
-        "- Its images were brought to the size in config.json; others have to be too.",
+        f"- {_preparation(Preprocess.of_manifest(manifest))} Others have to be too: `preprocess` in config.json.",
         "- `overfocus diagnose` measures how narrowly it looks, and what hiding, attacks and shift cost it.",
     ]
     if note := manifest["data"].get("note"):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import replacing_folder
+from overfocus.core.preprocess import Preprocess
 from overfocus.diagnosis.classifier import Pixels
 from overfocus.export.card import card
 from overfocus.models.checkpoints import save_weights
@@ -123,6 +124,7 @@ def _config(source: Source) -> dict[str, Any]:
         "image_size": manifest["size"],
         "mean": manifest["mean"],
         "std": manifest["std"],
+        "preprocess": Preprocess.of_manifest(manifest).as_dict(),
     }
 
 

@@ -144,7 +144,7 @@ def _examine(
     own = []
     if examine.ood:
         data = experiment.data
-        own = [outsiders(examine.ood, sample, examine.seed, data.root, data.on_bad_image)]
+        own = [outsiders(examine.ood, sample, examine.seed, data.root, data.on_bad_image, dataset.preprocess)]
     found = diagnose(
         classifier, sample, only=examine.sections, sections=own, limit=examine.limit, seed=examine.seed,
         map=examine.map, data_name=f"{dataset.name}, split {name}",

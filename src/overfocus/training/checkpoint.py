@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.preprocess import Preprocess
 from overfocus.data import Dataset
 from overfocus.models.checkpoints import load_weights
 from overfocus.training.evaluate import evaluate
@@ -40,13 +41,14 @@ def untrained_network(run: Run) -> nn.Module:
 
 
 def load_data(run: Run, root: str | None = None) -> tuple[Experiment, Dataset]:
-    """Return the experiment of a finished run and its data as it is now, in the size of the run.
+    """Return the experiment of a finished run and its data as it is now, read and fitted as the run did.
 
     root: where the data lies now. Raises OverfocusError where it has other classes than the run.
     """
-    changes: dict[str, Any] = {"size": tuple(run.manifest()["size"])} | ({"root": root} if root is not None else {})
-    experiment = run.experiment()
-    experiment = experiment.model_copy(update={"data": experiment.data.model_copy(update=changes)})
+    how, experiment = Preprocess.of_manifest(run.manifest()), run.experiment()
+    data = experiment.data.preprocessed_as(how)
+    data = data if root is None else data.model_copy(update={"root": root})
+    experiment = experiment.model_copy(update={"data": data})
     return experiment, as_trained(experiment.dataset(), run)
 
 

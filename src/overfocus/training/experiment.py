@@ -11,11 +11,12 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.preprocess import DEFAULT, Colour, Fit, Interpolation, Orientation, Preprocess
 from overfocus.data import Augment, Dataset, Stream, load
 from overfocus.data.decode import first_size
 from overfocus.data.images import Images, TensorImages
+from overfocus.data.load import fitted_set
 from overfocus.data.planted_shortcut import PlantedShortcut
-from overfocus.data.resize import fitted
 from overfocus.models.split import FEATURES
 from overfocus.models.zoo import create_model
 from overfocus.regularizers.regularizer import Regularizer
@@ -29,6 +30,7 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 
+PREPROCESS = ("fit", "crop_share", "interpolation", "orientation", "intensity", "background")
 LARGE, CUSTOMARY = 256, 224
 """Pixels: up to where images of one size stay as they are stored, and the side that most models are made for."""
 
@@ -46,6 +48,13 @@ class DataSettings(Settings):
     """Leave out all images but those for training and validation, so that nothing can be chosen on them."""
     boxes: str | None = None
     channels: Literal[1, 3] | None = None
+    fit: Fit = DEFAULT.fit
+    """How photographs are brought to the size: crop, pad or squash; this and the five below as in `Preprocess`."""
+    crop_share: float = Field(DEFAULT.crop_share, gt=0, le=1)
+    interpolation: Interpolation = DEFAULT.interpolation
+    orientation: Orientation = DEFAULT.orientation
+    intensity: Literal["range", "percentile"] | tuple[float, float] = "range"
+    background: Colour = DEFAULT.background
     download: bool = False
     on_bad_image: Literal["error", "skip"] = "error"
     workers: int = Field(0, ge=0)
@@ -55,6 +64,26 @@ class DataSettings(Settings):
     """Left out: what is customary for the set."""
     shortcut: PlantedShortcut | None = None
     """A shortcut painted into the images on purpose."""
+
+    @field_validator("intensity", "background")
+    @classmethod
+    def _possible(cls, value: Any, info: Any) -> Any:
+        return getattr(Preprocess(**{str(info.field_name): value}), str(info.field_name))
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """The settings of how pictures are read and fitted, as one value; mean and std are the data's."""
+        return Preprocess(size=self.size, **{name: getattr(self, name) for name in PREPROCESS})  # type: ignore[arg-type]
+
+    def preprocessed_as(self, how: Preprocess) -> DataSettings:
+        """Return the same settings with pictures read and fitted as `how` says."""
+        return self.model_copy(update=data_settings(how))
+
+
+def data_settings(how: Preprocess) -> dict[str, Any]:
+    """Return the settings of `DataSettings` that read and fit pictures as `how` says."""
+    size = {} if how.size is None else {"size": how.size}
+    return {**{name: getattr(how, name) for name in PREPROCESS}, **size}
 
 
 class ModelSettings(Settings):
@@ -95,10 +124,11 @@ class Experiment(Settings):
         dataset = load(
             data.name, root=data.root, size=data.size, per_class=data.per_class, fraction=data.fraction, val=data.val,
             seed=self.seed, download=data.download, boxes=data.boxes, channels=data.channels,
+            preprocess=data.preprocess,
         )  # fmt: skip
         if data.held_back:
             dataset = replace(dataset, splits={k: v for k, v in dataset.splits.items() if k in ("train", "val")})
-        dataset = dataset if data.size is not None else _of_one_size(dataset)
+        dataset = dataset if data.size is not None else _of_one_size(dataset, data.preprocess)
         return dataset if data.shortcut is None else data.shortcut.into(dataset, self.seed)
 
     def stream(self, dataset: Dataset, name: str, **place: Any) -> Stream:
@@ -131,7 +161,7 @@ class Experiment(Settings):
         return tomli_w.dumps(without_none(self.model_dump(mode="json")))
 
 
-def _of_one_size(dataset: Dataset) -> Dataset:
+def _of_one_size(dataset: Dataset, how: Preprocess) -> Dataset:
     """Bring photographs to one size where none is given: those that differ in size, or are larger than any model's."""
     sizes = sorted({size for split in dataset.splits.values() for size in _stored_sizes(split.images)}, key=min)
     if not sizes or (len(sizes) == 1 and min(sizes[0]) <= LARGE):
@@ -140,9 +170,8 @@ def _of_one_size(dataset: Dataset) -> Dataset:
     side = min(CUSTOMARY, max(8, shorter[len(shorter) // 2] // 8 * 8))
     (low, high), name = ("{} x {}".format(*size) for size in (sizes[0], sizes[-1])), f"{side} x {side}"
     stored = f"{low} to {high}" if low != high else low
-    return dataset.with_splits(lambda split: fitted(split, (side, side))).noting(
-        f"Images are stored at {stored} pixels and were brought to {name}; --size gives another."
-    )
+    said = dataset.noting(f"Images are stored at {stored} pixels and were brought to {name}; --size gives another.")
+    return fitted_set(said, replace(how, size=(side, side)))
 
 
 def _stored_sizes(images: Images, most: int = 512) -> list[tuple[int, int]]:

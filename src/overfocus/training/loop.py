@@ -21,6 +21,7 @@ from overfocus.core.deprecation import renamed_arguments
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
 from overfocus.core.key import Key
+from overfocus.core.preprocess import Preprocess
 from overfocus.core.provenance import provenance
 from overfocus.data import Dataset, balanced
 from overfocus.data.finalize import check_classes
@@ -49,6 +50,8 @@ class Step:
 
 OnStep = Callable[[Step], None]
 """Called after every step."""
+OnData = Callable[[Dataset], None]
+"""Called once, with the data that is trained on."""
 
 
 @renamed_arguments(watch="on_step")
@@ -58,12 +61,14 @@ def train(
     machine: Machine | None = None,
     on_step: OnStep = lambda step: None,
     dataset: Dataset | None = None,
+    on_data: OnData = lambda dataset: None,
 ) -> Iterator[Epoch]:
     """Train, yielding each epoch once it is on the disk; a stopped run resumes after its last completed epoch.
 
     The folder `out` becomes the run. A finished one is not trained again: its epochs are yielded as they are stored.
-    `on_step` is called after every step. `dataset`, if given, is what `experiment.dataset()` returned, and is not
-    loaded again. With several processes each yields the same epochs, and the first one writes.
+    `on_data` is called once the data is loaded, and `on_step` after every step. `dataset`, if given, is what
+    `experiment.dataset()` returned, and is not loaded again. With several processes each yields the same epochs, and
+    the first one writes.
     Raises OverfocusError for a folder that holds something else or is in use, for unreadable data, for a full disk, for
     a loss that is not finite; the state of the last completed epoch is kept in every case.
     """
@@ -74,7 +79,7 @@ def train(
         if run.finished:
             yield from run.epochs()
             return
-        yield from Trainer(experiment, run, fabric, on_step, dataset).epochs()
+        yield from Trainer(experiment, run, fabric, on_step, dataset, on_data).epochs()
 
 
 def _claim(run: Run, experiment: Experiment, held: ExitStack) -> None:
@@ -91,6 +96,7 @@ class Trainer:
     fabric: Fabric
     on_step: OnStep
     given: Dataset | None = None
+    on_data: OnData = lambda dataset: None
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
 
@@ -105,6 +111,7 @@ class Trainer:
         recipe, fabric = self.recipe, self.fabric
         self.dataset = self.given or self.experiment.dataset()
         check_classes(self.dataset.name, self.dataset.classes)
+        self.on_data(self.dataset)
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
         self.streams = {name: self.experiment.stream(self.dataset, name, **place) for name in self.dataset.splits}
         self.selection_split = _selection_split(self.dataset)
@@ -307,6 +314,7 @@ class Trainer:
             "size": list(images.size(0)),
             "mean": self.dataset.mean,
             "std": self.dataset.std,
+            "preprocess": self._preprocess().as_dict(),
             "last": {"epoch": last.number, "scores": last.scores, "train": last.train},
             "best": {**self.best, "note": _best_note(self.selection_split)},
             "seconds": sum(epoch.seconds for epoch in self.history),
@@ -317,6 +325,10 @@ class Trainer:
             "processes": self.fabric.world_size,
             **provenance(),
         }
+
+    def _preprocess(self) -> Preprocess:
+        size, dataset = self.streams["train"].split.images.size(0), self.dataset
+        return replace(dataset.preprocess, size=size, mean=dataset.mean, std=dataset.std)
 
     def _note(self) -> str:
         bad = [each for stream in self.streams.values() for each in stream.bad]

@@ -12,8 +12,8 @@ from overfocus.core.errors import OverfocusError
 from overfocus.data.finalize import PARTS, check_classes, finished
 from overfocus.data.image_files import FileImages
 from overfocus.data.split import Dataset, Split
+from overfocus.data.suffixes import is_picture, suffixes, unread
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
 EXPECTED = "expected one folder of images for each class, or train/ and val/ or test/ with such folders inside"
 
 Listed = dict[str, list[str]]
@@ -34,13 +34,14 @@ def read(path: Path, channels: int | None = None) -> Dataset:
     parts = _parts(path)
     listed = {name: _listed(folder) for name, folder in parts.items()}
     if not listed.get("train"):
-        raise OverfocusError(f"{path}: no images found; {EXPECTED}; files may be {' '.join(EXTENSIONS)}")
+        raise OverfocusError(f"{path}: no images found; {EXPECTED}; files may be {' '.join(suffixes())}")
     classes = tuple(sorted(listed["train"]))
     _check(path, listed, classes)
     splits = {name: _split(path, files, classes) for name, files in listed.items()}
     missing = sorted(set(classes) - set(listed["test"])) if "test" in listed else []
     note = f"Classes without test images: {', '.join(missing)}." if missing else ""
-    return finished(path.resolve().name, splits, classes, note, channels=channels)
+    read_files = {file for files in listed.values() for each in files.values() for file in each}
+    return finished(path.resolve().name, splits, classes, note, channels=channels).noting(unread(path, read_files))
 
 
 def _parts(path: Path) -> dict[str, Path]:
@@ -69,7 +70,7 @@ def _files(folder: str) -> Iterator[str]:
             continue
         if entry.is_dir():
             yield from _files(entry.path)
-        elif entry.name.lower().endswith(EXTENSIONS):
+        elif is_picture(entry.name):
             yield entry.path
 
 
@@ -78,7 +79,7 @@ def _check(path: Path, listed: dict[str, Listed], classes: tuple[str, ...]) -> N
     empty = [name for name in classes if not listed["train"][name]]
     if len(empty) == len(classes):
         raise OverfocusError(
-            f"{path}: no images found in {len(classes)} folders; {EXPECTED}; files may be {' '.join(EXTENSIONS)}"
+            f"{path}: no images found in {len(classes)} folders; {EXPECTED}; files may be {' '.join(suffixes())}"
         )
     if empty:
         raise OverfocusError(f"{path}: class folder {empty[0]!r} has no images; fill it, or remove the folder")

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from overfocus.data import Dataset
 from overfocus.training.evaluate import follows
 from overfocus.training.experiment import Experiment
 from overfocus.training.loop import Step
@@ -46,6 +47,11 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
         sys.stdout.flush()
+
+    def on_data(self, dataset: Dataset) -> None:
+        """Print what is done with the data, where that could surprise."""
+        if dataset.note:
+            self.console.print(dataset.note, markup=False, style="dim")
 
     def on_step(self, step: Step) -> None:
         """Move the bar; read the loss twice a second."""
