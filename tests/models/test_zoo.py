@@ -142,7 +142,7 @@ def test_an_unknown_setting_names_the_nearest(name, setting, meant):
 
 @pytest.mark.parametrize(
     ("name", "setting"),
-    [("timm:convnext_atto", "pretrained"), ("googlenet", "aux_logits"), ("resnet18", "num_classes")],
+    [("timm:convnext_atto", "features_only"), ("googlenet", "aux_logits"), ("resnet18", "num_classes")],
 )
 def test_settings_that_would_download_or_change_the_logits_are_refused(name, setting):
     with torch.device("meta"), pytest.raises(OverfocusError, match=f"'{setting}' of {name}.*a file as weights"):
