@@ -88,6 +88,7 @@ def main() -> None:
     _print_anything()
     warnings.filterwarnings("default", ".* is now called ", DeprecationWarning)
     warnings.formatwarning = _in_a_line
+    sys.argv[1:] = with_tags(sys.argv[1:])
     try:
         app()
     except OverfocusError as error:
@@ -110,6 +111,18 @@ def main() -> None:
     finally:
         for each in SIGNALS:  # a second one, while the interpreter goes down, has nothing left to clean up
             signal.signal(each, signal.SIG_DFL)
+
+
+def with_tags(words: list[str]) -> list[str]:
+    """Return the words of a command line, "default" written out after a `--pretrained` that nothing or another option
+    follows.
+    """
+    pairs = zip(words, [*words[1:], "-"], strict=False)
+    return [each for word, then in pairs for each in ((word, "default") if _bare(word, then) else (word,))]
+
+
+def _bare(word: str, then: str) -> bool:
+    return word == "--pretrained" and then.startswith("-")
 
 
 class _Stopped(BaseException):
