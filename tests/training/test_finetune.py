@@ -142,6 +142,13 @@ def test_nothing_is_held_out_of_fewer_than_ten_images_in_a_class(images, held, p
     assert ("val" in manifest["tuned"]["probe"]) == bool(held)
 
 
+@pytest.mark.parametrize(("images", "evaluated"), [(9, [{}, {"test"}]), (10, [{"val"}, {"val", "test"}])])
+def test_what_is_tuned_is_not_chosen_on_test_images(images, evaluated, pretrained, tmp_path):
+    data = photos(tmp_path / "photos", train=images)
+    trained(tuned(data, pretrained), tmp_path / "run")
+    assert [{*epoch.scores} for epoch in Run(tmp_path / "run").epochs()] == [{*each} for each in evaluated]
+
+
 def test_images_that_are_set_apart_already_judge(folder, pretrained, tmp_path):
     _, manifest = trained(tuned(folder, pretrained, data__val=0.4), tmp_path / "run")
     assert manifest["images"] == {"train": 27, "test": 18, "val": 18}

@@ -62,10 +62,9 @@ def train(  # noqa: PLR0913
     overfocus train --data fashion_mnist --root DATA --method cutmix --out runs/fm
     overfocus train experiment.toml --set recipe.epochs=3 --seed 1
     """
-    from overfocus.commands.train import default_folder, train_run
+    from overfocus.commands.train import default_folder, settle_run, train_run
     from overfocus.report.terminal.tables import run_summary
     from overfocus.report.terminal.training import Progress
-    from overfocus.training.experiment import settle
     from overfocus.training.processes import Machine, first_process
 
     settings = (
@@ -76,7 +75,7 @@ def train(  # noqa: PLR0913
         | o.given("recipe", epochs=epochs, batch=batch, lr=lr, probe=probe, tune=tune)
         | o.given("", method=method, seed=seed)
     )
-    settled = settle(experiment, settings, changes or [])
+    settled = settle_run(experiment, settings, changes or [], out)
     folder, machine = out or default_folder(settled), Machine(accelerator, devices, nodes, strategy)
     with Progress(settled, folder, quiet=as_json, hidden=not first_process()) as progress:
         run = train_run(settled, folder, machine, log or (), progress.on_step, progress.on_epoch, progress.on_data)

@@ -238,10 +238,10 @@ def _side(weights: Pretrained) -> tuple[int, int] | int:
 
 def _of_one_size(dataset: Dataset, how: Preprocess) -> Dataset:
     """Bring photographs to one size where none is given: those that differ in size, or are larger than any model's."""
-    sizes = sorted({size for split in dataset.splits.values() for size in _stored_sizes(split.images)}, key=min)
+    sizes = sorted({size for split in dataset.splits.values() for size in stored_sizes(split.images)}, key=min)
     if not sizes or (len(sizes) == 1 and min(sizes[0]) <= LARGE):
         return dataset
-    shorter = sorted(min(size) for size in _stored_sizes(dataset.splits["train"].images))
+    shorter = sorted(min(size) for size in stored_sizes(dataset.splits["train"].images))
     side = min(CUSTOMARY, max(8, shorter[len(shorter) // 2] // 8 * 8))
     (low, high), name = ("{} x {}".format(*size) for size in (sizes[0], sizes[-1])), f"{side} x {side}"
     stored = f"{low} to {high}" if low != high else low
@@ -249,7 +249,7 @@ def _of_one_size(dataset: Dataset, how: Preprocess) -> Dataset:
     return fitted_set(said, replace(how, size=(side, side)))
 
 
-def _stored_sizes(images: Images, most: int = 512) -> list[tuple[int, int]]:
+def stored_sizes(images: Images, most: int = 512) -> list[tuple[int, int]]:
     """Return height and width of `most` images at even distances, those that cannot be read apart."""
     if isinstance(images, TensorImages):
         return [images.size(0)]

@@ -14,10 +14,13 @@ from torch import nn
 
 from overfocus.core.key import Key
 from overfocus.data import Augment, Dataset, Stream
+from overfocus.data.subset import balanced
 from overfocus.models.stages import stages
 from overfocus.training.experiment import Experiment
-from overfocus.training.linear_probe import features_of, fit_head
+from overfocus.training.linear_probe import Features, LinearHead, features_of, fit_head
 
+MANY = 2000
+"""Most images that choose the strength of a probe: more would take minutes."""
 VIEW = "train, as evaluated"
 
 
@@ -66,8 +69,16 @@ def with_probed_head(model: nn.Module, experiment: Experiment, dataset: Dataset,
     evaluation sees them. It is the same in every process, and again when a run is resumed.
     """
     features = features_of(model, as_evaluated(experiment, dataset, device).epoch())
-    head = fit_head(features, len(dataset.classes), Key.seeded(experiment.seed).fold_in("tune"))
-    return head.into(model)
+    return probe_of(features, len(dataset.classes), Key.seeded(experiment.seed).fold_in("tune")).into(model)
+
+
+def probe_of(features: Features, classes: int, key: Key) -> LinearHead:
+    """Return a linear probe; of many images `MANY`, balanced over the classes, choose its strength."""
+    if len(features.labels) <= MANY:
+        return fit_head(features, classes, key)
+    some = balanced(features.labels, MANY, key.fold_in("some").seed())
+    chosen = fit_head(Features(features.values[some], features.labels[some]), classes, key)
+    return fit_head(features, classes, key, penalties=(chosen.penalty,))
 
 
 def freeze_below_last_stage(model: nn.Module) -> None:

@@ -186,11 +186,18 @@ class Trainer:
                 f"{self.recipe.lr:g}), set recipe.clip=1, or use recipe.precision='32-true', and give another --out"
             )
         seconds = perf_counter() - started
-        due = number % self.recipe.evaluate_every == 0 or number == self.length
+        due = number == self.length or (self._chooses and number % self.recipe.evaluate_every == 0)
         scores = {name: self.score(name) for name in self._evaluated(number)} if due else {}
         messages = tuple(str(warning.message) for warning in caught)
         rate = self.optimizer.param_groups[0]["lr"]
         return Epoch(number, seconds, images / seconds, rate, means, scores, messages, self._probed(number))
+
+    @property
+    def _chooses(self) -> bool:
+        """Whether a best epoch is chosen. A network that is tuned is not chosen on test images, which take longer than
+        a few training images.
+        """
+        return self.recipe.tune == "scratch" or self.selection_split == "val"
 
     def _probed(self, number: int) -> dict[str, float]:
         """Return where the network looks, in the epochs that are probed."""
