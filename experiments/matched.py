@@ -42,7 +42,7 @@ def spreads(model: nn.Module, stream: Stream) -> dict[str, float]:
     found: dict[str, list[torch.Tensor]] = {name: [] for name in MAPS}
     for images, _, _ in stream.epoch():
         for name, method in MAPS.items():
-            maps = of.attribute(model, images, method=method, target="predicted", at="features")
+            maps = of.attribute(model, images, method=method, target="predicted", at="@features")
             found[name].append(effective_area(maps))
     return {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
 

@@ -102,7 +102,8 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 
 def test_no_script_is_left_out_here():
     assert SCRIPTS == [
-        "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "leak.py", "matched.py", "photographs.py",
+        "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "leak.py", "look.py", "matched.py",
+        "photographs.py",
         "seeds.py", "together.py",
     ]  # fmt: skip
 
@@ -144,6 +145,9 @@ def test_cues_are_followed_refitted_and_matched(monkeypatch, capsys, tmp_path):
     assert (first[2], last[2]) == ("1.0, 1.0", "2.0, 2.0")
     assert "| 1.1 |" not in told
     assert float(last[6]) - float(last[5]) == pytest.approx(float(last[7].split()[0]), abs=0.0011)
+    told = run("look.py", monkeypatch, capsys, tmp_path / "runs/plain", tmp_path / "runs/sgdrop", "--limit", "8")
+    whole = line_of(told, "| `halves.whole` |")
+    assert float(whole[2].split(",")[0]) - float(whole[1]) == pytest.approx(float(whole[2].split()[1]), abs=0.0011)
 
 
 def test_columns_have_a_line_for_each_method(studies, monkeypatch, capsys):

@@ -1,5 +1,5 @@
-"""Imports go one way: core -> data, models, attribution, metrics, regularizers -> training, statistics -> diagnosis ->
-study -> downstream, export, integrations -> report -> commands -> cli; and no two files import one another.
+"""Imports go one way: core -> data, models, attribution, metrics, regularizers -> training, statistics, checks ->
+diagnosis -> study -> downstream, export, integrations -> report -> commands -> cli; no two files import one another.
 """
 
 import ast
@@ -16,7 +16,7 @@ LEVELS = [
     {"core", "version"},
     {"renamed"},
     {"data", "models", "attribution", "metrics", "regularizers"},
-    {"training", "statistics"},
+    {"training", "statistics", "checks"},
     {"diagnosis"},
     {"study"},
     {"downstream", "export", "integrations"},

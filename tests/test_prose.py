@@ -90,7 +90,7 @@ def test_prose_is_as_it_was_reviewed(results, tmp_path):
         "Titles of charts": titles(results),
         "Titles of charts, one seed": titles(alone),
         "Notes of tables": (table(Comparison(results)).note for table in (methods_table, classes_table)),
-        "What a report rests on": rests(results),
+        "What a report rests on": rests(Comparison(results)),
         "What is missing": [trouble(results).sentence],
         "On the terminal": on_the_terminal(results),
         "On the terminal, one seed": on_the_terminal(alone),

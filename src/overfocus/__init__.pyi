@@ -1,6 +1,7 @@
 """The public names of `overfocus`: read by type checkers, and by `lazy_loader` when the package is imported."""
 
 from .attribution.catalogue import attribute as attribute
+from .commands.check import check as check
 from .core.batch import Batch as Batch
 from .core.errors import OverfocusError as OverfocusError
 from .core.key import Key as Key

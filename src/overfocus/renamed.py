@@ -102,6 +102,7 @@ NAMES = {
     "data.split:PickedImages": "data.images:PickedImages",
     "data.split:TensorImages": "data.images:TensorImages",
     "data.tiny_imagenet:tiny_imagenet": "data.readers.tiny_imagenet:read",
+    "diagnosis.attacks.attack:ATTACKS": "diagnosis.attacks.suite:ATTACKS",
     "diagnosis.comparison:Comparison": "diagnosis.side_by_side:SideBySide",
     "diagnosis.comparison:Row": "diagnosis.side_by_side:MetricRow",
     "diagnosis.distrust:Probe": "diagnosis.attacks.gradient_masking:MaskingProbe",

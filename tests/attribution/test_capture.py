@@ -298,7 +298,7 @@ class Wrapped(nn.Module):
 )
 def test_a_model_that_returns_no_logits_is_told(wrap, says):
     model = Wrapped(wrap)
-    for at in ("features", "net.relu2"):
+    for at in ("@features", "net.relu2"):
         with pytest.raises(OverfocusError, match=says.replace("(", r"\(").replace(")", r"\)")):
             capture(model, pictures(), at)
 
@@ -411,20 +411,67 @@ def test_a_pool_that_copies_positions_is_no_layer_to_look_at(pool):
         assert len(positions.unique(dim=0)) == len(positions)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("side", [32, 96])
-@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18", "densenet121", "googlenet",
-                                  "squeezenet1_1", "mobilenet_v2", "shufflenet_v2_x0_5", "mnasnet0_5", "convnext_tiny",
-                                  "regnet_y_400mf", "timm:tf_efficientnet_lite0", "timm:convnext_atto"])  # fmt: skip
-def test_maps_are_about_the_picture(name, side):
-    """Maps differ between positions and between unrelated pictures, or the size is refused."""
-    model = seeded(lambda: create_model(name, K)).eval()
-    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
-    try:
-        found = capture(model, images)
-    except (OverfocusError, RuntimeError):
-        assert side < 64  # AlexNet's own pools leave nothing of so small a picture
-        return
-    positions = found.features.flatten(2)
-    assert all(len(each.T.unique(dim=0)) == each.shape[1] > 1 for each in positions)
-    assert not torch.equal(*positions)
+class Functional(Vgg):
+    """The same with the pool as a function, which no hook sees."""
+
+    def forward(self, x):
+        x = nn.functional.adaptive_avg_pool2d(self.features(x), 7)
+        return self.classifier(self.drop(x).flatten(1))
+
+
+class Enlarged(Vgg):
+    def forward(self, x):
+        x = nn.functional.interpolate(self.features(x), (7, 7), mode="bilinear")
+        return self.classifier(self.drop(x).flatten(1))
+
+
+@pytest.mark.parametrize("kind", [Functional, Enlarged])
+def test_a_grid_made_larger_is_no_layer_to_look_at(kind):
+    model = seeded(lambda: kind(nn.Identity())).eval()
+    assert capture(model, torch.randn(B, 3, 12, 20)).layer == "features"
+    assert capture(model, torch.randn(B, 3, 56, 56)).layer == "drop"
+
+
+class Branches(nn.Module):
+    """A block of two branches and a table of positions, before one position that the answer is read from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.table = nn.Conv2d(3, 4, 3, 2, 1), nn.Linear(2, 4)
+        self.left = nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, (2, 3)))
+        self.right, self.fc = nn.Conv2d(4, 4, (2, 3)), nn.Linear(8, K)
+
+    def forward(self, x):
+        x = self.stem(x)
+        grid = torch.ones(1, *x.shape[2:], 2)
+        x = x * self.table(grid).permute(0, 3, 1, 2)
+        return self.fc(torch.cat((self.left(x), self.right(x)), dim=1).flatten(1))
+
+
+def test_neither_a_branch_nor_a_table_of_parameters_is_looked_at():
+    """The branch `left` runs last, and the table has as many rows as one picture."""
+    model = seeded(Branches).eval()
+    for count in (1, 2):
+        assert capture(model, pictures(count, (4, 6))).layer == "stem"
+
+
+@pytest.mark.parametrize("method", ["gradcam", "integrated_gradients"])
+def test_a_size_that_the_network_does_not_take_is_refused_with_those_that_work(method):
+    model = seeded(lambda: create_model("vit_b_32", K))
+    with pytest.raises(OverfocusError, match=r"40 x 56 pixels .*Wrong image height.* 224 pixels a side work"):
+        attribute(model, pictures(), method)
+
+
+def test_a_failure_that_is_not_of_the_size_stays_what_it_is():
+    class Broken(Plain):
+        def forward(self, x):
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        attribute(seeded(Broken), pictures())
+
+
+def test_a_network_with_one_position_names_sizes_with_more():
+    model = nn.Sequential(nn.Conv2d(3, 4, 24, 24), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, K))
+    with pytest.raises(OverfocusError, match="24 x 24 pixels; 48, 64, 80 pixels a side work"):
+        attribute(model.eval(), pictures(size=(24, 24)))

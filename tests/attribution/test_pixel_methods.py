@@ -13,6 +13,7 @@ from overfocus.attribution.methods.occlusion import Occlusion
 from overfocus.attribution.methods.smoothgrad import SmoothGrad
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.models.zoo import create_model
 
 SIZE = (9, 11)
 LABELS = torch.tensor([3, 0, 5])
@@ -47,6 +48,59 @@ def test_integrated_gradients_are_the_integral(chunk):
     assert torch.allclose(maps, (total / 100 * images).sum(1), atol=1e-4)
     theirs = CaptumIG(model).attribute(images, target=LABELS, n_steps=32)
     assert torch.allclose(maps, theirs.sum(1), atol=1e-5)
+
+
+class Normalised(nn.Module):
+    """The start of ConvNeXt: patches, and each position normalised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.LayerNorm(8, 1e-12), nn.Linear(8, K)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.tanh(self.norm(self.conv(x).permute(0, 2, 3, 1))).mean((1, 2)))
+
+
+def test_the_convergence_delta_is_that_of_captum_relative_to_the_change():
+    model, images = flat(), pictures(size=SIZE)
+    found = IntegratedGradients(steps=2, baseline=0.7, limit=1e9).integrate(model, images, LABELS)
+    _, delta = CaptumIG(model).attribute(images, 0.7, LABELS, n_steps=2, return_convergence_delta=True)
+    change = logit(model, images) - logit(model, torch.full_like(images, 0.7))
+    assert torch.allclose(found.delta, (delta / change).abs().float(), rtol=1e-3)
+    assert (found.delta > 1e-4).any()
+    assert found.baseline == ("0.7",) * B
+    assert found.steps == (2,) * B
+
+
+@pytest.mark.parametrize(
+    "make", [Normalised, pytest.param(lambda: create_model("convnext_tiny", K), marks=pytest.mark.slow)]
+)
+def test_a_baseline_that_does_not_converge_is_left_for_one_that_does(make):
+    model, images = seeded(make).eval(), pictures(size=(32, 40))
+    from_zero = IntegratedGradients(steps=8, baseline=0.0)
+    with pytest.warns(UserWarning, match="3 of 3 images .* does not add up.* do not read"):
+        from_zero(model, images, LABELS)
+    stuck = from_zero.integrate(model, images, LABELS)
+    assert (stuck.delta > 0.5).all()
+    found = IntegratedGradients(steps=8).integrate(model, images, LABELS)
+    assert (found.delta <= 0.05).all()
+    assert set(found.baseline) <= {"mean", "blur"}
+    maps, notes = IntegratedGradients(steps=8).with_notes(model, images, LABELS)
+    assert torch.equal(maps, found.maps)
+    assert all(name in note for name, note in zip(found.baseline, notes, strict=True))
+    assert "delta" in from_zero.with_notes(model, images, LABELS)[1][0]
+
+
+def test_what_converges_from_zero_is_the_map_from_zero_for_each_image_by_itself():
+    model, images = seeded(Normalised).eval(), pictures(size=(32, 40))
+    both = IntegratedGradients(steps=8).integrate(model, images, LABELS)
+    for row in range(B):
+        alone = IntegratedGradients(steps=8).integrate(model, images[row : row + 1], LABELS[row : row + 1])
+        assert torch.allclose(alone.maps[0], both.maps[row], atol=1e-5)
+        assert alone.baseline[0] == both.baseline[row]
+    easy, plain = IntegratedGradients().integrate(flat(), pictures(size=SIZE), LABELS), IntegratedGradients(baseline=0)
+    assert easy.baseline == ("0",) * B
+    assert torch.equal(easy.maps, plain(flat(), pictures(size=SIZE), LABELS))
 
 
 def smoothgrad_slowly(model: nn.Module, images: Tensor, how: SmoothGrad) -> Tensor:
@@ -159,7 +213,8 @@ def test_an_image_without_numbers_spoils_only_its_own_map(name):
     "make",
     [
         lambda: IntegratedGradients(steps=0),
-        lambda: IntegratedGradients(baseline="mean"),
+        lambda: IntegratedGradients(baseline="man"),
+        lambda: IntegratedGradients(limit=-1),
         lambda: SmoothGrad(samples=2.5),
         lambda: SmoothGrad(noise=-0.1),
         lambda: Occlusion(window=0),

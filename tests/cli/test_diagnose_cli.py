@@ -88,7 +88,10 @@ def test_a_strangers_file_on_a_folder_with_boxes_that_are_not_all_good(overfocus
     torch.save(create_model("overfocus_cnn", 2, widths=[4, 8]).state_dict(), tmp_path / "net.pt")
     asked = ("--data", tmp_path / "photos", "--boxes", tmp_path / "boxes.csv", "--only", "focus,localization")
     own = ("--model", "overfocus_cnn", "--setting", "widths=[4,8]", "--out", tmp_path / "d")
-    code, out, err = overfocus("diagnose", tmp_path / "net.pt", *asked, *own)
+    code, _, err = overfocus("diagnose", tmp_path / "net.pt", *asked, *own)
+    assert code == 2
+    assert "--preprocess imagenet" in err
+    code, out, err = overfocus("diagnose", tmp_path / "net.pt", *asked, *own, "--preprocess", "half")
     assert code == 0, err
     for count, word in (("4", "without area"), ("2", "beyond"), ("1", "annotations")):
         assert re.search(rf"\b{count} [^\n;.]*{word}", out)
@@ -151,11 +154,12 @@ def test_explain(overfocus, runs, tmp_path):
     Image.fromarray(random.integers(0, 256, (30, 30), dtype=np.uint8)).save(tmp_path / "grey.png")
     Image.fromarray(random.integers(0, 256, (41, 40, 4), dtype=np.uint8)).save(tmp_path / "alpha.png")
     pictures = [tmp_path / f"{name}.png" for name in ("rgb", "grey", "alpha")]
-    code, out, err = overfocus("explain", runs / "run0", *pictures, "--methods", "cam,gradcam,occlusion",
+    code, out, err = overfocus("explain", runs / "run0", *pictures, "--methods", "cam,gradcam,integrated_gradients",
                                "--out", tmp_path / "out", "--json")  # fmt: skip
     assert code == 0, err
     found = json.loads(out)
-    assert [set(each["methods"]) for each in found] == [{"cam", "gradcam", "occlusion"}] * 3
+    assert [set(each["methods"]) for each in found] == [{"cam", "gradcam", "integrated_gradients"}] * 3
+    assert all(each["methods"]["cam"]["note"] == "" for each in found)
     assert (tmp_path / "out" / "explained.png").exists()
     assert len(list((tmp_path / "out").glob("*.png"))) == 10
 

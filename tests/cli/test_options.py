@@ -23,6 +23,7 @@ DIFFER = {
     "--methods": "specs of a study; names of maps",
     "--model": "the network to train; that of a bare file of weights",
     "--split": "several to evaluate; one to diagnose",
+    "--boxes": "objects of images to examine; of a data set to check",
     "--data": "images of classes; images of objects for a detector",
     "--size": "of whole images; of the shorter side for a detector",
     "--workers": "processes that read images; runs at a time",

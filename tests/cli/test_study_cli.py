@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from overfocus.cli.app import app
 from overfocus.core.errors import OverfocusError
+from overfocus.study.study import read_study
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +79,29 @@ def test_a_study_by_command_ends_in_a_report(photos_folder, tmp_path):
     assert (out / "study.toml").read_bytes() == settings, "what is wrong is told before anything is changed"
 
 
+def test_a_study_until_settled_by_command(photos_folder, tmp_path):
+    out = tmp_path / "s"
+    command = ["study", "--methods", "plain; cutout(size=0.3)", "--until-settled", "--max-seeds", "3", "--out",
+               str(out), "--workers", "1", "--examine", "none", *options(photos_folder),
+               "--set", "recipe.lr=1e-12"]  # fmt: skip
+    found = json.loads(told(*command, "--json"))
+    settings = (out / "study.toml").read_text()
+    assert read_study(out).looks == (3,)
+    assert found["look"] == {"looks": [3], "number": 1, "share": 1.0}
+    assert (found["finished"], found["seeds"]) == (6, [0, 1, 2])
+    shown = told(*command)
+    assert "Look 1 of 1" in shown
+    assert (out / "study.toml").read_text() == settings
+    with pytest.raises(OverfocusError, match="looks"):
+        told("study", "--methods", "plain; cutout(size=0.3)", "--seeds", "5", "--out", str(out), "--examine", "none",
+             *options(photos_folder), "--set", "recipe.lr=1e-12")  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["study", "--max-seeds", "9"], "--until-settled"),
+        (["study", "--until-settled", "--seeds", "9"], "--max-seeds"),
         (["study", "--methods", "plain; cutmax"], "did you mean 'cutmix'"),
         (["study", "--per-class", "ten"], "ten"),
         (["study", "--engine", "locl", "--dry-run"], "did you mean 'local'"),

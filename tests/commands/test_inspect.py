@@ -162,7 +162,7 @@ def test_a_witness_changes_nothing(spec):
     witness = Recorder(parse(spec))
     own, watched = (Objective(model, method, seed=5)(images, labels) for method in (parse(spec), witness))
     assert own.item() == watched.item()
-    assert [seen.place for seen in witness.seen] == ["image", "features" if "both" in spec else "stages.0"]
+    assert [seen.place for seen in witness.seen] == ["image", "@features" if "both" in spec else "stages.0"]
     assert str(witness) == str(parse(spec))
 
 

@@ -101,3 +101,31 @@ def test_where_takes_rows_of_either_whatever_their_widths(mixed):
 
 def test_views_repeat_the_whole_batch(mixed):
     assert torch.equal(mixed.repeat(2).dense(K), mixed.dense(K).repeat(2, 1))
+
+
+NO_ROWS = [
+    [[0.0, 0.0, 0.0]],
+    [[1.0, 1.0, 0.0]],
+    [[1.5, -0.5, 0.0]],
+    [[float("nan"), 0.5, 0.5]],
+    [[0.2, 0.3, 0.5], [0.9, 0, 0]],
+]
+
+
+@pytest.mark.parametrize("rows", NO_ROWS, ids=str)
+def test_rows_that_are_no_distribution_are_refused(rows):
+    with pytest.raises(OverfocusError, match=rf"image {len(rows) - 1} .*sum to 1"):
+        Targets.of(torch.tensor(rows))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_rows_of_any_precision_that_sum_to_1_are_taken(dtype):
+    rows = torch.randn(32, 100, generator=torch.Generator().manual_seed(0)).softmax(1).to(dtype)
+    assert len(Targets.of(rows)) == 32
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([0, 1]), torch.tensor([0, 0])], ids=["0 and 1", "0"])
+@pytest.mark.parametrize("logits", [torch.zeros(2, 1), torch.zeros(2)], ids=["column", "vector"])
+def test_one_logit_has_no_cross_entropy(labels, logits):
+    with pytest.raises(OverfocusError, match="two outputs"):
+        Targets.of(labels).cross_entropy(logits)

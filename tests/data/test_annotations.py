@@ -43,6 +43,131 @@ def test_csv(folder, tmp_path):
     assert "1 boxes reach beyond" in dataset.note
 
 
+def write_boxes(path, *rows):
+    path.write_text("\n".join(["file,x0,y0,x1,y1", *rows]))
+    return path
+
+
+def test_shares_of_width_and_height_are_recognised(folder, tmp_path):
+    """The pictures have 7 x 11 pixels."""
+    rows = ["train/cat/1.jpg,0.3,0.25,0.6,1", "train/cat/1.jpg,0,0,1,1", "test/dog/0.jpg,0.91,0.5,1.004,0.9"]
+    dataset = load(str(folder), boxes=write_boxes(tmp_path / "boxes.csv", *rows))
+    assert boxes_of(dataset, "train", "cat/1.jpg") == [[3, 1, 7, 7], [0, 0, 11, 7]]
+    assert boxes_of(dataset, "test", "dog/0.jpg") == [[10, 3, 11, 7]]
+    assert "shares of width and height" in dataset.note
+    images = [{"id": 7, "file_name": "train/cat/2.jpg"}]
+    annotations = [{"image_id": 7, "bbox": [0.5, 0.5, 0.25, 0.5]}]
+    (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    dataset = load(str(folder), boxes=tmp_path / "coco.json")
+    assert boxes_of(dataset, "train", "cat/2.jpg") == [[5, 3, 9, 7]]
+
+
+def test_shares_that_are_whole_numbers_are_exact(tmp_path, write_classes):
+    write_classes(tmp_path / "set", {"cat": 5, "dog": 5}, height=10, width=10)
+    rows = [f"cat/{n}.jpg,0.{n + 1},0.3,0.{n + 3},0.7" for n in range(5)]
+    dataset = load(str(tmp_path / "set"), boxes=write_boxes(tmp_path / "boxes.csv", *rows))
+    found = sorted(box.tolist()[0] for split in dataset.splits.values() for box in split.boxes if len(box))
+    assert found == [[n + 1, 3, n + 3, 7] for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["train/cat/1.jpg,0,0,1,1"],  # the whole picture, or one pixel
+        ["train/cat/1.jpg,0.2,0.2,1.5,0.9"],
+        ["train/cat/1.jpg,-0.5,0.2,0.5,0.9"],
+        ["train/cat/1.jpg,5,4,3,2", "train/cat/2.jpg,6,5,2,2", "train/dog/1.jpg,1,1,5,5"],  # x, y, width, height
+    ],
+)
+def test_units_that_may_be_either_are_refused(folder, tmp_path, rows):
+    with pytest.raises(OverfocusError, match=r"boxes\.csv.*; give"):
+        load(str(folder), boxes=write_boxes(tmp_path / "boxes.csv", *rows))
+
+
+def test_small_boxes_in_pixels_stay_pixels(folder, tmp_path):
+    rows = ["train/cat/1.jpg,0.2,0.2,0.9,0.9", "train/cat/2.jpg,1,1,6,5"]
+    dataset = load(str(folder), boxes=write_boxes(tmp_path / "boxes.csv", *rows))
+    assert boxes_of(dataset, "train", "cat/1.jpg") == [[0, 0, 1, 1]]
+
+
+def test_every_box_left_out_is_counted_with_its_reason(tmp_path, write_classes):
+    write_classes(tmp_path / "set" / "train", {"cat": 3, "dog": 3}, height=20, width=60)
+    write_classes(tmp_path / "set" / "test", {"cat": 1, "dog": 1}, height=20, width=60)
+    (tmp_path / "set" / "train" / "cat" / "2.jpg").write_bytes(b"no picture")
+    rows = [
+        "train/cat/0.jpg,2,2,8,9", "train/cat/0.jpg,25,4,35,12", "train/cat/1.jpg,70,2,90,9",
+        "train/cat/1.jpg,3,-9,8,0", "train/cat/2.jpg,1,1,9,9",
+        "train/dog/0.jpg,5,5,5,9", "train/dog/0.jpg,30,5,70,9", "train/dog/9.jpg,1,1,5,5",
+        "train/dog/1.jpg,8,8,5,9",
+    ]  # fmt: skip
+    boxes = write_boxes(tmp_path / "boxes.csv", *rows)
+    dataset = load(tmp_path / "set", boxes=boxes, size=20)
+    left_out = {each.why: each.count for each in dataset.inventory.not_used if each.what in ("boxes", "annotations")}
+    assert left_out == {
+        "name no file of the set, or more than one (such as train/dog/9.jpg)": 1, "without area": 2,
+        "wholly outside their image": 2, "of unreadable images": 1,
+    }  # fmt: skip
+    for words in (
+        "2 boxes without area",
+        "2 boxes lie outside",
+        "1 boxes reach beyond",
+        "1 boxes lie wholly in what is cut",
+    ):
+        assert words in dataset.note
+    assert sum(len(each) for each in dataset.splits["train"].boxes) == 2  # of 9
+
+
+def write_masks(root, labels, mode="L"):
+    for name, values in labels.items():
+        path = root / "train" / "cat" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(np.asarray(values, dtype=np.uint8))
+        if mode == "P":
+            picture = (
+                picture.convert("P") if picture.mode == "P" else Image.fromarray(np.asarray(values, np.uint8), "P")
+            )
+            picture.putpalette([0, 0, 0] * 256)
+        picture.save(path)
+    return root
+
+
+def labels_with_border(label=15):
+    values = np.zeros((7, 11), dtype=np.uint8)
+    values[1:5, 2:8] = 255
+    values[2:4, 3:7] = label
+    return values
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_the_border_label_of_voc_is_no_object(folder, tmp_path, mode):
+    values = labels_with_border()
+    dataset = load(str(folder), boxes=write_masks(tmp_path / "masks", {"1": values}, mode))
+    mask = dataset.splits["train"].masks["object"][1]
+    assert torch.equal(mask, torch.from_numpy(values == 15))
+    assert int(mask.sum()) == 8
+    assert "border" in dataset.note
+
+
+def test_255_alone_and_soft_edges_are_the_object(folder, tmp_path):
+    whole = (labels_with_border(255) > 0) * np.uint8(255)
+    soft = whole.copy()
+    soft[1, 2:8] = np.arange(40, 240, 34)[:6]
+    for name, values in (("whole", whole), ("soft", soft)):
+        dataset = load(str(folder), boxes=write_masks(tmp_path / name, {"1": values}))
+        assert torch.equal(dataset.splits["train"].masks["object"][1], torch.from_numpy(values > 0))
+        assert "border" not in dataset.note
+
+
+def test_masks_of_two_kinds_or_without_a_background_are_refused(folder, tmp_path):
+    soft = labels_with_border(200)
+    with pytest.raises(OverfocusError, match="masks of one kind"):
+        load(str(folder), boxes=write_masks(tmp_path / "two", {"1": labels_with_border(), "2": soft}))
+    trimap = np.full((7, 11), 2, dtype=np.uint8)
+    trimap[2:5, 2:5] = 1
+    with pytest.raises(OverfocusError, match="no pixel of 0"):
+        load(str(folder), boxes=write_masks(tmp_path / "trimap", {"1": trimap}))
+
+
 def test_boxes_stay_with_their_images_in_subsets(folder, tmp_path):
     path = tmp_path / "boxes.csv"
     rows = [f"train/{name}/{n}.jpg,{n},0,{n + 1},{k + 1}" for k, name in enumerate(("cat", "dog")) for n in range(3)]

@@ -63,6 +63,13 @@ def test_interpolation_is_the_one_that_is_told(interpolation):
     assert np.abs(found.astype(int) - np.asarray(peer)).max() <= 1
 
 
+def test_the_old_name_of_the_interpolation():
+    image = torch.from_numpy(np.random.default_rng(4).integers(0, 256, (3, 12, 9), dtype=np.uint8))
+    with pytest.warns(DeprecationWarning, match="interpolation"):
+        found = fit(image, (5, 7), mode="nearest-exact")
+    assert torch.equal(found, fit(image, Preprocess((5, 7), interpolation="nearest")))
+
+
 def test_a_split_in_memory_and_one_in_files_agree(tmp_path):
     images = torch.stack([white_box(), white_box().flip(-1)])
     masks = images[:, 0] > 0

@@ -119,6 +119,17 @@ class Templates(nn.Module):
         return (z * self.templates).sum(dim=(2, 3)) + self.mark * bonus
 
 
+class Shattered(nn.Module):
+    """Answers nearly as `model` does; its gradient changes sign every thousandth of a pixel value."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x + 1e-3 * torch.sin(4000 * x))
+
+
 def templated(count: int, classes: int = 4, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Return images [count, 3, 16, 20] that look like the template of their class everywhere, with a white corner where
     that is 1, labels, and the templates [K, 16, 20].

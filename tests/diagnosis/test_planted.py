@@ -4,11 +4,15 @@ import math
 
 import pytest
 import torch
-from nets import Constant, LeftHalf, Linear, OnePixel, Spots, Templates, halves, marked, templated
+from nets import Constant, LeftHalf, Linear, OnePixel, Shattered, Spots, Templates, halves, marked, templated
 
 import overfocus as of
+from overfocus.diagnosis.attacks.gradient_masking import NOT_TRIED
+from overfocus.diagnosis.diagnosis import Diagnosis
+from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.sections.shortcut import suspects
+from overfocus.diagnosis.sections.spread import cells
 from overfocus.diagnosis.sections.transplant import Transplant, carriers, grid
 
 NAMES = ("0", "1")
@@ -74,6 +78,83 @@ def test_a_constant_model_looks_nowhere_and_gets_no_number_for_it():
     assert "nan" not in str(found).lower()
 
 
+class Named(LeftHalf):
+    """Looks at the left half, and yet names one class whatever it sees there."""
+
+    def forward(self, x):
+        return super().forward(x) * 0.01 + torch.tensor([0.0, 5.0])
+
+
+def test_one_class_for_everything_is_no_overfocus_of_zero():
+    pixels, labels = halves(20)
+    found = of.diagnose(Named(), sampled(pixels, labels), at="look", only=["hiding"])
+    assert found["hiding"]["area_pixels"].value == pytest.approx(0.5)
+    assert found["hiding"]["area_salient"].n > 0, "it looks somewhere"
+    for name in ("overfocus", "overfocus_relative", "overfocus_pixels"):
+        score = found["hiding"][name]
+        assert not score.answered
+        assert "'1'" in score.note
+    by_class = found.as_dict(per_class=True)["sections"]["hiding"]["per_class"]
+    assert all(scores["overfocus"]["value"] is None for scores in by_class.values())
+
+
+def test_of_what_there_is_to_lose_a_narrow_network_loses_the_same_at_any_accuracy():
+    """Half of the labels are turned round: accuracy, and with it the score, halves; the relative one does not."""
+    pixels, labels = halves(80)
+    half = torch.where(torch.arange(80) % 4 < 2, labels, 1 - labels)
+    right, wrong = (
+        of.diagnose(LeftHalf(), sampled(pixels, given), at="look", only=["hiding"])["hiding"]
+        for given in (labels, half)
+    )
+    assert abs(wrong["overfocus"].value) < 0.3 * right["overfocus"].value
+    assert wrong["overfocus_relative"].value == pytest.approx(right["overfocus_relative"].value, abs=0.06)
+    assert wrong["overfocus_relative"].n == 40
+    assert right["overfocus_relative"].value == pytest.approx(2 * right["overfocus"].value)
+
+
+def test_by_occlusion_a_network_is_as_wide_as_the_cells_that_it_reads():
+    pixels, labels = halves(20)
+    found = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["spread"])
+    falls = found.evidence.tensor("spread/falls/predicted")
+    assert falls.shape == (20, 7, 7)
+    assert (falls[:, :, 4:] == 0).all(), "cells of the right half, which is never read"
+    assert (falls[labels == 1, :, :3] > 0).all(), "hidden is dark, which speaks against bright"
+    assert 3 / 7 < found["spread"]["occlusion_area_predicted"].value < 4 / 7
+    assert found["spread"]["occlusion_area_true"].value == found["spread"]["occlusion_area_predicted"].value
+
+
+def test_by_occlusion_one_pixel_is_one_cell():
+    pixels = torch.rand(30, 3, 12, 16, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.1
+    labels = torch.arange(30) % 2
+    pixels[:, :, 1, 2] = 0.95 * labels[:, None].float()
+    found = of.diagnose(OnePixel(), sampled(pixels, labels), at="look", only=["spread"])
+    falls = found.evidence.tensor("spread/falls/predicted")[labels == 1].flatten(1)
+    assert (falls.argmax(dim=1) == 1 * 7 + 1).all(), "row 1 of 12, column 2 of 16"
+    area = next(one for one in found.findings if one.name == "spread").per_image["occlusion_area_predicted"][1]
+    assert area[labels == 1].tolist() == pytest.approx([1 / 49] * 15)
+
+
+@pytest.mark.parametrize(("size", "shape"), [((12, 16), (7, 7)), ((3, 20), (3, 7)), ((1, 1), (1, 1))])
+def test_cells_tile_a_picture_of_any_shape(size, shape):
+    boxes = cells(size, 7)
+    assert boxes.shape[:2] == shape
+    covered = torch.zeros(size, dtype=torch.int64)
+    for x0, y0, x1, y1 in boxes.flatten(0, 1).tolist():
+        assert x0 < x1
+        assert y0 < y1
+        covered[y0:y1, x0:x1] += 1
+    assert (covered == 1).all()
+
+
+def test_a_diagnosis_of_the_version_before_has_spread_without_occlusion():
+    pixels, labels = halves(20)
+    found = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["spread"])
+    arrays = {name: each for name, each in found.evidence.arrays.items() if not name.startswith("spread/")}
+    old = Diagnosis(Evidence(arrays, found.evidence.about))
+    assert "occlusion_area_predicted" not in old["spread"]
+    assert old["spread"]["effective_area_predicted"] == found["spread"]["effective_area_predicted"]
+
+
 def test_a_watermark_in_one_class_is_flagged_and_no_other_class_is():
     pixels, labels = marked(80)
     found = of.diagnose(
@@ -123,6 +204,57 @@ def test_an_attack_on_what_it_reads_works_and_one_beside_it_does_not():
     assert found["pgd_8"].value == 0
     assert found["salient"].value < 0.2
     assert found["other"].value > 0.9
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_shattered_gradient_is_told(masked):
+    """Both networks fall to a change of a fifth of 8/255; only of one does the gradient say so."""
+    pixels, labels, templates = templated(24)
+    pixels, net = 0.5 + 0.2 * (pixels - 0.5), Templates(templates * 0.1, 0.0)
+    sample, at = sampled(pixels, labels, tuple("abcd")), "model.look" if masked else "look"
+    found = of.diagnose(Shattered(net) if masked else net, sample, at=at, only=["robustness"])
+    told = [note for note in found.findings[0].notes if "smoothed copy" in note]
+    tried = {name: found.evidence.tensor(f"robustness/check/{name}") for name in ("transfer", "square", "unbounded")}
+    assert found["robustness"]["clean"].value == 1
+    if not masked:
+        assert found["robustness"]["pgd_8"].value == 0
+        assert not told
+        assert all((classes == NOT_TRIED).all() for classes in tried.values())
+        return
+    assert found["robustness"]["pgd_8"].value > 0.9
+    assert len(told) == 1
+    assert (
+        ((tried["transfer"] != labels) & (tried["transfer"] != NOT_TRIED)).sum()
+        == (tried["transfer"] != NOT_TRIED).sum()
+        > 20
+    )
+    assert found.findings[0].tables[0].rows[0][1:] == ("24", "24")
+
+
+def test_evidence_of_ten_steps_is_still_read_and_named_as_what_it_is():
+    pixels, labels = halves(12)
+    found = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["robustness"])
+    new = ("robustness/rising/", "robustness/check/")
+    older = {name: values for name, values in found.evidence.arrays.items() if not name.startswith(new)}
+    finding = of.Diagnosis(Evidence(older, found.evidence.about)).findings[0]
+    assert finding.scores["pgd_8"].metric.title == "accuracy, PGD-10, 8/255"
+    assert found["robustness"]["pgd_8"].metric.title == "accuracy, PGD, 8/255"
+    assert finding.scores["noise"] == found["robustness"]["noise"]
+    assert not finding.tables
+
+
+def test_what_falls_within_smaller_limits_falls_within_larger_ones():
+    pixels, labels = halves(12)
+    evidence = of.diagnose(LeftHalf(), sampled(pixels, labels), at="look", only=["robustness"]).evidence
+    stands = torch.as_tensor(labels).numpy()
+    fooled = stands.copy()
+    fooled[3] = 1 - fooled[3]
+    named = {f"robustness/predicted/{name}": stands for name in evidence.below("robustness/predicted")}
+    changed = evidence.with_arrays({**named, "robustness/predicted/salient": fooled})
+    scores = of.Diagnosis(changed).findings[0].scores
+    for name in ("salient", "pgd_2", "pgd_8"):
+        assert scores[name].value == pytest.approx(11 / 12)
+    assert scores["other"].value == scores["fgsm"].value == scores["pgd_l2"].value == 1
 
 
 def test_an_even_confidence_is_said_to_be_what_it_is():

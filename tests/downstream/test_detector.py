@@ -34,9 +34,9 @@ def detector_of(model, channels=3, classes=5, side=40, seed=0, anchors=ANCHORS, 
 @pytest.mark.parametrize(
     ("name", "channels", "settings", "at"),
     [
-        ("overfocus_cnn", 3, {"widths": [4, 8]}, "features"),
-        ("overfocus_cnn", 1, {"widths": [4, 6, 8], "stem": "large"}, "features"),
-        ("resnet18", 3, {}, "features"),
+        ("overfocus_cnn", 3, {"widths": [4, 8]}, "@features"),
+        ("overfocus_cnn", 1, {"widths": [4, 6, 8], "stem": "large"}, "@features"),
+        ("resnet18", 3, {}, "@features"),
         ("resnet18", 3, {}, "layer2"),
     ],
 )

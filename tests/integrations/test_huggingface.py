@@ -116,6 +116,34 @@ def test_a_resumed_run_ends_as_the_whole_one(tmp_path):
     same(model, resumed)
 
 
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+class Killer(transformers.TrainerCallback):
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == 5:
+            raise Killed
+
+
+@pytest.mark.parametrize("saved", [3, 4], ids=["after a short group", "in the second epoch"])
+def test_a_killed_run_with_short_groups_of_accumulation_goes_on_with_the_same_draws(tmp_path, saved):
+    """8 batches an epoch in groups of 3 are steps of 3, 3 and 2, so 3 steps have drawn 8 times, not 9."""
+    accumulated = {"gradient_accumulation_steps": 3, "num_train_epochs": 3, "per_device_train_batch_size": 2}
+    model, killed, resumed = resnet(), resnet(), resnet()
+    whole = trainer(model, tmp_path / "whole", **accumulated)
+    whole.train()
+    first = trainer(killed, tmp_path / "k", **accumulated, save_strategy="steps", save_steps=1)
+    first.add_callback(Killer())
+    with pytest.raises(Killed):
+        first.train()
+    second = trainer(resumed, tmp_path / "k", **accumulated)
+    second.train(resume_from_checkpoint=str(tmp_path / "k" / f"checkpoint-{saved}"))
+    assert int(second.attached.objective.step) == int(whole.attached.objective.step) == 3 * 8
+    for (name, mine), theirs in zip(model.state_dict().items(), resumed.state_dict().values()):
+        assert torch.equal(mine, theirs), name
+
+
 class Frozen(InOrder):
     def compute_loss(self, model, *args, **kwargs):
         normalisations(model)[0].eval()

@@ -176,3 +176,38 @@ def test_it_looks_at_a_module_whose_forward_gives_logits(tmp_path):
     found = trainer(tmp_path, 1, callbacks=[LogSpread(images=4)])
     found.fit(LightningClassifier(net()), loader(), loader())
     assert 0 < float(found.callback_metrics["effective_area"]) <= 1
+
+
+class Named(Mine):
+    """A module whose batches are mappings, as those of Hugging Face's datasets."""
+
+    def training_step(self, batch, batch_idx):
+        assert batch["id"].ndim == 1
+        return super().training_step((batch["pixel_values"], batch["labels"]), batch_idx)
+
+    def validation_step(self, batch, batch_idx):
+        super().validation_step((batch["pixel_values"], batch["labels"]), batch_idx)
+
+
+def named_loader(**names):
+    rows = [{"pixel_values": image, "labels": label, "id": n} for n, (image, label) in enumerate(zip(IMAGES, LABELS))]
+    return DataLoader([{names.get(key, key): value for key, value in row.items()} for row in rows], batch_size=8)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["cutout", "cutmix + sgdrop"])
+def test_batches_that_are_mappings(tmp_path, method):
+    module, spread = Named(), LogSpread(model="net", images=10)
+    callbacks = [Regularize(method, model="net", classes=5, seed=3), spread]
+    trainer(tmp_path, callbacks=callbacks).fit(module, named_loader(), named_loader())
+    np.testing.assert_allclose(module.losses, list(plain_losses(method)), rtol=1e-5)
+    assert sum(len(labels) for _, labels in spread._kept) == 10
+    ours = LightningClassifier(net(), method, seed=3, optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
+    found = trainer(tmp_path)
+    found.fit(ours, named_loader(), named_loader())
+    assert float(found.callback_metrics["train_loss"]) == pytest.approx(list(plain_losses(method))[-1], rel=1e-5)
+
+
+@pytest.mark.parametrize("names", [{"labels": "caption"}, {"id": "label"}], ids=["none", "two"])
+def test_a_mapping_without_one_name_for_each_is_refused(tmp_path, names):
+    with pytest.raises(OverfocusError, match="a batch is a mapping of"):
+        trainer(tmp_path, callbacks=[Regularize("cutout")]).fit(Named(), named_loader(**names))

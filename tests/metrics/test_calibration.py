@@ -187,3 +187,40 @@ def test_intervals_hold_their_value():
     for name, score in calibration_scores(*sample(800, soft=False)).items():
         assert score.low < score.high, name
         assert score.low - 0.02 < score.value < score.high + 0.02, name
+
+
+def binned_bias(confidence, bins=15):
+    """The ECE to expect of a calibrated model: sum_b E|sum of (confidence - hit) in b| / N, each sum normal."""
+    variance = np.bincount(np.ceil(confidence * bins).astype(int) - 1, confidence * (1 - confidence), minlength=bins)
+    return float(np.sqrt(2 / np.pi * variance).sum() / len(confidence))
+
+
+@pytest.mark.parametrize("images", [300, 3000])
+def test_of_a_calibrated_model_only_the_bias_is_left(images):
+    """Hits are drawn with the chance that is their confidence: ECE less its expected bias is 0 within 3 standard
+    errors, and so is the debiased square, without any correction.
+    """
+    draw = np.random.Generator(np.random.Philox(images))
+    confidence, reported, squares = 0.2 + 0.8 * draw.beta(3, 1, images), [], []
+    for _ in range(200):
+        tables = Placed.of(
+            torch.from_numpy(confidence), torch.from_numpy(draw.random(images) < confidence).double(), 15
+        )
+        reported.append(binned_error(tables.tables().bins))
+        squares.append(debiased_square(equal_mass(tables.tables().ranks, 15)))
+    bias = binned_bias(confidence)
+    left = np.mean(reported) - bias
+    assert abs(left) < 3 * np.std(reported) / 200**0.5 + 0.02 * bias  # the sums of small bins are not quite normal
+    assert bias > 5 * abs(left), "without taking the bias off, a calibrated model looks miscalibrated"
+    assert abs(np.mean(squares)) < 3 * np.std(squares) / 200**0.5
+
+
+def test_a_model_that_is_too_sure_is_found_beyond_the_bias():
+    """The planted miscalibration: hits 10 points rarer than the confidence says."""
+    draw = np.random.Generator(np.random.Philox(1))
+    confidence = 0.3 + 0.7 * draw.random(3000)
+    hit = torch.from_numpy(draw.random(3000) < confidence - 0.1).double()
+    found = calibration_scores(torch.from_numpy(confidence), hit)
+    assert found["ece"].value == pytest.approx(0.1, abs=0.025)
+    assert found["ece"].value > 3 * binned_bias(confidence)
+    assert found["ece_debiased"].value == pytest.approx(0.1, abs=0.025)

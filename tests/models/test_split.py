@@ -35,7 +35,7 @@ def images(side: int = 64) -> Tensor:
 
 
 @torch.no_grad()
-def check(model: nn.Module, at="features", pictures: Tensor | None = None) -> Tensor:
+def check(model: nn.Module, at="@features", pictures: Tensor | None = None) -> Tensor:
     """Check that the pieces make the model; return the features."""
     pictures = images() if pictures is None else pictures
     model.eval()
@@ -87,8 +87,8 @@ def test_a_transformer_has_no_plain_last_features_and_says_so():
 
 def test_many_cuts_come_in_the_order_in_which_they_run():
     model = made("resnet18").eval()
-    cut = split(model, ["layer4", "layer2.0", "features"])
-    assert cut.layers == ("layer2.0", "layer4", "features")  # the last two are one value
+    cut = split(model, ["layer4", "layer2.0", "@features"])
+    assert cut.layers == ("layer2.0", "layer4", "@features")  # the last two are one value
     with torch.no_grad():
         values = images()
         for piece in cut.pieces(model):
@@ -140,7 +140,7 @@ def test_nothing_is_registered_twice_and_no_mode_is_touched():
     model = made("resnet18").train()
     model.layer2.eval()
     names, modes = list(model.state_dict()), [module.training for module in model.modules()]
-    split(model, ["layer3", "features"])
+    split(model, ["layer3", "@features"])
     assert list(model.state_dict()) == names
     assert [module.training for module in model.modules()] == modes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.fillings import FILLINGS
 from overfocus.study.answers import Answers
 from overfocus.study.results import Result, Results
 from overfocus.study.run_key import RunKey
@@ -29,7 +30,10 @@ def sections_of(wide, draw):
     attacks = zip(("clean", "fgsm", "pgd_2", "pgd_8"), near)
     scores = {
         "spread": {"effective_area_predicted": score(wide, "effective area", unit="of the map"),
+                   "occlusion_area_predicted": score(wide / 2, "effective area by occlusion", unit="of the picture"),
                    "gini_true": score(0.5, "Gini, true class")},
+        "halves": {"half": score(wide, "accuracy, half hidden"), "whole": score(near[0], "accuracy, nothing hidden"),
+                   **{f"half_{fill}": score(wide * near[0], f"accuracy, {fill}") for fill in FILLINGS}},
         "hiding": {"overfocus": score(1 - wide, "overfocus score", "lower")},
         "robustness": {name: score(value, f"accuracy, {name}") for name, value in attacks},
         "localization": {"max_box_acc_v2": score(near[2], "MaxBoxAccV2"),

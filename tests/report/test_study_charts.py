@@ -17,7 +17,7 @@ from overfocus.diagnosis.evidence import Evidence
 from overfocus.report.drawing.axes import method_styles, span
 from overfocus.report.study.claim import named
 from overfocus.report.study.curves import accuracy_by_size, training_curves
-from overfocus.report.study.dots import localization, part_shares, robustness, split_accuracies
+from overfocus.report.study.dots import half_object, localization, part_shares, robustness, split_accuracies
 from overfocus.report.study.hiding import hiding
 from overfocus.report.study.reliability import reliability
 from overfocus.report.study.spread import _ends, spread_against_accuracy
@@ -133,10 +133,27 @@ class TestTitles:
         assert re.search("higher .*cutout .*plain", every["training_curves"].title)
         assert len(re.findall("cutout above plain", every["accuracy_by_size"].title)) == 2
 
+    def test_a_wider_map_stands_beside_the_picture(self, every):
+        assert re.search(
+            r"By occlusion .*higher with cutout .*plain 0\.\d+.*cutout 0\.\d+", every["spread_against_accuracy"].text
+        )
+
+    def test_half_of_the_object_names_every_filling(self, every):
+        assert re.search("higher with cutout than with plain", every["half_object"].title)
+        for name in ("Nothing hidden", "The mean colour", "Blur", "Noise", "Another picture", "Chance 0.5"):
+            assert name in every["half_object"].text
+
+    def test_without_half_of_the_object_or_occlusion_a_study_of_before_is_shown(self, tmp_path):
+        of = made(tmp_path)
+        for run in of.results.values():
+            del run.sections["halves"], run.sections["spread"]["scores"]["occlusion_area_predicted"]
+        assert half_object(Comparison(of), size_of(of)) is None
+        assert "cclusion" not in spread_against_accuracy(Comparison(of), size_of(of)).text
+
     def test_wider_and_worse_is_said_as_well(self, tmp_path):
         of = made(tmp_path, right={CUTOUT: 0.7}, wide={CUTOUT: 0.6, SGDROP: 0.1})
         title = spread_against_accuracy(Comparison(of), size_of(of)).title
-        assert re.search(r"cutout \w+ wider .*less accurate; sgdrop \w+ narrower$", title)
+        assert re.search(r"cutout \w+ wider .*less accurate; sgdrop \w+ narrower maps$", title)
 
     @pytest.mark.parametrize(
         ("seeds", "methods", "said"),

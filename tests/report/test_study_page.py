@@ -168,7 +168,7 @@ class TestAnswer:
         assert not table.rows[0].mean.bounded
         assert table.rows[1].effect.verdict == "too few seeds"
         assert "luck" in " ".join(table.sentences)
-        assert "One seed" in rests(results)[0]
+        assert "One seed" in rests(Comparison(results))[0]
 
     def test_several_sizes_have_a_table_each_smallest_first(self, tmp_path):
         study = small_study(["plain", "cutout"], 2, fraction=[1.0, 0.1])

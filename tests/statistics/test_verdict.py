@@ -1,7 +1,6 @@
 """Verdicts follow from the numbers, in words, and are seldom wrong where nothing is to be found."""
 
 import json
-from functools import partial
 from math import inf, isnan, nan
 
 import numpy as np
@@ -11,7 +10,8 @@ from study_noise import KINDS, SEEDS, alarms, flip_p, null_family, philox, runs,
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.metrics.score import Metric
 from overfocus.statistics.paired import holm
-from overfocus.statistics.verdict import compared, per_class_effects, tie_reach
+from overfocus.statistics.pictures import Pictures, tie_reach
+from overfocus.statistics.verdict import compared, per_class_effects
 from prose import numbers
 
 BASE = np.array([0.80, 0.82, 0.81, 0.79, 0.83])
@@ -33,7 +33,7 @@ def test_better():
     assert "sign-flip" in found.caveat
     assert numbers(found.caveat) == ["5", "6"]
     assert found.sentence == f"{found.claim}; {found.caveat}"
-    assert found.more_seeds == 0
+    assert found.new_seeds == 0
 
 
 def test_worse():
@@ -71,27 +71,29 @@ def test_no_difference_larger_than_the_margin():
 def test_without_a_margin_nothing_is_said_to_make_no_difference():
     found = effect(BASE + NOISE + 1e-4)
     assert found.verdict == "too few seeds"
-    assert found.more_seeds > 100
+    assert found.new_seeds > 100
 
 
 def test_too_few_seeds_and_how_many_more():
     found = accuracy(BASE + 0.006 + 6 * NOISE)
     assert found.verdict == "too few seeds"
     assert numbers(found.claim) == ["+0.6", "-0.6", "1.8"]
-    assert 16.5 <= found.more_seeds < 17.5
-    assert numbers(found.caveat) == ["17"]
+    assert 21.5 <= found.new_seeds < 22.5
+    assert numbers(found.caveat) == ["22"]
+    with pytest.warns(DeprecationWarning, match="new_seeds"):
+        assert found.more_seeds == found.new_seeds - 5
 
 
 def test_the_smaller_question_counts():
     """As near to 0 as that, seeds settle sooner that there is no difference than that there is one."""
-    assert accuracy(BASE + 0.0002 + 9 * NOISE).more_seeds < effect(BASE + 0.0002 + 9 * NOISE).more_seeds
+    assert accuracy(BASE + 0.0002 + 9 * NOISE).new_seeds < effect(BASE + 0.0002 + 9 * NOISE).new_seeds
 
 
 def test_what_nobody_can_settle():
     found = effect(BASE + 9 * NOISE)
-    assert found.more_seeds == inf
+    assert found.new_seeds == inf
     assert numbers(found.caveat) == ["1,000", "0.024", "4", "5"]
-    assert found.as_dict()["more_seeds"] is None
+    assert found.as_dict()["new_seeds"] is None
 
 
 def test_lost_to_holm():
@@ -123,7 +125,7 @@ def test_sign_flips_that_confirm_are_no_caveat():
 
 def test_one_seed():
     found = accuracy(BASE[:1] + 0.02, BASE[:1])
-    assert (found.verdict, isnan(found.p), isnan(found.more_seeds)) == ("too few seeds", True, True)
+    assert (found.verdict, isnan(found.p), isnan(found.new_seeds)) == ("too few seeds", True, True)
     assert (numbers(found.claim), found.caveat) == (["+2.0"], found.paired.difference.note)
     assert found.caveat
 
@@ -146,7 +148,7 @@ def test_the_same_difference_on_every_seed_is_no_certainty():
     found = accuracy(BASE + 0.01)
     assert found.verdict == "too few seeds"
     assert numbers(found.claim) == ["+1.0"]
-    assert found.more_seeds == 1
+    assert found.new_seeds == 6
     eight = np.linspace(0.8, 0.87, 8)
     found = accuracy(eight + 0.01, eight)
     assert (found.verdict, found.p) == ("better", 2 / 2**8)
@@ -158,7 +160,14 @@ def test_the_same_difference_on_every_seed_is_no_certainty():
     [(0.0, "no difference"), (0.009, "no difference"), (0.011, "too few seeds"), (nan, "too few seeds")],
 )
 def test_the_same_numbers_on_every_seed(reach, verdict):
-    found = compared({"plain": BASE, "a": BASE.copy()}, "plain", margin=0.01, reach=lambda method: reach).effects["a"]
+    class Reaching(Pictures):
+        def reach(self, share: float = 1.0) -> float:
+            return reach
+
+    same = np.zeros((5, 4), int)
+    pictures = Reaching(same, same, same[0])
+    found = compared({"plain": BASE, "a": BASE.copy()}, "plain", margin=0.01, pictures=lambda method: pictures)
+    found = found.effects["a"]
     assert found.verdict == verdict
     assert numbers(found.claim) == ["5"]
     assert found.caveat
@@ -188,8 +197,8 @@ def test_a_tie_on_few_images_is_no_proof():
     for _ in range(600):
         base, better = predictions(0.9), predictions(0.915)
         values = {"plain": (base == labels).mean(axis=1), "a": (better == labels).mean(axis=1)}
-        reach = partial(lambda base, better, method: tie_reach(better, base, labels), base, better)
-        found = compared(values, "plain", margin=0.01, reach=reach).effects["a"]
+        pictures = Pictures(better, base, labels)
+        found = compared(values, "plain", margin=0.01, pictures=lambda _, p=pictures: p).effects["a"]
         ties += found.paired.constant and found.paired.difference.value == 0
         assert found.verdict != "no difference" or np.array_equal(base, better)
     assert ties > 10

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from overfocus.statistics.paired import holm, mann_whitney_ends
+from overfocus.statistics.pictures import two_level_interval
 
 KINDS = ("normal", "skewed", "heavy", "discrete", "coarse")
 SEEDS = (3, 5, 8, 10, 20)
@@ -124,6 +125,32 @@ def pairs_bootstrap_ends(method, baseline, generator, draws=400):
     return np.quantile(drawn, [0.025, 0.975], axis=1)
 
 
+def crossed_runs(draw, seeds, pictures, by_picture):
+    """Right answers [2, S, N] of two methods whose accuracy on all pictures that there are is the same, though some
+    pictures suit one and some the other.
+    """
+    ease = draw.normal(1.5, 1.5, pictures)
+    suits, skill = draw.normal(0, by_picture, (2, 1, pictures)), draw.normal(0, 0.1, (2, seeds, 1))
+    return (ease + suits + skill + draw.normal(0, 1, (2, seeds, pictures)) > 0).astype(float)
+
+
+def coverage_of_pictures(seeds, pictures, by_picture, studies):
+    """How often each interval holds that there is no difference on all pictures; without ends it holds everything."""
+    draw, held = philox(seeds), {"seeds": 0, "seeds x pictures": 0}
+    for _ in range(studies):
+        method, baseline = crossed_runs(draw, seeds, pictures, by_picture)
+        found, rows = two_level_interval(method - baseline), (method - baseline).mean(axis=1)
+        held["seeds x pictures"] += not found.bounded or found.low <= 0 <= found.high
+        held["seeds"] += abs(rows.mean()) <= stats.t.isf(0.025, seeds - 1) * stats.sem(rows)
+    return {name: count / studies for name, count in held.items()}
+
+
+def coverage_over_pictures():
+    for seeds, pictures, by_picture in ((3, 100, 1.0), (5, 50, 0.0), (5, 300, 0.5), (5, 2000, 0.5), (10, 100, 1.0)):
+        found = coverage_of_pictures(seeds, pictures, by_picture, 4000)
+        yield f"other pictures, n={seeds}, N={pictures}, pictures that suit one {by_picture}", found
+
+
 def coverage_of_differences():
     for kind in KINDS:
         for n in (2, *SEEDS):
@@ -173,7 +200,9 @@ def power_of_verdicts():
 
 
 if __name__ == "__main__":
-    for part in (coverage_of_differences, coverage_of_improvement, false_alarms, power_of_verdicts):
+    for part in (
+        coverage_of_differences, coverage_over_pictures, coverage_of_improvement, false_alarms, power_of_verdicts
+    ):  # fmt: skip
         for name, found in part():
             sys.stdout.write(f"{name:60s} " + "  ".join(f"{k} {100 * v:5.1f}" for k, v in found.items()) + "\n")
             sys.stdout.flush()

@@ -12,7 +12,10 @@ from small import photos
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import held
 from overfocus.report.study.page import write_report
+from overfocus.statistics.paired import paired
+from overfocus.statistics.sequential import Look
 from overfocus.study import forecast as estimate
+from overfocus.study import run_study as stages
 from overfocus.study import work
 from overfocus.study.comparison import Comparison
 from overfocus.study.compute import Compute
@@ -20,7 +23,7 @@ from overfocus.study.engines.engine import Engine, Job, Outcome
 from overfocus.study.results import ACCURACY, BEST, read_results
 from overfocus.study.run_key import RunKey, Size
 from overfocus.study.run_study import LOSSES, run_study
-from overfocus.study.study import claimed
+from overfocus.study.study import claimed, read_study
 from overfocus.training.evaluate import evaluate
 from overfocus.training.run import Run
 
@@ -62,6 +65,62 @@ def test_more_seeds_only_add_runs(done, folder, tmp_path):
     ])  # fmt: skip
     grown = numbers(tmp_path / "s")
     assert {name: grown[name] for name in numbers(done)} == numbers(done)
+
+
+def sequential(folder, **changes):
+    return grid(folder, **{"seeds": 4, "looks": [2, 3, 4], "recipe__epochs": 1, "examine__sections": [], **changes})
+
+
+def test_a_plan_ends_at_the_look_that_settles_it(folder, tmp_path, monkeypatch):
+    """Nothing is known at the first look; the second one is made to settle the study, and the third is not run."""
+    asked = []
+
+    def is_settled(path):
+        asked.append(read_results(path).look.number)
+        return len(asked) == 2
+
+    monkeypatch.setattr(stages, "is_settled", is_settled)
+    engine = Inline()
+    last = finish(sequential(folder), tmp_path / "s", engine)
+    assert (asked, last.total, len(engine.done)) == ([1, 2], 6, 6)
+    results = read_results(tmp_path / "s")
+    assert (results.look, results.study.seeds, len(results.results), results.missing) == (
+        Look((2, 3, 4), 2), (0, 1, 2), 6, ()
+    )  # fmt: skip
+    assert read_study(tmp_path / "s").seeds == (0, 1, 2, 3), "the plan itself stays as it was written"
+    effect = next(iter(Comparison(results).of(ACCURACY, Size()).effects.values()))
+    values = results.values(ACCURACY, Size())
+    expected = paired(values["cutout(size=4)"], values["plain"], share=Look((2, 3, 4), 2).share)
+    assert effect.paired.as_dict() == expected.as_dict()
+    again = Inline()
+    finish(sequential(folder), tmp_path / "s", again)
+    assert again.done == [f"{method}, all images, seed 3" for method in ("plain", "cutout(size=4)")], "asked anew: no"
+    assert read_results(tmp_path / "s").look == Look((2, 3, 4), 3)
+    with_others = {"methods": ["plain", "mixup"]}, {"seeds": 5, "looks": [2, 3, 5]}, {"looks": []}, {"per_class": [3]}
+    for changes in with_others:
+        with pytest.raises(OverfocusError, match="other settings"):
+            claimed(tmp_path / "s", sequential(folder, **changes))
+
+
+def test_between_two_looks_the_last_whole_one_counts(folder, tmp_path):
+    study = sequential(folder)
+    claimed(tmp_path, study)
+    keys = list(study.run_keys())
+    for number, (count, look) in enumerate(((1, 0), (3, 0), (4, 1), (5, 1), (6, 2))):
+        for key in keys[:count]:
+            work.do(Job(tmp_path, key))
+        results = read_results(tmp_path)
+        assert (results.look.number, len(results.results)) == (look, [1, 3, 4, 4, 6][number])
+        effect = next(iter(Comparison(results).of(ACCURACY, Size()).effects.values()))
+        assert look or effect.verdict == "too few seeds"
+
+
+def test_a_tie_of_the_same_predictions_settles_a_plan_at_once(folder, tmp_path):
+    """Without a learning rate nothing is learned, whatever the method: the first look says so, and the study ends."""
+    engine = Inline()
+    finish(sequential(folder, recipe__lr=1e-12), tmp_path / "s", engine)
+    assert len(engine.done) == 4
+    assert stages.is_settled(tmp_path / "s")
 
 
 def test_another_examination_is_made_of_the_same_weights(done, folder, tmp_path):

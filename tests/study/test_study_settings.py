@@ -75,6 +75,9 @@ def test_runs_come_seed_by_seed(folder):
         ("baseline", "mixup", "there are: cutout"),
         ("examine.sections", ["spred"], "did you mean 'spread'"),
         ("threads", 0, "threads"),
+        ("looks", [3, 5], "the last of them all seeds"),
+        ("looks", [2, 2], "rise"),
+        ("looks", [1, 2], "2 at least"),
     ],
 )
 def test_what_is_wrong_is_told_with_what_is_right(folder, key, value, told):

@@ -18,6 +18,8 @@ from overfocus.regularizers.cutmix import cutmix
 from overfocus.regularizers.regularizer import SettingError
 from overfocus.regularizers.spec import parse
 from overfocus.training import objective as objective_module
+from overfocus.training.experiment import Experiment
+from overfocus.training.loop import train
 from overfocus.training.objective import Objective
 
 B, K = laws.B, laws.K
@@ -472,7 +474,33 @@ def test_a_compiled_model_is_opened():
 
 def test_sgdrop_refuses_features_of_one_position():
     model = of.create_model("vgg11", classes=10)  # 32 pixels are one position before its pool
-    objective = Objective(model, parse("sgdrop"), classes=10)
+    objective = Objective(model, parse("cutmix + sgdrop"), classes=10)
+    small, before = torch.randn(2, 3, 32, 32), {name: each.clone() for name, each in model.state_dict().items()}
+    with pytest.raises(SettingError, match=r"32 x 32 .* one position.* 64, 80, 96 pixels"):
+        objective(small, torch.tensor([1, 2]))
     with pytest.raises(SettingError, match="one position"):
-        objective(torch.randn(2, 3, 32, 32), torch.tensor([1, 2]))
+        objective.check_size(small)
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+    assert all(module.training for module in model.modules())
     assert objective(torch.randn(2, 3, 64, 64), torch.tensor([1, 2])).isfinite()
+    Objective(model, parse("sgdrop(unit='channel')")).check_size(small)
+    Objective(model, parse("sgdrop"), at="features.12").check_size(small)
+
+
+def test_sgdrop_on_one_position_is_refused_before_an_epoch(tmp_path):
+    settings = {"data": {"name": "totem", "size": 32, "per_class": 4}, "model": {"name": "vgg11"}, "method": "sgdrop"}
+    with pytest.raises(SettingError, match="pixels a side work"):
+        list(train(Experiment.model_validate(settings), tmp_path / "run"))
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_one_logit_and_soft_labels_of_other_widths_are_refused():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    images = torch.randn(4, 3, 8, 9)
+    for method in ("plain", "cutmix(prob=1.0)"):
+        with pytest.raises(OverfocusError, match="two outputs"):
+            Objective(net, parse(method))(images, torch.tensor([0, 1, 0, 1]))
+    wide = nn.Sequential(*net[:3], nn.Linear(4, 5))
+    for objective in (Objective(wide), Objective(wide).eval()):
+        with pytest.raises(OverfocusError, match="3 classes and the network has 5"):
+            objective(images, torch.full((4, 3), 1 / 3))

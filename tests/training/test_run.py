@@ -176,6 +176,26 @@ def test_an_unknown_split_gets_the_nearest(run):
 
 
 def test_other_data_than_it_was_trained_on_is_told(run, tmp_path):
+    other = photos(tmp_path / "other", classes=3)
+    for part in ("train", "test"):
+        for number in range(3):
+            (other / part / f"class{number}").rename(other / part / f"kind{number}")
+    with pytest.raises(OverfocusError, match=r"3 classes and 3 channels there, 3 and 3 in .*; give the data that"):
+        as_trained(Experiment.read(settings(other), "test").dataset(), Run(run))
+    more = Experiment.read(settings(photos(tmp_path / "more", classes=4)), "test").dataset()
+    with pytest.raises(OverfocusError, match="'class3'"):
+        as_trained(more, Run(run))
     fewer = Experiment.read(settings(photos(tmp_path / "fewer", classes=2)), "test").dataset()
-    with pytest.raises(OverfocusError, match=r"3 classes and 3 channels there, 2 and 3 in .*; give the data that"):
-        as_trained(fewer, Run(run))
+    assert as_trained(fewer, Run(run)).splits["test"].counts().tolist() == [6, 6, 0]
+
+
+def test_a_run_is_not_resumed_with_classes_in_another_order(tmp_path):
+    data = photos(tmp_path / "data", classes=2)
+    experiment = Experiment.read(settings(data), "test")
+    epochs = train(experiment, tmp_path / "run")
+    next(epochs)
+    epochs.close()
+    for part in ("train", "test"):
+        (data / part / "class0").rename(data / part / "zebra")
+    with pytest.raises(OverfocusError, match="other classes than data has now: 'class0' is 'class1'"):
+        list(train(experiment, tmp_path / "run"))

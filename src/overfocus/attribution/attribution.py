@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.capture import FEATURES, Activations, capture
-from overfocus.attribution.frozen_eval import frozen_eval, logits_of, own_images
+from overfocus.attribution.frozen_eval import fitting, frozen_eval, logits_of, own_images
 from overfocus.attribution.target import Target, target_weights
 from overfocus.core.errors import OverfocusError
 
@@ -38,6 +38,17 @@ class Attribution:
     ) -> Tensor:
         """Map `images` [B, C, H, W] for `target` (see `target.target_weights`), at the layer `at` (see `capture`)."""
         return self._maps(model, images, lambda logits: target_weights(logits.detach(), target, labels), at)
+
+    def with_notes(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        target: Target = "predicted",
+        labels: Tensor | None = None,
+        at: str = FEATURES,
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """Do the same, and return for each image what is to be said of its map; "" where that is nothing."""
+        return self(model, images, target, labels, at), ("",) * len(images)
 
     def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
         """Map `images` for their logits [B, K] weighed by `weigh(logits)`."""
@@ -78,7 +89,8 @@ class PixelMethod(Attribution, ABC):
     def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
         images = own_images(images)
         with frozen_eval(model) as lent:
-            weights = weigh(logits_of(lent, images.clone()))
+            with fitting(lent, images):
+                weights = weigh(logits_of(lent, images.clone()))
             return self._map(ClassScore(lent), images, weights).detach().float()
 
     @abstractmethod

@@ -14,12 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.features import last_features
-from overfocus.attribution.frozen_eval import checked_logits, frozen_eval, hooked, own_images
+from overfocus.attribution.frozen_eval import checked_logits, fitting, frozen_eval, hooked, own_images
 from overfocus.attribution.grid import Grid, ImageShape
 from overfocus.core.errors import OverfocusError, UnknownName
-
-FEATURES = "features"
-"""The name for 'the last layer with positions that the predicted logit depends on'."""
+from overfocus.core.layer_name import FEATURES, layer_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,15 +67,15 @@ class Activations:
 def capture(model: nn.Module, images: Tensor, at: str = FEATURES) -> Activations:
     """Run `model` once on `images` [B, C, H, W] in evaluation mode and return what it takes to map them.
 
-    `at` is the name of a submodule, or "features" (see `features.features_layer`). Leaves no trace: modes, hooks,
+    `at` is the name of a submodule, or "@features" (see `features.features_layer`). Leaves no trace: modes, hooks,
     `.grad`, buffers and the global gradient mode are as before. Raises UnknownName for a layer that is not there, and
     OverfocusError for one that runs several times or not at all, or whose output is no grid.
     """
-    images = own_images(images)
+    images, at = own_images(images), layer_name(at)
     with frozen_eval(model) as lent:
         layer = last_features(lent, images) if at == FEATURES else at
         tap = _Tap(layer, ImageShape.of(images, lent))
-        with hooked({_layer(lent, layer): tap}):
+        with fitting(lent, images), hooked({_layer(lent, layer): tap}):
             logits = checked_logits(lent, lent(images), len(images))
     if tap.leaf is None or tap.grid is None:
         raise OverfocusError(

@@ -1,32 +1,39 @@
 """Which layer holds the last features that lie over the image and that the answer depends on.
 
 The last layer with positions is not always it: the patch tokens that the last block of a vision transformer gives are
-read by nobody where a class token is classified. So the rule asks for a gradient.
+read by nobody where a class token is classified, a branch of a block is a part of what the head sees, and a grid that
+was made larger from a smaller one shows copies. So the rule asks for a gradient, and reads the graph from the image to
+the logit.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.cache import cached
-from overfocus.attribution.frozen_eval import checked_logits, frozen_eval, hooked, own_images
+from overfocus.attribution.frozen_eval import checked_logits, fitting, frozen_eval, hooked, own_images
 from overfocus.attribution.grid import Grid, ImageShape
 from overfocus.core.errors import OverfocusError
+from overfocus.models.smoke import sizes_that_work
 
 
 def features_layer(model: nn.Module, images: Tensor) -> str:
     """Return the name of the last layer whose output is a grid of more than one position and to which the predicted
     logit has a gradient that is not zero everywhere.
 
-    Found on the first of `images` [B, C, H, W], so that it does not hang on the batch; on all of them where the first
-    has no gradient at all. Where none has, it is the last grid with a way to the logits. An adaptive pool that makes
-    more positions than it takes (VGG and AlexNet below their own size) ends the search, as its positions are copies of
-    fewer. Layers that run several times are left out, and the parts of an attention come last: the queries and keys of
-    a position are not its features. Leaves no trace. Raises OverfocusError where there is no grid on the way to the
-    logits.
+    Found on the first of `images` [B, C, H, W], so that it does not hang on the batch; on all of them where the
+    first has no gradient at all. Where none has, it is the last grid with a way to the logits. Layers that nothing
+    of the image gets around come first, and with them the tokens inside a block of such tokens, which only the
+    class token gets around; then others, such as a branch of a block; the parts of an attention come last, since
+    the queries and keys of a position are not its features. A grid that was made from one of fewer positions that
+    nothing gets around holds copies, and is none: VGG and AlexNet below their own size. Layers that run several
+    times are left out. Leaves no trace. Raises OverfocusError where there is no grid on the way to the logits, with
+    sizes of images that have one, found by trial.
     """
     images = own_images(images)
     with frozen_eval(model) as lent:
@@ -45,9 +52,11 @@ def last_features(model: nn.Module, images: Tensor) -> str:
     if not name:
         name, _ = _last(model, images)
     if not name:
+        sizes = sizes_that_work(lambda noise: _last(model, noise)[1], images)
         raise OverfocusError(
-            f"no layer of {type(model).__name__} gives a grid of positions with a gradient from the logits; name one "
-            "with `at`, or take a method of pixels such as integrated_gradients"
+            f"no layer of {type(model).__name__} gives a grid of positions with a gradient from the logits for images "
+            f"of {images.shape[2]} x {images.shape[3]} pixels; {sizes or 'name one with `at`'}, or take a method of "
+            "pixels such as integrated_gradients"
         )
     return name
 
@@ -56,10 +65,23 @@ def _last(model: nn.Module, images: Tensor) -> tuple[str, bool]:
     """Return the name of the layer ("" where there is none), and whether the gradient there is not zero."""
     record = _Record(ImageShape.of(images, model))
     hooks = {module: record.hook(name) for name, module in model.named_modules() if name}
-    with torch.enable_grad(), hooked(hooks):
-        logits = checked_logits(model, model(images.clone().requires_grad_().clone()), len(images))
+    with fitting(model, images), torch.enable_grad(), hooked(hooks):
+        given = images.clone().requires_grad_().clone()
+        start = given.grad_fn
+        logits = checked_logits(model, model(given), len(images))
         score = logits.amax(dim=1)
-    return record.last(score, model) if score.requires_grad else ("", False)
+    ways = _ways(score.grad_fn, start)
+    return record.last(score, ways, model) if ways else ("", False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """What a layer gave: a grid over the images."""
+
+    output: Tensor
+    grid: Grid
+    node: Any
+    """Of the graph, as it was when the layer ran: what comes behind may write to the output."""
 
 
 class _Record:
@@ -67,38 +89,77 @@ class _Record:
 
     def __init__(self, images: ImageShape) -> None:
         self.images = images
-        self.found: dict[str, tuple[Tensor, Grid]] = {}
+        self.found: dict[str, _Layer] = {}
         self.runs: dict[str, int] = {}
-        self.copied = False
-        """Whether a pool has copied positions: what follows shows fewer of them than it has."""
 
     def hook(self, name: str) -> Any:
         def keep(module: nn.Module, args: Any, output: Any) -> None:
             self.runs[name] = self.runs.get(name, 0) + 1
-            self.copied = self.copied or _copies(module, args, output)
-            if isinstance(output, Tensor) and output.requires_grad and not self.copied:
-                grid = self.images.grid(output)
-                if grid is not None and grid.positions > 1:
-                    self.found[name] = (output, grid)
+            if isinstance(output, Tensor) and output.requires_grad and (grid := self.images.grid(output)) is not None:
+                self.found[name] = _Layer(output, grid, output.grad_fn)
 
         return keep
 
-    def last(self, score: Tensor, model: nn.Module) -> tuple[str, bool]:
-        """Search from the end, so that no backward is longer than needed."""
-        names = [name for name in reversed(self.found) if self.runs[name] == 1]
-        names.sort(key=lambda name: _in_attention(model, name))
+    def last(self, score: Tensor, ways: dict[Any, bool], model: nn.Module) -> tuple[str, bool]:
+        """Search from the end, so that no backward is longer than needed; `ways` as `_ways` returns them."""
+        whole = {name for name, layer in self.found.items() if ways.get(layer.node)}
+        tokens = {self.found[name].grid for name in whole}
+        whole |= {name for name, layer in self.found.items() if layer.grid.prefix and layer.grid in tokens}
+        names = sorted(self._names(ways), key=lambda name: (_in_attention(model, name), name not in whole))
         connected = ""
         for start, stop in _growing(len(names)):
-            outputs = [self.found[name][0] for name in names[start:stop]]
+            outputs = [self.found[name].output for name in names[start:stop]]
             ones = torch.ones_like(score)
             gradients = torch.autograd.grad(score, outputs, ones, retain_graph=True, allow_unused=True)
             for name, gradient in zip(names[start:stop], gradients, strict=True):
                 if gradient is None:
                     continue
                 connected = connected or name
-                if (self.found[name][1].shaped(gradient) != 0).any():
+                if (self.found[name].grid.shaped(gradient) != 0).any():
                     return name, True
         return connected, False
+
+    def _names(self, ways: dict[Any, bool]) -> list[str]:
+        """Return the layers to look at, last first: those between image and logits whose positions are no copies."""
+        names, fewest = [], inf
+        for name, layer in self.found.items():
+            if layer.node not in ways or layer.grid.positions > fewest:
+                continue
+            if layer.grid.positions > 1 and self.runs[name] == 1:
+                names.append(name)
+            if ways[layer.node]:
+                fewest = layer.grid.positions
+        return names[::-1]
+
+
+def _ways(end: Any, start: Any) -> dict[Any, bool]:
+    """Return the nodes of a graph of autograd on the ways from `end` back to `start`, and whether all ways go through
+    each.
+    """
+    order = _from_start(end, start)
+    place = {node: number for number, node in enumerate(order)}
+    whole, lowest = {}, len(order)
+    for number, node in reversed(list(enumerate(order))):
+        whole[node] = lowest >= number  # no edge from behind it leads past it
+        lowest = min([lowest, *(place[each] for each, _ in node.next_functions if each in place)])
+    return whole
+
+
+def _from_start(end: Any, start: Any) -> list[Any]:
+    """Return the nodes on the ways from `end` back to `start`, every one after those that it was computed from."""
+    leads: dict[Any, bool] = {None: False, start: True}
+    order, waiting = [start], [end]
+    while waiting:
+        node = waiting[-1]
+        missing = [] if node in leads else [each for each, _ in node.next_functions if each not in leads]
+        if missing:
+            waiting.extend(missing)
+            continue
+        waiting.pop()
+        if node not in leads:
+            leads[node] = any(leads[each] for each, _ in node.next_functions)
+            order += [node] if leads[node] else []
+    return order if leads[end] else []
 
 
 def _growing(count: int) -> list[tuple[int, int]]:
@@ -109,13 +170,8 @@ def _growing(count: int) -> list[tuple[int, int]]:
     return [(start, min(end, count)) for start, end in zip([0, *ends], ends, strict=False) if start < count]
 
 
-def _copies(module: nn.Module, args: Any, output: Any) -> bool:
-    """Whether `module` is an adaptive pool that gives more positions than it takes."""
-    pool = isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
-    return pool and isinstance(output, Tensor) and output.shape[-2:].numel() > args[0].shape[-2:].numel()
-
-
 def _in_attention(model: nn.Module, name: str) -> bool:
     """Whether a layer is part of an attention."""
-    above = type(model.get_submodule(name.rpartition(".")[0])).__name__.lower()
-    return "attention" in above or "attn" in above
+    above = name.rpartition(".")[0]
+    words = f"{type(model.get_submodule(above)).__name__} {above.rpartition('.')[2]}".lower()
+    return "attention" in words or "attn" in words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from overfocus.attribution.head import no_autocast_cache
 from overfocus.core.errors import OverfocusError
 from overfocus.core.modes import in_mode
+from overfocus.models.smoke import sizes_that_work
 
 
 @contextmanager
@@ -55,6 +57,36 @@ def own_images(images: Tensor) -> Tensor:
         shape = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise OverfocusError(f"images are {shape}; give floats [B, C, H, W], at least one image")
     return images.detach().clone()
+
+
+@contextmanager
+def fitting(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """Where `model`, in `frozen_eval`, fails on `images` [B, C, H, W] for their size, say which sizes work.
+
+    Raises OverfocusError instead of what the model raised; any other failure is left as it is.
+    """
+    try:
+        yield
+    except OverfocusError:
+        raise
+    except Exception as error:  # whatever the code of others raises
+        with torch.no_grad():
+            if _runs(model, torch.zeros_like(images[:1])) or not (
+                sizes := sizes_that_work(partial(_runs, model), images)
+            ):
+                raise
+        height, width = images.shape[2:]
+        reason = str(error).partition("\n")[0]
+        raise OverfocusError(
+            f"{type(model).__name__} cannot run on images of {height} x {width} pixels ({reason}); {sizes}"
+        ) from error
+
+
+def _runs(model: nn.Module, images: Tensor) -> bool:
+    try:
+        return isinstance(model(images), Tensor)
+    except Exception:  # whatever the code of others raises
+        return False
 
 
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:

@@ -14,10 +14,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from overfocus.cli import diagnose, downstream, evaluate, lists, study, train
+from overfocus.cli import check, diagnose, downstream, evaluate, lists, study, train
 from overfocus.core.errors import OverfocusError
 
 GROUPS = {
+    "Your data": [check.app],
     "One run": [train.app, evaluate.app],
     "Where a classifier looks": [diagnose.app],
     "Methods compared": [study.app, downstream.app],
@@ -52,7 +53,7 @@ app = typer.Typer(
     overfocus diagnose runs/first --out diagnosis
 
     Exit codes: 0 done; 1 unforeseen error, --debug shows where; 2 invalid input, a one-line message says how to fix
-    it; 130 and 143 stopped by Ctrl-C or SIGTERM.
+    it; 3 `check --fail-on` found something; 130 and 143 stopped by Ctrl-C or SIGTERM.
     """,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -19,7 +19,9 @@ def diagnose(  # noqa: PLR0913
     checkpoints: Annotated[list[str], typer.Argument(metavar="MODEL", help=o.MODEL_HELP + " Several are compared.")],
     out: Annotated[Path, typer.Option(help="Folder to write: diagnosis.html, scores.json, evidence.npz, pictures.")],
     data: o.Data = None,
-    split: Annotated[str, typer.Option(help="Which images; default the test images, else the validation images.")] = "",
+    split: Annotated[
+        str, typer.Option(help="Which images, or all; default the test images, else the validation images.")
+    ] = "",
     root: o.Root = None,
     size: o.Size = None,
     fit: o.Fit = None,
@@ -36,8 +38,12 @@ def diagnose(  # noqa: PLR0913
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="What the model's constructor takes; repeatable.")
     ] = None,
     best: o.Best = False,
-    mean: Annotated[str, typer.Option(help="Normalisation, R,G,B in [0, 1]; default the run's, else the data's.")] = "",
-    std: Annotated[str, typer.Option(help="As --mean.")] = "",
+    which_weights: o.WhichWeights = None,
+    mean: o.Mean = "",
+    std: o.Std = "",
+    preprocess: o.Preprocess = None,
+    channel_order: o.ChannelOrder = None,
+    classes: o.Classes = None,
     at: o.At = None,
     attribution: Annotated[str, typer.Option("--map", help="How attribution is computed.")] = "hirescam",
     only: Annotated[str, typer.Option(metavar="NAME,...", help=f"Only these sections, of {', '.join(NAMES)}.")] = "",
@@ -64,17 +70,19 @@ def diagnose(  # noqa: PLR0913
     \b
     overfocus diagnose runs/first --out diagnosis
     overfocus diagnose runs/plain runs/sgdrop --out side-by-side
-    overfocus diagnose net.pt --model resnet18 --data photos --out diagnosis
+    overfocus diagnose net.pt --model resnet18 --preprocess imagenet --data photos --out diagnosis
     """
     from rich.console import Console
 
     from overfocus.commands.diagnose import DiagnosisRequest, as_dict, diagnose_checkpoints
+    from overfocus.core.classes import read_classes
     from overfocus.diagnosis.checkpoints import CheckpointOptions
     from overfocus.report.terminal.diagnosis import diagnosis_table
 
     options = CheckpointOptions(
         model or "", tuple(setting or ()), weights or "", at or "", o.numbers(mean, "--mean", float),
-        o.numbers(std, "--std", float), best,
+        o.numbers(std, "--std", float), best, read_classes(classes) if classes else (), which_weights or "",
+        preprocess or "", channel_order or "",
     )  # fmt: skip
     request = DiagnosisRequest(
         tuple(checkpoints),
@@ -108,6 +116,12 @@ def explain(  # noqa: PLR0913
     root: o.Root = None,
     model: o.CheckpointModel = None,
     weights: o.Weights = None,
+    which_weights: o.WhichWeights = None,
+    mean: o.Mean = "",
+    std: o.Std = "",
+    preprocess: o.Preprocess = None,
+    channel_order: o.ChannelOrder = None,
+    classes: o.Classes = None,
     at: o.At = None,
     device: o.Device = "auto",
     as_json: o.Json = False,
@@ -121,13 +135,19 @@ def explain(  # noqa: PLR0913
     overfocus explain runs/first cat.jpg --methods cam,occlusion --out maps
     """
     from overfocus.commands.explain import explain_checkpoint
+    from overfocus.core.classes import read_classes
     from overfocus.diagnosis.checkpoints import CheckpointOptions
     from overfocus.report.terminal.tables import explained_table
 
     explained = explain_checkpoint(
         checkpoint, images, o.names(methods), out, target=target, size=size,
         data=o.given("data", name=data, root=root) | o.pictures(fit, orientation, intensity, background),
-        options=CheckpointOptions(model or "", (), weights or "", at or ""), device=device,
+        options=CheckpointOptions(
+            model or "", (), weights or "", at or "", o.numbers(mean, "--mean", float), o.numbers(std, "--std", float),
+            classes=read_classes(classes) if classes else (), which=which_weights or "", preprocess=preprocess or "",
+            channel_order=channel_order or "",
+        ),
+        device=device,
     )  # fmt: skip
     if as_json:
         print(json.dumps(explained))

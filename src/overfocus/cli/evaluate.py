@@ -19,7 +19,9 @@ def evaluate(
     run: o.Run,
     split: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Which splits; default all but the training images. Repeatable."),
+        typer.Option(
+            metavar="NAME", help="Which splits, or all together; default all but the training images. Repeatable."
+        ),
     ] = None,
     refit: Annotated[
         str | None,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.layer_name import layer_name
 
 N = TypeVar("N", int, float)
 
@@ -93,7 +94,38 @@ Tune = Annotated[
         "stage, or all from a random head.",
     ),
 ]
-At = Annotated[str | None, typer.Option(help="Layer to act on or to map; default: the last features before pooling.")]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|a,b,c", help="Names of a model's classes in the order of its outputs, where it does not say them."
+    ),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        callback=lambda at: None if at is None else layer_name(at),
+        help="Layer to act on or to map; default: @features, the last features before pooling.",
+    ),
+]
+WhichWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="averaged|raw|NAME",
+        help="Of several weights in a file; default the averaged ones, where there are any.",
+    ),
+]
+MEAN_HELP = "Normalisation that the weights were trained with, R,G,B in [0, 1]; default what a run or the weights say."
+Mean = Annotated[str, typer.Option(help=MEAN_HELP)]
+Std = Annotated[str, typer.Option(help="As --mean.")]
+Preprocess = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How pictures were preprocessed for weights that do not say it: imagenet or half (mean and std); "
+        "timm:NAME or torchvision:WEIGHTS (size, crop and interpolation too).",
+    ),
+]
+ChannelOrder = Annotated[str | None, typer.Option(metavar="rgb|bgr", help="As the weights were trained; default rgb.")]
 Best = Annotated[bool, typer.Option("--best", help="The best epoch's weights instead of the last one's.")]
 
 # Recipe

@@ -34,6 +34,16 @@ def study(  # noqa: PLR0913
     ] = None,
     baseline: Annotated[str | None, typer.Option(metavar="SPEC", help="What the others are compared with.")] = None,
     seeds: Annotated[int | None, o.SEEDS] = None,
+    until_settled: Annotated[
+        bool,
+        typer.Option(
+            "--until-settled",
+            help="Compare at planned numbers of seeds, and end where every verdict on accuracy is settled.",
+        ),
+    ] = False,
+    max_seeds: Annotated[
+        int | None, typer.Option(min=2, help="The most seeds with --until-settled; 20 unless given.")
+    ] = None,
     data: o.Data = None,
     root: o.Root = None,
     size: o.Size = None,
@@ -77,16 +87,17 @@ def study(  # noqa: PLR0913
 ) -> None:
     """Compare methods over seeds and data sizes, and report.
 
-    There are five seeds unless --seeds says otherwise. For a seed, all methods share first weights, images and batch
-    order. The same command resumes a study that was stopped; with more methods, seeds or data sizes it adds those, and
-    with more sections it examines the finished runs again. Several commands, also on other machines, may work on one
-    folder.
+    There are five seeds unless --seeds says otherwise; with --until-settled as many as it takes, at most --max-seeds,
+    compared at numbers of seeds that study.toml fixes before the first run. For a seed, all methods share first
+    weights, images and batch order. The same command resumes a study that was stopped; with more methods, seeds or data
+    sizes it adds those, and with more sections it examines the finished runs again. Several commands, also on other
+    machines, may work on one folder.
 
     \b
     overfocus study --methods "plain; cutout; cutmix" --data photos --out runs/a
     overfocus study study.toml --out runs/a --dry-run
     """
-    from overfocus.commands.study import carry_out, forecast_study
+    from overfocus.commands.study import carry_out, forecast_study, planned_seeds
     from overfocus.report.terminal.forecast import forecast_table
     from overfocus.study.engines.backend import Backend
     from overfocus.study.study import settle_study
@@ -103,6 +114,7 @@ def study(  # noqa: PLR0913
         | o.given("model", name=model)
         | o.given("recipe", batch=batch, lr=lr)
         | o.given("examine", sections=sections, limit=limit, ood=ood)
+        | planned_seeds(until_settled, seeds, max_seeds)
         | ({"recipe.epochs": passes[0]} if len(passes) == 1 else o.given("", epochs=passes or None))
     )
     settled = settle_study(file, settings, changes or [])

@@ -62,6 +62,7 @@ def train(  # noqa: PLR0913
     overfocus train --data fashion_mnist --root DATA --method cutmix --out runs/fm
     overfocus train experiment.toml --set recipe.epochs=3 --seed 1
     """
+    from overfocus.commands.check import first_look
     from overfocus.commands.train import default_folder, settle_run, train_run
     from overfocus.report.terminal.tables import run_summary
     from overfocus.report.terminal.training import Progress
@@ -78,6 +79,9 @@ def train(  # noqa: PLR0913
     settled = settle_run(experiment, settings, changes or [], out)
     folder, machine = out or default_folder(settled), Machine(accelerator, devices, nodes, strategy)
     with Progress(settled, folder, quiet=as_json, hidden=not first_process()) as progress:
-        run = train_run(settled, folder, machine, log or (), progress.on_step, progress.on_epoch, progress.on_data)
+        run = train_run(
+            settled, folder, machine, log or (), progress.on_step, progress.on_epoch,
+            lambda dataset: progress.on_data(dataset, first_look(dataset) if first_process() else ""),
+        )  # fmt: skip
     if first_process():
         print(json.dumps({"run": str(folder), **run.manifest()})) if as_json else run_summary(run)

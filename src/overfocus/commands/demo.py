@@ -21,7 +21,7 @@ DEMO = {
     "recipe.warmup": 0.2,
     "recipe.channels_last": True,
     "recipe.evaluate_every": 2,
-    "examine.sections": ["spread", "focus", "localization", "hiding", "confidence"],
+    "examine.sections": ["halves", "spread", "focus", "localization", "hiding", "confidence"],
     "examine.limit": 80,
 }
 

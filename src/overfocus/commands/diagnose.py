@@ -13,13 +13,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from overfocus.commands.check import first_look
 from overfocus.core.files import replacing_folder, write
+from overfocus.data.joined import looked_at
 from overfocus.diagnosis.catalogue import SECTIONS, in_order
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, split_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import SCORES, check_free
-from overfocus.diagnosis.examination import LIMIT, diagnose
-from overfocus.diagnosis.sample import Sample, from_split
+from overfocus.diagnosis.examination import LIMIT, diagnose, tried
+from overfocus.diagnosis.sample import Sample, fitting, from_split
 from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections.robustness import Robustness
 from overfocus.diagnosis.sections.shortcut import suspects
@@ -69,32 +71,38 @@ def diagnose_checkpoints(
     check_free(out)
     sections = _sections(request)
     device = device_of(Machine(request.device))
-    dataset, experiment = dataset_for(request.models, dict(request.data))
+    dataset, experiment = dataset_for(request.models, dict(request.data), request.options)
     console = console or Console(stderr=True)
     if dataset.note:
         console.print(dataset.note, markup=False, highlight=False, soft_wrap=True, style="dim")
+    if found := first_look(dataset):
+        console.print(found, markup=False, highlight=False, soft_wrap=True, style="yellow")
     name, split = split_of(dataset, request.split)
     sample = from_split(
         split, limit=request.limit, seed=request.seed, size=experiment.data.size, device=device,
         on_bad_image=experiment.data.on_bad_image,
     )  # fmt: skip
-    sample = replace(sample, source=dataset.note)
+    sample = replace(sample, source=f"{looked_at(dataset, name, len(sample))} {dataset.note}".strip())
     classifiers = _named(classifier_of(each, dataset, request.options, device) for each in request.models)
     extra: list[Section] = [Robustness(auto=request.autoattack)]
     if request.ood:
         root, on_bad_image = request.data.get("data.root"), experiment.data.on_bad_image
         extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image, dataset.preprocess))
+    samples = [fitting(sample, each.classes, each.name) for each in classifiers]
+    for classifier, own in zip(classifiers, samples, strict=True):
+        with classifier.examined():
+            tried(classifier, own)  # an error now, before the first is examined for hours
     with _bars(console) as progress_of:
         diagnoses = tuple(
             diagnose(
-                classifier, sample, only=sections, sections=extra, limit=request.limit, seed=request.seed,
+                classifier, own, only=sections, sections=extra, limit=request.limit, seed=request.seed,
                 map=request.map, data_name=f"{dataset.name}, split {name}", on_progress=progress_of(classifier.name),
             )
-            for classifier in classifiers
+            for classifier, own in zip(classifiers, samples, strict=True)
         )  # fmt: skip
     comparison = SideBySide(diagnoses)
     with replacing_folder(out) as aside:
-        _write(comparison, sample, aside, per_class, images)
+        _write(comparison, samples[0], aside, per_class, images)
     return comparison
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from overfocus.attribution.catalogue import attribute
 from overfocus.attribution.catalogue import method as method_named
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.layer_name import FEATURES, layer_name
 from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data.image_files import FileImages
 from overfocus.data.resize import as_size, fit
-from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, run_of
+from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, preprocess_for, run_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.metrics.spread import effective_area, gini
 from overfocus.report.drawing.overlay import MappedImage, MapPicture, map_sheet, overlay, picture, save_png
@@ -97,10 +97,11 @@ def explain_checkpoint(  # noqa: PLR0913
     data: settings of the data that names the classes of a model that is no run, and of how pictures are read.
     """
     run = run_of(checkpoint)
-    own = Preprocess.of_manifest(run.manifest()) if run else DEFAULT
+    own = preprocess_for(checkpoint, options) or DEFAULT
     told = {key.removeprefix("data."): value for key, value in data.items()}
     how = replace(own, **{name: told[name] for name in PREPROCESS if name in told})
-    dataset = dataset_for((checkpoint,), dict(data))[0] if run is None and "data.name" in data else None
+    named = run is None and "data.name" in data
+    dataset = dataset_for((checkpoint,), dict(data), options)[0] if named else None
     classifier = classifier_of(checkpoint, dataset, options, device_of(Machine(device)))
     return explain(classifier, images, methods, out, target=target, size=size, preprocess=how)
 
@@ -131,11 +132,11 @@ def _maps(
 ) -> tuple[tuple[MapPicture, ...], dict[str, SpreadNumbers]]:
     """Map one picture by each method, and write the heat maps."""
     maps, spreads = [], {}
-    at = classifier.at if classifier.at == "features" else f"model.{classifier.at}"
+    at = FEATURES if layer_name(classifier.at) == FEATURES else f"model.{classifier.at}"
     model: Any = classifier.pixels  # type: ignore[attr-defined]
     for method in methods:
         with classifier.examined():
-            found = attribute(model, answer.pixels, method, target=answer.target, at=at).detach()
+            found, (note,) = method_named(method).with_notes(model, answer.pixels, answer.target, at=at)
         heat = overlay(answer.pixels[0], found[0])
         name = f"{stem}-{method}.png"
         save_png(heat, out / name)
@@ -143,7 +144,7 @@ def _maps(
             MapPicture(method, heat, classifier.classes[answer.target], float(answer.probabilities[answer.target]))
         )
         spreads[method] = SpreadNumbers(
-            picture=name, effective_area=_known(effective_area(found)), gini=_known(gini(found))
+            picture=name, effective_area=_known(effective_area(found)), gini=_known(gini(found)), note=note
         )
     return tuple(maps), spreads
 

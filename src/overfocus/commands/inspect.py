@@ -141,7 +141,10 @@ def _stream(dataset: Dataset, experiment: Experiment, seed: int, images: int) ->
     height, width = (size, size) if isinstance(size, int) else size or train.images.size(0)
     batch = max(images, min(BATCH, PIXELS // (height * width)), 2)
     rows = Key.seeded(seed).fold_in("inspect").order(len(train))[: BATCHES * batch]
-    return Stream(train.subset(rows), batch=batch, mean=dataset.mean, std=dataset.std, size=size, train=False)
+    return Stream(
+        train.subset(rows), batch=batch, mean=dataset.mean, std=dataset.std, size=size, train=False,
+        on_bad_image=experiment.data.on_bad_image,
+    )  # fmt: skip
 
 
 @torch.no_grad()

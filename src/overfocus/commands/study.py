@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.checkpoints import check_outsiders
 from overfocus.report.terminal.study_progress import StudyProgress
+from overfocus.statistics.sequential import planned
 from overfocus.study.engines.backend import Backend, engine_for, workers_for
 from overfocus.study.forecast import Forecast, forecast
 from overfocus.study.run_study import Status, run_study
 from overfocus.study.study import Study, claimed
 from overfocus.study.work import device_of
+
+MOST_SEEDS = 20
+"""Of a study that ends when it is settled, unless it says otherwise."""
 
 
 def carry_out(
@@ -36,6 +41,15 @@ def carry_out(
         run, error = next(iter(status.failed.items()))
         raise OverfocusError(f"every run failed; the first, {run}: {error}")
     return status
+
+
+def planned_seeds(until_settled: bool, seeds: int | None, most: int | None) -> dict[str, Any]:
+    """Return the settings of a study that ends when it is settled, at `most` seeds at the latest; none for another."""
+    if not until_settled and most is None:
+        return {}
+    if not until_settled or seeds is not None:
+        raise OverfocusError("--max-seeds belongs to --until-settled, and --seeds does not: give both or --seeds alone")
+    return {"seeds": most or MOST_SEEDS, "looks": list(planned(most or MOST_SEEDS))}
 
 
 def forecast_study(study: Study, folder: Path, backend: Backend) -> Forecast:

@@ -14,6 +14,7 @@ Size = tuple[int, int]
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 Orientation = Literal["viewer", "stored"]
+ChannelOrder = Literal["rgb", "bgr"]
 Intensity = Literal["range", "percentile"] | tuple[float, float]
 Colour = tuple[int, int, int]
 
@@ -54,9 +55,12 @@ class Preprocess:
     mean: tuple[float, ...] = ()
     """Of each channel, in [0, 1]; empty where it is not known."""
     std: tuple[float, ...] = ()
+    channel_order: ChannelOrder = "rgb"
+    """How the network wants its channels; mean and std are of red, green and blue either way."""
 
     def __post_init__(self) -> None:
-        for name, known in (("fit", Fit), ("interpolation", Interpolation), ("orientation", Orientation)):
+        for name, known in (("fit", Fit), ("interpolation", Interpolation), ("orientation", Orientation),
+                            ("channel_order", ChannelOrder)):  # fmt: skip
             if getattr(self, name) not in get_args(known):
                 raise UnknownName(name, str(getattr(self, name)), get_args(known))
         for name, check in (("size", _size), ("intensity", _intensity), ("background", _colour)):

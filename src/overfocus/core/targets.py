@@ -9,6 +9,9 @@ from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
 
+ROUNDING = 0.01
+"""How far the sum of soft labels may be from 1: bfloat16 keeps two to three digits."""
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -25,17 +28,34 @@ class Targets:
 
     @staticmethod
     def of(labels: Tensor) -> Targets:
-        """Read class indices [B], or soft labels [B, K] whose rows sum to 1."""
+        """Read class indices [B], or soft labels [B, K] whose rows sum to 1.
+
+        Rows on the CPU are checked here; elsewhere that would wait for the device, so `check` does it when asked.
+        """
         if labels.ndim == 1 and not labels.is_floating_point():
             column = labels.long()[:, None]
             return Targets(column, torch.ones_like(column, dtype=torch.float32))
         if labels.ndim == 2 and labels.is_floating_point():
             every = torch.arange(labels.shape[1], device=labels.device)
-            return Targets(every.expand(labels.shape), labels.float())
+            soft = Targets(every.expand(labels.shape), labels.float())
+            return soft if labels.device.type != "cpu" or torch.compiler.is_compiling() else soft.check()
         raise OverfocusError(
             f"labels are {labels.dtype} of shape {tuple(labels.shape)}; give class indices [B] as integers "
             "or soft labels [B, K] as floats"
         )
+
+    def check(self) -> Targets:
+        """Return these targets; OverfocusError where a row is no distribution. Synchronises with the device."""
+        sums = self.weights.sum(dim=1)
+        wrong = ~((sums - 1).abs() < ROUNDING) | (self.weights < 0).any(dim=1)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0, 0])
+            raise OverfocusError(
+                f"soft labels of image {row} of the batch sum to {float(sums[row]):.3g}, the lowest "
+                f"is {float(self.weights[row].min()):.3g}; give rows that are at least 0 and sum to 1 (several true "
+                "classes of one image, as in multi-label data, are not supported)"
+            )
+        return self
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,7 +87,13 @@ class Targets:
         """Return the mean cross-entropy [] of `logits` [B, K] in nats, in float32.
 
         `smoothing` moves that share of every target evenly to all K classes (Szegedy et al., 1512.00567).
+        Raises OverfocusError for fewer than two logits, whose cross-entropy is 0 whatever the label.
         """
+        if logits.ndim != 2 or logits.shape[1] < 2:
+            raise OverfocusError(
+                f"logits are of shape {tuple(logits.shape)}; a cross-entropy needs one for each class, [B, K] with K "
+                "at least 2: for two classes give the network two outputs (one logit with a sigmoid is not supported)"
+            )
         scores = logits.float().log_softmax(dim=1)
         loss = -(scores.gather(1, self.labels) * self.weights).sum(dim=1)
         if smoothing:

@@ -6,21 +6,22 @@ A CSV, a COCO JSON, a folder of VOC XML, or a folder of masks.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.boxes import BoxAnnotation, BoxReport, Corners, clipped
-from overfocus.data.images import TensorImages
+from overfocus.data.boxes import BoxAnnotation, BoxReport, Corners, Unit, clipped, in_pixels, unit_of
+from overfocus.data.images import Images, TensorImages
 from overfocus.data.mask_files import MaskFiles, mask_files
+from overfocus.data.mask_labels import has_border
+from overfocus.data.paths import endings
 from overfocus.data.readers import coco, csv_boxes, voc
 from overfocus.data.split import Dataset, Split
 
-DEPTH = 4
-"""How many parts of a path, from its end, are compared."""
 Place = tuple[str, int]
 """Split and row."""
 Places = dict[str, Place | None]
@@ -38,8 +39,10 @@ def annotated(dataset: Dataset, path: Path) -> Dataset:
         )
     report, places = BoxReport(), _places(dataset)
     if path.is_dir() and not any(path.glob("*.xml")):
-        return _with_masks(dataset, path, places, report).noting(str(report))
-    return _with_boxes(dataset, _named_boxes(path), places, report).noting(str(report))
+        dataset = _with_masks(dataset, path, places, report)
+    else:
+        dataset = _with_boxes(dataset, list(_named_boxes(path)), places, report, str(path))
+    return replace(dataset, inventory=dataset.inventory.without(*report.not_used())).noting(str(report))
 
 
 def _named_boxes(path: Path) -> Iterable[tuple[str, list[BoxAnnotation]]]:
@@ -57,24 +60,14 @@ def _places(dataset: Dataset) -> Places:
     places: Places = {}
     for name, split in dataset.splits.items():
         for row in range(len(split)):
-            for key in _endings(split.images.name(row)):
+            for key in endings(split.images.name(row)):
                 places[key] = None if key in places else (name, row)
     return places
 
 
-def _endings(file: str) -> Iterator[str]:
-    """Yield the last parts of a path, the longest first."""
-    parts = PurePath(file.replace("\\", "/")).parts
-    for count in range(min(DEPTH, len(parts)), 0, -1):
-        ending = PurePath(*parts[-count:])
-        yield ending.as_posix()
-        if ending.suffix:
-            yield ending.with_suffix("").as_posix()
-
-
 def _find(places: Places, file: str, count: int, report: BoxReport) -> Place | None:
     """Return where the image called `file` is; where there is none, count its annotations."""
-    for ending in _endings(file):
+    for ending in endings(file):
         if place := places.get(ending):
             return place
     report.unknown += count
@@ -83,8 +76,9 @@ def _find(places: Places, file: str, count: int, report: BoxReport) -> Place | N
 
 
 def _with_boxes(
-    dataset: Dataset, named: Iterable[tuple[str, list[BoxAnnotation]]], places: Places, report: BoxReport
+    dataset: Dataset, named: Sequence[tuple[str, list[BoxAnnotation]]], places: Places, report: BoxReport, where: str
 ) -> Dataset:
+    unit = unit_of((box.corners for _, boxes in named for box in boxes), f"boxes: {where}")
     corners: dict[Place, list[Corners]] = defaultdict(list)
     for file, boxes in named:
         if boxes and (place := _find(places, file, len(boxes), report)):
@@ -93,22 +87,38 @@ def _with_boxes(
     for name, split in dataset.splits.items():
         boxes = [torch.zeros(0, 4, dtype=torch.int64)] * len(split)
         for row in (row for part, row in corners if part == name):
-            inside, wide = clipped(torch.tensor(corners[name, row]), split.images.size(row), report)
-            boxes[row] = inside[wide]
+            boxes[row] = _on_image(torch.tensor(corners[name, row]), split.images, row, unit, report)
         splits[name] = replace(split, boxes=boxes)
-    return replace(dataset, splits=splits)
+    shares = "The boxes are shares of width and height, since all lie between 0 and 1." if unit == "shares" else ""
+    return replace(dataset, splits=splits).noting(shares)
+
+
+def _on_image(boxes: Tensor, images: Images, row: int, unit: Unit, report: BoxReport) -> Tensor:
+    """Return the boxes of an image in whole pixels [n, 4]; none of one that cannot be read, which is told elsewhere."""
+    try:
+        size = images.size(row)
+    except OverfocusError:
+        report.unread += len(boxes)
+        return torch.zeros(0, 4, dtype=torch.int64)
+    inside, wide = clipped(in_pixels(boxes, size, unit), size, report)
+    return inside[wide]
 
 
 def _with_masks(dataset: Dataset, folder: Path, places: Places, report: BoxReport) -> Dataset:
+    paths = mask_files(folder)
+    border = has_border(paths)
     files: dict[str, list[str | None]] = {name: [None] * len(split) for name, split in dataset.splits.items()}
     how = dataset.preprocess
-    for path in mask_files(folder):
+    for path in paths:
         if place := _find(places, path.relative_to(folder).with_suffix("").as_posix(), 1, report):
             if (other := files[place[0]][place[1]]) is not None:
                 raise OverfocusError(f"boxes: {other} and {path} are masks of one image; keep one of them")
             files[place[0]][place[1]] = str(path)
 
     def masked(name: str, split: Split) -> Split:
-        return replace(split, masks={**split.masks, "object": MaskFiles(split.images, files[name], how.orientation)})
+        masks = MaskFiles(split.images, files[name], how.orientation, border)
+        return replace(split, masks={**split.masks, "object": masks})
 
-    return replace(dataset, splits={name: masked(name, split) for name, split in dataset.splits.items()})
+    splits = {name: masked(name, split) for name, split in dataset.splits.items()}
+    said = "In the masks 255, beside other labels, is the border of an object, as in VOC, and no part of it."
+    return replace(dataset, splits=splits).noting(said if border else "")

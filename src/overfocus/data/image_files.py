@@ -95,9 +95,10 @@ class FileImages(StoredImages):
         return self.paths[index]
 
     def stamp(self, index: int) -> bytes:
-        """Return the path below the root, and how many bytes the file has."""
+        """Return the path below the root, and how many bytes the file has; -1 where it is gone."""
         path = self.paths[index]
-        return f"{Path(os.path.relpath(path, self.root)).as_posix()}\0{os.path.getsize(path)}\0".encode()
+        length = os.path.getsize(path) if os.path.exists(path) else -1
+        return f"{Path(os.path.relpath(path, self.root)).as_posix()}\0{length}\0".encode()
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +152,9 @@ def opened(source: str | bytes, name: str) -> Iterator[Image.Image]:
             yield picture
     except Image.UnidentifiedImageError as error:
         raise OverfocusError(f"{name}: not an image that Pillow can read; {REMEDY}") from error
+    except FileNotFoundError as error:
+        what = "a link that leads nowhere" if os.path.islink(error.filename or "") else "no such file"
+        raise OverfocusError(f"{name}: {what}; {REMEDY}") from error
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise OverfocusError(f"{name}: damaged image ({error}); {REMEDY}") from error
 

@@ -45,5 +45,5 @@ def from_path(path: Path, channels: int | None = None) -> Dataset:
         if layout.recognises(path):
             return layout.read(path, channels)
     archive = path.suffix.lower() in ARCHIVES
-    what = "unpack the archive and name the folder" if archive else "name a folder or a parquet file"
+    what = "unpack the archive and name the folder" if archive else "name a folder, a CSV or a parquet file"
     raise OverfocusError(f"data: {path} is a file that is not read as a set of images; {what}")

@@ -10,6 +10,7 @@ from overfocus.core.errors import OverfocusError, UnknownName, nearest
 from overfocus.core.preprocess import DEFAULT, Preprocess, Size
 from overfocus.data.annotations import annotated
 from overfocus.data.decode import BadImage, OnBadImage, channel_statistics, verified
+from overfocus.data.finalize import check_trainable
 from overfocus.data.how_read import how_decoded, how_fitted
 from overfocus.data.layout import from_path, layouts
 from overfocus.data.readers.hub import from_hub
@@ -75,8 +76,10 @@ def load(  # noqa: PLR0913
 
 def fitted_set(dataset: Dataset, how: Preprocess) -> Dataset:
     """Return `dataset` with images, boxes and masks brought to the size of `how`, and a note of what that does."""
-    said = dataset.noting(how_fitted(dataset, how))
-    return replace(said.with_splits(lambda split: fitted(split, how)), preprocess=how)
+    small = dataset.with_splits(lambda split: fitted(split, how))
+    lost = box_count(dataset) - box_count(small)
+    cut = f"Annotations: {lost} boxes lie wholly in what is cut off and are left out." if lost else ""
+    return replace(small, preprocess=how).noting(how_fitted(dataset, how), cut)
 
 
 def _decoded_as(dataset: Dataset, how: Preprocess) -> Dataset:
@@ -87,8 +90,13 @@ def _decoded_as(dataset: Dataset, how: Preprocess) -> Dataset:
     decoded = replace(decoded, preprocess=replace(how, size=None))
     if (how.intensity, how.background) == (DEFAULT.intensity, DEFAULT.background):
         return decoded  # a turn leaves mean and std as they are
-    mean, std = channel_statistics(decoded.splits["train"].images)
+    mean, std = channel_statistics(next(iter(decoded.splits.values())).images)  # a set may have test images alone
     return replace(decoded, mean=mean, std=std)
+
+
+def box_count(dataset: Dataset) -> int:
+    """Return how many boxes the images of all splits have."""
+    return sum(len(boxes) for split in dataset.splits.values() for boxes in split.boxes or ())
 
 
 def _named(data: str, root: str | Path | None, download: bool, channels: int | None) -> Dataset:
@@ -111,6 +119,10 @@ def _named(data: str, root: str | Path | None, download: bool, channels: int | N
 def _parts(dataset: Dataset, seed: int, val: float, per_class: int | None, fraction: float | None) -> Dataset:
     """Hold out `val`, then thin the training images."""
     splits = dict(dataset.splits)
+    if "train" not in splits:
+        if val or per_class or fraction:
+            check_trainable(dataset)
+        return dataset
     if val:
         if "val" in splits:
             raise OverfocusError(

@@ -15,27 +15,28 @@ from overfocus.core.errors import OverfocusError
 from overfocus.core.preprocess import DEFAULT, Orientation
 from overfocus.data.image_files import opened
 from overfocus.data.images import Images
+from overfocus.data.mask_labels import BORDER, LOSSY
 from overfocus.data.orientation import turn_left, turned
 from overfocus.data.suffixes import is_picture
-
-LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
-"""Formats that leave traces of an object around it: of these, pixels from half of white on belong to it."""
 
 
 @dataclass(frozen=True, eq=False)
 class MaskFiles:
-    """Masks in files: pixels that are neither 0 nor transparent belong to the object."""
+    """Masks in files: pixels that are neither 0 nor transparent belong to the object; nor do those of 255 where that is
+    a `border`.
+    """
 
     images: Images
     paths: Sequence[str | None]
     """For each image its file; None for an empty mask."""
     orientation: Orientation = DEFAULT.orientation
+    border: bool = False
 
     def __getitem__(self, index: int, /) -> Tensor:
         path, size = self.paths[index], self.images.size(index)
         if path is None:
             return torch.zeros(size, dtype=torch.bool)
-        mask = read_mask(path, self.orientation)
+        mask = read_mask(path, self.orientation, self.border)
         if mask.shape != size:
             header = self.images.header(index)
             hint = " (the image has an EXIF turn; see --orientation)" if header and header.turn != 1 else ""
@@ -46,7 +47,7 @@ class MaskFiles:
         return mask
 
 
-def read_mask(path: str, orientation: Orientation = DEFAULT.orientation) -> Tensor:
+def read_mask(path: str, orientation: Orientation = DEFAULT.orientation, border: bool = False) -> Tensor:
     """Return where the mask in a file has its object: bool [H, W].
 
     Alpha is no object by itself: it only takes transparent pixels away. Raises OverfocusError for a file whose shape
@@ -56,9 +57,11 @@ def read_mask(path: str, orientation: Orientation = DEFAULT.orientation) -> Tens
         turn, kind = turn_left(picture, orientation), picture.format
         alpha = _alpha(picture)
         values = _values(picture)
-        inside = values >= 128 if kind in LOSSY else values != 0
+        inside = values >= 128 if kind in LOSSY else values != 0  # lossy formats leave traces around an object
         mask = inside & (alpha > 0)
-        if not mask.any():
+        if border:
+            mask &= values != BORDER
+        if not mask.any() and not border:
             _check_empty(path, values, alpha)
         flat = turned(Image.fromarray(mask.astype(np.uint8)), turn)
     return torch.from_numpy(np.array(flat) != 0)

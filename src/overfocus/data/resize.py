@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from overfocus.core.deprecation import warn_renamed
 from overfocus.core.errors import OverfocusError
 from overfocus.core.preprocess import DEFAULT, Colour, Interpolation, Preprocess, Size, fitting
 from overfocus.data.images import Images, Masks, PickedImages, TensorImages, WrappedImages
@@ -27,12 +28,15 @@ def as_size(size: int | Size) -> Size:
     return height, width
 
 
-def fit(images: Tensor, to: Size | Preprocess) -> Tensor:
+def fit(images: Tensor, to: Size | Preprocess, mode: str = "") -> Tensor:
     """Fit `images` [C, H, W] or [B, C, H, W], uint8, to a size (H, W), or as `to` says; see `Preprocess`.
 
-    Images that have the size are returned as they are.
+    Images that have the size are returned as they are. mode: the old name of the interpolation.
     """
     how = fitting(to)
+    if mode:
+        warn_renamed("fit(mode=...)", "fit(images, Preprocess(interpolation=...))")
+        how = replace(how, interpolation="nearest" if "nearest" in mode else mode)  # type: ignore[arg-type]
     colour = torch.tensor(_in_channels(how.background, images.shape[-3]), dtype=torch.uint8)
     return _fit(images, how, MODES[how.interpolation], colour[:, None, None])
 
@@ -156,10 +160,18 @@ def fitted(split: Split, to: Size | Preprocess) -> Split:
 
 def _fitted_boxes(boxes: Sequence[Tensor], images: Images, how: Preprocess) -> list[Tensor]:
     if not isinstance(images, TensorImages):
-        return [fit_boxes(box, images.size(row), how) if len(box) else box for row, box in enumerate(boxes)]
+        return [_fitted_box(box, images, row, how) if len(box) else box for row, box in enumerate(boxes)]
     counts = [len(box) for box in boxes]
     moved, seen = _moved(torch.cat(list(boxes)), images.size(0), how)
     return [box[kept] for box, kept in zip(moved.split(counts), seen.split(counts), strict=True)]
+
+
+def _fitted_box(boxes: Tensor, images: Images, row: int, how: Preprocess) -> Tensor:
+    """Return the boxes of one image; none of one that cannot be read, which is told or left out where it is."""
+    try:
+        return fit_boxes(boxes, images.size(row), how)
+    except OverfocusError:
+        return boxes[:0]
 
 
 def unfitted(images: Images) -> Images:

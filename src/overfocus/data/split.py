@@ -12,6 +12,7 @@ from torch import Tensor
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data.images import Images, Masks, PickedMasks
+from overfocus.data.inventory import Inventory
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,10 @@ class Split:
             {name: classes[rows] for name, classes in self.cues.items()},
         )
 
+    def relabelled(self, classes: tuple[str, ...], places: Sequence[int]) -> Split:
+        """Return the split with the labels that its classes have in `classes`, which may be more: `places` [K]."""
+        return replace(self, labels=torch.tensor(places, dtype=torch.int64)[self.labels], classes=classes)
+
     def counts(self) -> Tensor:
         """Return how many images each class has: [K] int64."""
         return torch.bincount(self.labels, minlength=len(self.classes))
@@ -84,6 +89,8 @@ class Dataset:
     """What matters for its figures: licence, lossy copies, holdouts, what is left out."""
     preprocess: Preprocess = DEFAULT
     """How its stored images are read and fitted; mean and std stand above."""
+    inventory: Inventory = Inventory()  # noqa: RUF009 - frozen
+    """Where the splits were read from, and what was not used; in words it is part of the note."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", Splits(self.splits))

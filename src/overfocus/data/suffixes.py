@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Container, Iterator
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 
 from PIL import Image
 
@@ -36,29 +33,7 @@ def is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in suffixes()
 
 
-def unread(folder: Path, read: Container[str]) -> str:
-    """Return how many files below `folder` are not `read` (their paths), by suffix, with one named; "" for none.
-
-    Hidden files and folders do not count.
-    """
-    files = [file for file in _files(str(folder)) if file not in read]
-    if not files:
-        return ""
-    counts = Counter(os.path.splitext(file)[1].lower() or "no suffix" for file in files)
-    kinds = ", ".join(f"{count} {_kind(suffix)}" for suffix, count in counts.most_common())
-    return f"Files that are not read: {kinds} (such as {os.path.relpath(files[0], folder)})."
-
-
-def _kind(suffix: str) -> str:
+def described(suffix: str) -> str:
+    """Return a suffix that is not read, with what would read it."""
     needed = NEEDS.get(suffix) if suffix not in suffixes() else None
-    return f"{suffix} (needs overfocus[{needed}])" if needed else suffix
-
-
-def _files(folder: str) -> Iterator[str]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(entry.path)
-        elif not entry.is_dir():
-            yield entry.path
+    return f"{suffix} (needs overfocus[{needed}])" if needed else suffix or "no suffix"

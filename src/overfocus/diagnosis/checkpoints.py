@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,36 +12,25 @@ from typing import Any
 import torch
 from torch import nn
 
+from overfocus.core.classes import numbered
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.layer_name import FEATURES
 from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data import Dataset, Split
+from overfocus.data.joined import ALL, joined
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.examination import LIMIT
+from overfocus.diagnosis.foreign import CheckpointOptions, Foreign, read_foreign
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.sections.outliers import Outliers
-from overfocus.models.zoo import create_model
 from overfocus.training.checkpoint import load_run
-from overfocus.training.experiment import Experiment, data_settings, settle
+from overfocus.training.experiment import DataSettings, Experiment, data_settings, settle
 from overfocus.training.run import Run
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-FILES = (".safetensors", ".pt", ".pth", ".bin")
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class CheckpointOptions:
-    """How strangers are to be read: what a run says of itself, a bare file or name does not."""
-
-    model: str = ""
-    """Network of a bare file of weights."""
-    settings: tuple[str, ...] = ()
-    """`key=value` of its constructor."""
-    weights: str = ""
-    """File of weights for a model that is given by name."""
-    at: str = ""
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    best: bool = False
+GEOMETRY = ("size", "fit", "crop_share", "interpolation")
+"""What of a preprocessing must be the same for models that are examined on the same images."""
 
 
 def run_of(what: str) -> Run | None:
@@ -52,11 +42,17 @@ def run_of(what: str) -> Run | None:
     return Run(folder) if (folder / "manifest.json").is_file() or (folder / "experiment.toml").is_file() else None
 
 
-def dataset_for(whats: Sequence[str], given: dict[str, Any]) -> tuple[Dataset, Experiment]:
+def dataset_for(
+    whats: Sequence[str], given: dict[str, Any], options: CheckpointOptions | None = None
+) -> tuple[Dataset, Experiment]:
     """Return the data that is requested, or else what the first run among `whats` was trained on.
 
-    given: settings of `Experiment`'s data, such as {"data.name": "totem"}; those left out are the run's.
+    given: settings of `Experiment`'s data, such as {"data.name": "totem"}; those left out are the run's, or what the
+        weights say of their pictures (size, fit, crop share, interpolation).
+    Raises OverfocusError where the `whats` took their pictures in different ways and none was given.
     """
+    if "data.name" in given:
+        given = {**_as_weights_say(whats, given, options or CheckpointOptions()), **given}
     run = next((found for what in whats if (found := run_of(what))), None)
     if run is None and "data.name" not in given:
         raise OverfocusError(
@@ -74,8 +70,44 @@ def dataset_for(whats: Sequence[str], given: dict[str, Any]) -> tuple[Dataset, E
     return experiment.dataset(), experiment
 
 
+def preprocess_for(what: str, options: CheckpointOptions) -> Preprocess | None:
+    """Return how pictures were preprocessed for the model `what`, None where neither it nor the options say so."""
+    if run := run_of(what):
+        return Preprocess.of_manifest(run.manifest())
+    known = read_foreign(what, options).preprocess
+    return known.preprocess if known else None
+
+
+def _as_weights_say(whats: Sequence[str], given: dict[str, Any], options: CheckpointOptions) -> dict[str, Any]:
+    """Return the settings of the data that the weights which are no run's say, by dotted key."""
+    said: dict[str, tuple[str, Any]] = {}
+    foreign: dict[str, Any] = {}
+    for what in whats:
+        how = preprocess_for(what, options)
+        if how is None:
+            continue
+        own = {f"data.{name}": getattr(how, name) for name in GEOMETRY if name in DataSettings.model_fields}
+        own = {key: value for key, value in own.items() if value is not None and key not in given}
+        if how.size is None:
+            own = {}
+        for key, value in own.items():
+            other, before = said.setdefault(key, (what, value))
+            if before != value:
+                option = f"--{key.removeprefix('data.').replace('_', '-')}"
+                raise OverfocusError(
+                    f"{other} was trained with {option} {before} and {what} with {value}; examine them one by one, or "
+                    f"give {option}"
+                )
+        if not run_of(what):
+            channels = {"data.channels": len(how.mean)} if len(how.mean) in (1, 3) else {}
+            foreign |= {**(channels if Path(given["data.name"]).exists() else {}), **own}
+    return foreign
+
+
 def split_of(dataset: Dataset, name: str = "") -> tuple[str, Split]:
-    """Return the split `name`; by default the test images, else the validation images."""
+    """Return the split `name`, or `all` together; by default the test images, else the validation images."""
+    if name == ALL and ALL not in dataset.splits:
+        return name, joined(dataset)
     if name:
         if name not in dataset.splits:
             raise UnknownName(f"split of {dataset.name}", name, dataset.splits)
@@ -138,15 +170,17 @@ def classifier_of(
     Raises OverfocusError for a checkpoint that is none, would run code, or does not fit; UnknownName for a name.
     """
     run = run_of(what)
-    if run is None and dataset is None:
-        raise OverfocusError(f"{what} does not say what its classes are; give --data, whose classes it was trained on")
-    classifier = _of_run(what, run, dataset, options) if run else _of_stranger(what, dataset, options)  # type: ignore[arg-type]
+    classifier = _of_run(what, run, dataset, options) if run else _of_stranger(what, dataset, options)
     classifier.pixels.to(device)  # type: ignore[attr-defined]
     return classifier
 
 
 def _of_run(what: str, run: Run, dataset: Dataset | None, options: CheckpointOptions) -> Classifier:
     manifest, experiment = run.manifest(), run.experiment()
+    if options.classes and options.classes != tuple(manifest["classes"]):
+        raise OverfocusError(
+            f"--classes: the run {what} has its own, {', '.join(manifest['classes'][:5])}; leave it out"
+        )
     best = options.best or Path(what) == run.best_weights
     model = load_run(run.path, best=best)
     at = options.at or experiment.model.at
@@ -168,41 +202,56 @@ def _shown_otherwise(manifest: dict[str, Any], dataset: Dataset | None) -> str:
     return f"; trained with {', '.join(changed)}" if changed else ""
 
 
-def _of_stranger(what: str, dataset: Dataset, options: CheckpointOptions) -> Classifier:
-    path = Path(what)
-    is_file = path.suffix.lower() in FILES or path.is_file()
-    if path.is_dir():
-        raise OverfocusError(f"{what} is a folder, but not of a run: no manifest.json; give a run or a file of weights")
-    if is_file and not options.model:
+def _of_stranger(what: str, dataset: Dataset | None, options: CheckpointOptions) -> Classifier:
+    foreign = read_foreign(what, options)
+    classes = options.classes or foreign.classes or (dataset.classes if dataset else ())
+    if not classes:
         raise OverfocusError(
-            f"{what} holds weights and does not say of which network; give --model NAME (`overfocus models`)"
+            f"{what} does not say what its classes are; give --classes, or --data, whose classes it was trained on"
         )
-    name = (options.model if is_file else what).removeprefix("torchvision:")
-    weights = what if is_file else options.weights or None
-    channels = len(dataset.mean)
-    settings = settle(None, {}, [f"model.settings.{each}" for each in options.settings]).model.settings
-    model = create_model(name, len(dataset.classes), channels=channels, **settings)
-    if weights is not None:
-        from overfocus.models.checkpoints import load_weights
-
-        load_weights(model, weights)  # strict: a head of other classes would be a new one, and its figures nonsense
-    mean, std, whence = _normalisation(model, dataset, options, channels)
-    own = "its own weights" if ":" in name and not name.startswith("timm:") else "new, random weights"
-    note = f"{weights or own}; normalised with {whence}"
+    known = foreign.preprocess
+    channels = len(dataset.mean) if dataset else len(known.preprocess.mean) if known else 3
+    model, note = foreign.model(len(classes), channels, options.which)
+    how, whence = _preprocess(foreign, model, dataset, channels)
+    order = "" if options.classes or foreign.classes or foreign.untrained or not dataset else in_order_of(dataset)
+    if order:
+        log.warning("%s: %s", what, order)
+    notes = (foreign.source, note, f"normalised with {whence}", order)
     return Classifier(
-        path.name if is_file else what, model.eval(), mean, std, dataset.classes, options.at or "features", note
+        foreign.title, model.eval(), how.mean, how.std, classes, options.at or FEATURES,
+        "; ".join(filter(None, notes)), how.channel_order,
+    )  # fmt: skip
+
+
+def in_order_of(dataset: Dataset) -> str:
+    """Return the warning that is due where weights do not say what their classes are called."""
+    numbers = ", which are numbers" if numbered(dataset.classes) else ""
+    few = ", ".join(dataset.classes[:5]) + ", ..." * (len(dataset.classes) > 5)
+    return (
+        f"no class names come with the weights, so their outputs are taken in the order of the data's classes{numbers} "
+        f"({few}); --classes gives another"
     )
 
 
-def _normalisation(
-    model: nn.Module, dataset: Dataset, options: CheckpointOptions, channels: int
-) -> tuple[tuple[float, ...], tuple[float, ...], str]:
-    """Return mean, std, and where they come from: what is requested, what the model says of itself, else the data's."""
-    if options.mean or options.std:
-        if len(options.mean) != channels or len(options.std) != channels:
-            raise OverfocusError(f"--mean and --std: the images have {channels} channels; give that many of both")
-        return options.mean, options.std, "what was given"
+def _preprocess(
+    foreign: Foreign, model: nn.Module, dataset: Dataset | None, channels: int
+) -> tuple[Preprocess, str]:  # fmt: skip
+    """Return how pictures are normalised, and who says so; OverfocusError where nobody does."""
     own = getattr(model, "pretrained_cfg", None)
-    if isinstance(own, dict) and len(own.get("mean", ())) == channels:
-        return tuple(own["mean"]), tuple(own["std"]), "what timm says of the model"
-    return dataset.mean, dataset.std, "mean and std of the data's training images"
+    if foreign.preprocess:
+        how, whence = foreign.preprocess
+    elif foreign.checkpoint is None and isinstance(own, dict) and len(own.get("mean", ())) == channels:
+        how, whence = Preprocess(mean=own["mean"], std=own["std"]), "what timm says of the model"
+    elif foreign.untrained and dataset:
+        how, whence = Preprocess(mean=dataset.mean, std=dataset.std), "mean and std of the data's training images"
+    else:
+        raise OverfocusError(
+            f"{foreign.what} does not say how its pictures were normalised, and no guess is made: "
+            "give --mean and --std, or --preprocess imagenet, half, timm:NAME or torchvision:WEIGHTS"
+        )
+    if len(how.mean) != channels:
+        raise OverfocusError(
+            f"{foreign.what}: {whence} is of {len(how.mean)} channels; the images have {channels} channels: give "
+            "--mean and --std of as many"
+        )
+    return how, whence

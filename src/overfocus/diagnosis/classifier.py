@@ -12,15 +12,19 @@ from torch import Tensor, nn
 from overfocus.attribution.capture import Activations, capture
 from overfocus.core.deprecation import renamed_property
 from overfocus.core.errors import OverfocusError
+from overfocus.core.layer_name import FEATURES
 from overfocus.core.modes import in_mode
+from overfocus.core.preprocess import ChannelOrder
 
 
 class Pixels(nn.Module):
     """A model that takes images in [0, 1] and normalises them itself, so that an attack's size is in pixels."""
 
-    def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], channel_order: ChannelOrder = "rgb"
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.flipped = model, channel_order == "bgr"
         like = next((each for each in model.parameters() if each.is_floating_point()), torch.zeros(0))
         mean_, std_ = (torch.tensor(each).view(-1, 1, 1).to(like) for each in (mean, std))
         self.register_buffer("mean", mean_, persistent=False)
@@ -32,7 +36,8 @@ class Pixels(nn.Module):
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return what the model takes."""
-        return (pixels.to(self.mean) - self.mean) / self.std  # type: ignore[operator]
+        values = (pixels.to(self.mean) - self.mean) / self.std  # type: ignore[operator]
+        return values.flip(1) if self.flipped else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +50,19 @@ class Classifier:
     """Of each channel, in [0, 1], as the model was trained with."""
     std: tuple[float, ...]
     classes: tuple[str, ...]
-    at: str = "features"
-    """The layer whose features are attributed; "features" finds the last ones before pooling."""
+    at: str = FEATURES
+    """The layer whose features are attributed; "@features" finds the last ones before pooling."""
     note: str = ""
     """Where the weights came from."""
+    channel_order: ChannelOrder = "rgb"
+    """How the model wants its channels; mean and std are in the order of the pixels."""
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or any(each <= 0 for each in self.std):
             raise OverfocusError(
                 f"{self.name}: mean {self.mean} and std {self.std}; give one of each for every channel, std above 0"
             )
-        object.__setattr__(self, "pixels", Pixels(self.model, self.mean, self.std))
+        object.__setattr__(self, "pixels", Pixels(self.model, self.mean, self.std, self.channel_order))
 
     @property
     def device(self) -> torch.device:
@@ -78,7 +85,7 @@ class Classifier:
     see = renamed_property("Classifier", "see", "capture")
 
     def settled(self, pixels: Tensor) -> Classifier:
-        """Return the classifier with the layer "features" replaced by its name, found on some `pixels`."""
+        """Return the classifier with the layer "@features" replaced by its name, found on some `pixels`."""
         return replace(self, at=self.capture(pixels.to(self.device)).layer)
 
     @contextmanager

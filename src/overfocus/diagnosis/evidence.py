@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from overfocus.attribution.catalogue import upsampled
+from overfocus.core import boxes as rectangles
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
 from overfocus.core.key import Key
@@ -59,6 +60,18 @@ class Evidence:
     def masks(self, rows: Tensor) -> dict[str, Tensor]:
         """Return part -> masks [B, H, W] bool of the images `rows` [B]."""
         return {part: unpacked(self.arrays[f"masks/{part}"][rows.numpy()], self.size) for part in self.below("masks")}
+
+    def objects(self, rows: Tensor) -> Tensor:
+        """Return the pixels that any mask marks, or any box where there are no masks, of the images `rows` [B]:
+        [B, H, W] bool.
+        """
+        if masks := self.masks(rows):
+            return torch.stack(list(masks.values())).any(dim=0)
+        found = torch.zeros(len(rows), *self.size, dtype=torch.bool)
+        for place, boxes in enumerate(self.boxes(rows) if "boxes" in self else ()):
+            if len(boxes):
+                found[place] = rectangles.inside(boxes, self.size).any(dim=0)
+        return found
 
     def key(self, name: str, rows: Tensor, device: torch.device) -> Key:
         """Return the key of the draws called `name` for the images `rows` [B]."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from overfocus.core.deprecation import renamed_arguments
 from overfocus.core.errors import OverfocusError
+from overfocus.core.layer_name import FEATURES
 from overfocus.core.provenance import provenance
 from overfocus.data import Split
 from overfocus.diagnosis.catalogue import SECTIONS, in_order
@@ -33,7 +34,7 @@ def diagnose(  # noqa: PLR0913
     classes: Sequence[str] | None = None,
     mean: Sequence[float] = (0.0, 0.0, 0.0),
     std: Sequence[float] = (1.0, 1.0, 1.0),
-    at: str = "features",
+    at: str = FEATURES,
     only: Sequence[str] | None = None,
     sections: Sequence[Section] = (),
     limit: int = LIMIT,
@@ -48,8 +49,9 @@ def diagnose(  # noqa: PLR0913
     model: any module from images [B, C, H, W] to logits [B, K], on any device; it is left as it was.
     data: a split of `overfocus.load`, or anything that yields (images, labels), such as a DataLoader. Images that a
         loader yields are normalised with `mean` and `std`; those of a split are not, and the model expects them so.
-    classes: their names; those of the split, or numbers, unless given.
-    at: the layer whose features are attributed, by name; "features" finds the last ones before pooling.
+    classes: names of the model's outputs, in their order; the classes of a split are found among them by name, and may
+        be fewer. Unless given, those of the split, or numbers.
+    at: the layer whose features are attributed, by name; "@features" finds the last ones before pooling.
     only: names of the sections to evaluate; all that the data allows unless given. `sections` replaces some by ones
         with other settings, such as `Hiding(shares=(0, 0.5))`.
     limit: at most this many images, balanced over the classes where the data is a split; 0 takes all.
@@ -74,15 +76,22 @@ def diagnose(  # noqa: PLR0913
     return Diagnosis(evidence.with_arrays({}, **about))
 
 
+def tried(classifier: Classifier, sample: Sample) -> Classifier:
+    """Return the classifier with the name of its layer, found on the first images; OverfocusError or UnknownName where
+    the two do not fit.
+    """
+    first = next(sample.batches(None)).pixels[:2].to(classifier.device)
+    instead = "data or a --size that the model was made for"
+    try_classifier(classifier, first, len(classifier.classes), classifier.name, instead)
+    return classifier.settled(first)
+
+
 def _collected(
     classifier: Classifier, sample: Sample, collector: MapCollector, sections: Sequence[Section], seed: int,
     on_progress: OnProgress,
 ) -> Evidence:  # fmt: skip
     """Run the model for every section in turn."""
-    first = next(sample.batches(None)).pixels[:2].to(classifier.device)
-    instead = "data or a --size that the model was made for"
-    try_classifier(classifier, first, len(classifier.classes), classifier.name, instead)
-    classifier = classifier.settled(first)
+    classifier = tried(classifier, sample)
     evidence = Evidence(
         collector.collect(classifier, sample, on_progress),
         {
@@ -104,26 +113,19 @@ def _sampled(
     classifier: Classifier | None,
 ) -> Sample:  # fmt: skip
     """Return the images of the examination, with the model's classes where those are known."""
+    names = tuple(classifier.classes if classifier else classes or ())
+    who = classifier.name if classifier else "the model"
     if isinstance(data, Split):
         device = classifier.device if classifier else "cpu"
         data = from_split(data, limit=limit, seed=seed, device=device)
     if not isinstance(data, Sample):
-        names = classes or (classifier.classes if classifier else ())
-        data = from_loader(data, tuple(names), mean, std, limit=limit)
-        if not names:
-            numbers = range(int(data.labels.max()) + 1)
-            data = _named(data, tuple(str(number) for number in numbers))
-    if classes and not classifier:
-        data = _named(data, tuple(classes))
-    return fitting(data, classifier.classes, classifier.name) if classifier else data
-
-
-def _named(sample: Sample, classes: tuple[str, ...]) -> Sample:
-    if int(sample.labels.max()) >= len(classes):
-        raise OverfocusError(
-            f"diagnose: label {int(sample.labels.max())} and only {len(classes)} classes; name every class"
-        )
-    return replace(sample, classes=classes)
+        data = from_loader(data, names, mean, std, limit=limit)
+        highest = int(data.labels.max())
+        names = names or tuple(str(number) for number in range(highest + 1))
+        if highest >= len(names):
+            raise OverfocusError(f"diagnose: label {highest} and only {len(names)} classes; name every class")
+        data = replace(data, classes=names)
+    return fitting(data, names, who) if names else data
 
 
 def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:

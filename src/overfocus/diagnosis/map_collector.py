@@ -34,9 +34,10 @@ class MapCollector:
                 f"map {self.map!r} has no layer to look at, so no spread at its size; take gradcam, hirescam, layercam "
                 "or another of that family"
             )
+        known = _known(sample)  # before the model is run, since a mask that does not fit is an error
         portions = sample.portions(None, "Maps", on_progress)
         arrays = joined(self._maps(classifier, method, portion) for portion in portions)
-        return {"labels": sample.labels.numpy(), **arrays, **_known(sample)}
+        return {"labels": sample.labels.numpy(), **arrays, **known}
 
     def _maps(self, classifier: Classifier, method: LayerMethod, portion: Portion) -> dict[str, Tensor]:
         activations = classifier.capture(portion.pixels.to(classifier.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -9,8 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from overfocus.core.classes import match_classes
 from overfocus.core.errors import OverfocusError
 from overfocus.data import Images, Masks, Split, Stream, balanced
+
+log = logging.getLogger(__name__)
 
 
 class Portion(NamedTuple):
@@ -175,20 +179,20 @@ def from_pixels(
 
 
 def fitting(sample: Sample, classes: tuple[str, ...], name: str) -> Sample:
-    """Check that `sample` fits a model with `classes`; return it with its labels in the model's order."""
-    if len(sample.classes) == len(classes) and not set(sample.classes) & set(classes):
-        renamed = f"classes taken in order, since {name} calls them by other names, such as {classes[0]!r}"
-        return replace(sample, note=f"{sample.note}; {renamed}" if sample.note else renamed)
+    """Return `sample` with its labels in the order of the `classes` of the model `name`; it may have fewer of them.
+
+    A match that is not by name is a warning, and part of the note; see `match_classes`.
+    """
     if sample.classes == classes:
         return sample
-    missing = [each for each in sample.classes if each not in classes]
-    if missing:
-        raise OverfocusError(
-            f"{name} knows {len(classes)} classes and the data has {len(sample.classes)}, {missing[0]!r} among them, "
-            "which it does not know; give data with the model's classes"
-        )
-    place = torch.tensor([classes.index(each) for each in sample.classes])
-    return replace(sample, labels=place[sample.labels], classes=classes, batches=_renamed(sample.batches, place))
+    match = match_classes(classes, sample.classes, name)
+    if match.warning:
+        log.warning("%s: %s", name, match.warning)
+    place = torch.tensor(match.places)
+    note = "; ".join(filter(None, (sample.note, match.warning)))
+    return replace(
+        sample, labels=place[sample.labels], classes=classes, batches=_renamed(sample.batches, place), note=note
+    )
 
 
 def _renamed(batches: Callable[[Tensor | None], Iterator[Portion]], place: Tensor):

@@ -35,7 +35,7 @@ class SideBySide:
     def __post_init__(self) -> None:
         first = self.diagnoses[0].evidence
         for other in self.diagnoses[1:]:
-            if not np.array_equal(first.arrays["labels"], other.evidence.arrays["labels"]):
+            if not same_images(first.arrays["labels"], other.evidence.arrays["labels"]):
                 raise OverfocusError(
                     f"{self.diagnoses[0].name} and {other.name} were not evaluated on the same images; diagnose them "
                     "in one command"
@@ -78,6 +78,13 @@ class SideBySide:
             )
             for other in self.diagnoses[1:]
         }
+
+
+def same_images(one: np.ndarray, other: np.ndarray) -> bool:
+    """Say whether labels [N] sort the same images into the same classes, in whatever order the classes stand."""
+    pairs = np.stack((one, other), axis=1) if len(one) == len(other) else np.zeros((0, 2))
+    kinds = len(np.unique(pairs, axis=0))
+    return len(pairs) > 0 and kinds == len(np.unique(one)) == len(np.unique(other))
 
 
 def _names(diagnosis: Diagnosis) -> set[str]:

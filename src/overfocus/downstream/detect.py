@@ -10,15 +10,15 @@ from time import perf_counter
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.core.layer_name import FEATURES, OLD
 from overfocus.core.preprocess import DEFAULT, Colour, Orientation, Preprocess
 from overfocus.downstream.detector import HEADS
 from overfocus.downstream.objects import Objects
-from overfocus.models.split import FEATURES
 from overfocus.models.surgery import parameter_groups
 from overfocus.training.recipe import Recipe
 from overfocus.training.settings import Settings
@@ -43,6 +43,13 @@ class DetectSettings(Settings):
     """Pixels of the shorter side; left out, that of most images."""
     at: str = FEATURES
     """The layer where the encoder ends."""
+
+    @field_validator("at")
+    @classmethod
+    def _spelled(cls, at: str) -> str:
+        """Read the old spelling of the cut, which stands in files."""
+        return FEATURES if at == OLD else at
+
     norm: Literal["trained", "frozen"] = "trained"
     """Whether batch norms learn with the rest, or keep what they came with."""
     flip: bool = False

@@ -10,7 +10,7 @@ import torch
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.preprocess import Preprocess
-from overfocus.data.boxes import BoxAnnotation, BoxReport, clipped
+from overfocus.data.boxes import BoxAnnotation, BoxReport, Unit, clipped, in_pixels, unit_of
 from overfocus.data.image_files import FileImages
 from overfocus.downstream.objects import Objects, ObjectSet
 
@@ -30,19 +30,23 @@ def object_set(
     """
     report, count = BoxReport(), sum(box.hard for rows in parts for _, boxes in rows for box in boxes)
     number = {label: position for position, label in enumerate(classes)}
-    objects = [_objects(root, rows, number, how, report) for rows in parts]
+    unit = unit_of((box.corners for rows in parts for _, boxes in rows for box in boxes), str(root))
+    objects = [_objects(root, rows, number, how, report, unit) for rows in parts]
     note = f"Objects: {count} {hard} are left out." if count else ""
     note = " ".join(filter(None, (note, str(report))))
     return ObjectSet(root.resolve().name, *objects, classes=tuple(classes.values()), note=note)
 
 
-def _objects(root: Path, rows: Sequence[Row], number: Mapping[Any, int], how: Decoding, report: BoxReport) -> Objects:
+def _objects(
+    root: Path, rows: Sequence[Row], number: Mapping[Any, int], how: Decoding, report: BoxReport, unit: Unit
+) -> Objects:
     images = FileImages(root, tuple(str(file) for file, _ in rows), *how)
     boxes, labels = [], []
     for index, (_, stated) in enumerate(rows):
         easy = [box for box in stated if not box.hard]
         corners = torch.tensor([box.corners for box in easy]).view(-1, 4)
-        inside, wide = clipped(corners, images.size(index), report)
+        size = images.size(index)
+        inside, wide = clipped(in_pixels(corners, size, unit), size, report)
         boxes.append(inside[wide])
         labels.append(torch.tensor([number[box.label] for box in easy], dtype=torch.int64)[wide])
     return Objects(images, boxes, labels)

@@ -61,5 +61,7 @@ def _acted(method: Regularizer, images: Tensor, targets: Tensor | Targets, gener
     known = targets if isinstance(targets, Targets) else Targets.of(targets)
     if len(known) != len(images):
         raise OverfocusError(f"{len(images)} images and {len(known)} targets; give a target for each image")
+    if isinstance(targets, Tensor) and targets.ndim > 1:
+        known.check()
     mixed = method.on_batch(Batch(images, known), Key.seeded(seed, device=images.device))
     return mixed.images, mixed.targets

@@ -13,25 +13,17 @@ from functools import partial, wraps
 from typing import Any
 
 import transformers
-from torch import Tensor, nn
+from torch import nn
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from overfocus.core.errors import OverfocusError
 from overfocus.integrations.attached import Attached
 from overfocus.models.split import FEATURES
+from overfocus.models.transformers_model import Logits
 from overfocus.regularizers.regularizer import Regularizer
 
-
-class Logits(nn.Module):
-    """A model of transformers as images -> logits: what can be cut, examined and mapped like any other classifier."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits [B, K] of images [B, C, H, W]."""
-        return self.model(pixel_values=images).logits
+DRAWS = "overfocus draws"
+"""What a checkpoint calls the count of the draws, beside the states of the Trainer's callbacks."""
 
 
 class _Attached(Attached):
@@ -101,6 +93,12 @@ class RegularizedTrainer(transformers.Trainer):
         loss = batch.targets.cross_entropy(outputs.logits, self.args.label_smoothing_factor)
         return (loss, outputs) if return_outputs else loss
 
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint, with the count of the draws in its `trainer_state.json`."""
+        kept = {"args": {}, "attributes": {"draws": int(self.attached.objective.step)}}
+        self.state.stateful_callbacks = {**(self.state.stateful_callbacks or {}), DRAWS: kept}  # type: ignore[assignment]
+        super()._save_checkpoint(*args, **kwargs)
+
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log, in training with what the method did since the last time."""
         if "loss" in logs:
@@ -116,5 +114,9 @@ class _Resumed(transformers.TrainerCallback):
         self.attached = attached
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the step of the draws to that of the Trainer, which counts once for all that is accumulated."""
-        self.attached.objective.step.fill_(state.global_step * args.gradient_accumulation_steps)
+        """Set the count of the draws to that of the checkpoint.
+
+        One of an older version has the steps alone, of which an epoch's last may have accumulated less.
+        """
+        kept = state.stateful_callbacks.get(DRAWS, {}).get("attributes", {})
+        self.attached.objective.step.fill_(kept.get("draws", state.global_step * args.gradient_accumulation_steps))

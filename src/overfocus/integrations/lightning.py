@@ -9,7 +9,7 @@ module's `on_after_batch_transfer`, through which every batch comes when it lies
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,13 @@ else:
     Callback, LightningModule, Trainer = _lightning.Callback, _lightning.LightningModule, _lightning.Trainer
 
 
+IMAGE_KEYS = ("image", "images", "pixel_values", "img", "imgs", "x", "input", "inputs", "data")
+LABEL_KEYS = ("label", "labels", "target", "targets", "y", "class", "classes")
+
+
 class Regularize(Callback):
-    """Let a method act on every training batch of a module whose batches begin with images and labels.
+    """Let a method act on every training batch of a module whose batches begin with images and labels, or are mappings
+    that have each under a customary name (`image`, `pixel_values`, ...; `label`, `target`, ...).
 
     method   a spec or a value; one that mixes labels in the network or shows two views is refused
     model    the name of the network within the module ("net", "model.backbone"), for methods that act on features; it
@@ -112,20 +117,21 @@ class Regularize(Callback):
         self._step = int(state_dict["step"])
 
     def _replaced(self, batch: Any) -> Any:
-        if not (isinstance(batch, list | tuple) and len(batch) >= 2 and isinstance(batch[0], Tensor)):
-            parts = f" of {[type(part).__name__ for part in batch][:3]}" if isinstance(batch, list | tuple) else ""
-            raise OverfocusError(
-                f"{self.method}: a batch is a {type(batch).__name__}{parts}; give (images, labels, ...)"
-            )
         assert self.attached is not None
-        images, labels, *rest = batch
+        try:
+            image_key, label_key = keys_of(batch)
+        except OverfocusError as error:
+            raise OverfocusError(f"{self.method}: {error}") from error
+        images, labels = batch[image_key], batch[label_key]
         self._seen += 1
         prepared = self.attached.prepare(images, labels)
-        if prepared.targets.labels.shape == (len(images), 1):  # nothing was mixed: the labels are as they were
-            return [prepared.images, labels, *rest]
-        if not self.classes:
+        mixed = prepared.targets.labels.shape != (len(images), 1)  # otherwise the labels are as they were
+        if mixed and not self.classes:
             raise OverfocusError(f"{self.method} mixes labels: give classes=, how many there are")
-        return [prepared.images, prepared.targets.dense(self.classes), *rest]
+        changed = {image_key: prepared.images} | ({label_key: prepared.targets.dense(self.classes)} if mixed else {})
+        if isinstance(batch, Mapping):
+            return {**batch, **changed}
+        return [changed.get(place, value) for place, value in enumerate(batch)]
 
 
 class LogSpread(Callback):
@@ -153,7 +159,7 @@ class LogSpread(Callback):
         """Keep the first images of the first validation."""
         missing = self.images - sum(len(labels) for _, labels in self._kept)
         if self._probe is None and missing > 0 and not trainer.sanity_checking:
-            images, labels = batch[:2]
+            images, labels = images_and_labels(batch)
             self._kept.append((images[:missing], labels[:missing]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -187,13 +193,13 @@ class LightningClassifier(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of (images, labels) under the method."""
-        loss = self.objective(*batch[:2])
+        loss = self.objective(*images_and_labels(batch))
         self.log("train_loss", loss.detach())
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Log loss and accuracy of the plain network."""
-        images, labels = batch[:2]
+        images, labels = images_and_labels(batch)
         logits = self(images)
         self.log_dict({
             "val_loss": nn.functional.cross_entropy(logits, labels),
@@ -215,6 +221,32 @@ class LightningClassifier(LightningModule):
         return torch.optim.SGD(
             self.objective.model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
         )  # fmt: skip
+
+
+def keys_of(batch: Any) -> tuple[Any, Any]:
+    """Return where a batch has its images and labels: places 0 and 1 of a list, or the one customary name of each in a
+    mapping.
+
+    Raises OverfocusError for a batch that has neither, or where two names could be meant.
+    """
+    if isinstance(batch, Mapping):
+        found = [[name for name in batch if str(name).lower() in known] for known in (IMAGE_KEYS, LABEL_KEYS)]
+        if all(len(names) == 1 for names in found):
+            return found[0][0], found[1][0]
+        raise OverfocusError(
+            f"a batch is a mapping of {', '.join(map(str, batch))}; give images under one of {', '.join(IMAGE_KEYS)} "
+            f"and labels under one of {', '.join(LABEL_KEYS)}"
+        )
+    if isinstance(batch, list | tuple) and len(batch) >= 2 and isinstance(batch[0], Tensor):
+        return 0, 1
+    parts = f" of {[type(part).__name__ for part in batch][:3]}" if isinstance(batch, list | tuple) else ""
+    raise OverfocusError(f"a batch is a {type(batch).__name__}{parts}; give (images, labels, ...) or a mapping")
+
+
+def images_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
+    """Return the images and labels of a batch, see `keys_of`."""
+    image_key, label_key = keys_of(batch)
+    return batch[image_key], batch[label_key]
 
 
 def _network(module: nn.Module, name: str) -> nn.Module | None:

@@ -7,6 +7,10 @@ without any, or with a value that is not finite, has no answer (NaN).
 Concentration is what this package calls the disease. Libraries that judge explanations, such as Quantus, call the same
 Gini index good when it is high; here lower is wider. A wider map is no better model by itself: it can widen onto the
 background, so read these beside what lies on the object and what hiding costs.
+
+A map at a layer is measured where methods such as SGDrop act, and widens more there than in the picture. `OCCLUSION` is
+the effective area of what hiding each cell of the picture costs, which no layer and no gradient defines. Cells hide one
+by one, so evidence that two cells hold counts for neither.
 """
 
 from __future__ import annotations
@@ -26,6 +30,11 @@ MASS_50, MASS_80, MASS_90 = (
     Metric(f"area of {percent} % of the mass", f"least share of positions that holds {percent} % of sum a", "higher",
            "of the map")
     for percent in (50, 80, 90)
+)  # fmt: skip
+OCCLUSION = Metric(
+    "effective area by occlusion",
+    "exp(-sum p log p) / N over N cells, p = a / sum a, a = max(fall of the log-odds with the cell hidden, 0)",
+    "higher", "of the picture",
 )  # fmt: skip
 
 

@@ -1,122 +1,72 @@
 """Weights in files: read without ever running code from them, written whole or not at all."""
 
-import re
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
+from overfocus.models.checkpoint_files import Checkpoint, read_checkpoint
 from overfocus.models.surgery import classifier_name, first_convolution, fit_channels
+from overfocus.models.weight_names import clean_name, match, same_shape
 
-NESTS = ("state_dict", "model_state_dict", "model", "state_dict_ema", "weights", "net", "module")
-# What a file may hold beyond the model: heads used in training only, and the counter of an averaged model.
-EXTRAS = re.compile(r"(aux\d?|AuxLogits)\.|n_averaged$")
-# torchvision's DenseNet files were written when a module's name could hold a dot.
-OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+log = logging.getLogger(__name__)
+
+
+class Filled(NamedTuple):
+    """What became of a checkpoint that was copied into a model."""
+
+    left_out: list[str]
+    """Names of the classifier's tensors where it stays new."""
+    note: str
+    """Which of several weights were taken, and what of the file was not used; "" where nothing is to be said."""
 
 
 def load_weights(
-    model: nn.Module, path: str | Path, *, new_head: bool = False, new_channels: bool = False
+    model: nn.Module, path: str | Path, *, new_head: bool = False, new_channels: bool = False, which: str = ""
 ) -> list[str]:
     """Copy a checkpoint into the model; return the names of the tensors left out, of which `new_head` alone makes any.
 
-    path: safetensors, or a .pt/.pth file that holds tensors alone. A nested state dict is found, and the prefixes of
-        DataParallel, `torch.compile` and Lightning are taken off.
+    path: a file or folder of weights, see `docs/checkpoints.md`. Whatever prefix the names have is taken off; of raw
+        and averaged weights the averaged ones are taken, which is logged.
     new_head: where the file has another classifier or none, the model's stays as it is.
     new_channels: the first convolution is fitted to the model's channels.
+    which: "averaged", "raw", or where in the file the weights lie.
     Raises OverfocusError where the file cannot be read or does not fit; then the model is untouched.
     """
+    filled = fill(model, read_checkpoint(path), new_head=new_head, new_channels=new_channels, which=which)
+    if filled.note:
+        log.warning("weights %s: %s", path, filled.note)
+    return filled.left_out
+
+
+def fill(
+    model: nn.Module, checkpoint: Checkpoint, *, new_head: bool = False, new_channels: bool = False, which: str = ""
+) -> Filled:
+    """Copy a checkpoint that was read into the model, as `load_weights` does, and say what was chosen."""
     own = {clean_name(name): tensor for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
-    given = renamed(read_tensors(path), own)
+    head = [name for name in own if name.startswith(f"{clean_name(classifier_name(model))}.")]
+    found = match(checkpoint, own, head, which)
+    given = dict(found.tensors)
+    odd = [name for name, tensor in given.items() if tensor.is_meta or tensor.layout is not torch.strided]
+    if odd:
+        raise OverfocusError(
+            f"weights {checkpoint.path}: {odd[0]} is sparse or without values; save model.state_dict()"
+        )
     if new_channels:
         refit_first_convolution(model, given)
-    left_out = unlike_head(model, given, own) if new_head else []
+    left_out = head if new_head and any(not same_shape(given, own, name) for name in head) else []
     for name in left_out:
         given.pop(name, None)
-    check_fit(path, given, {name: tensor for name, tensor in own.items() if name not in left_out})
+    check_fit(checkpoint.path, given, {name: tensor for name, tensor in own.items() if name not in left_out}, head)
     with torch.no_grad():
         for name, tensor in given.items():
             own[name].copy_(tensor)
-    return left_out
-
-
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name, on the CPU.
-
-    Raises OverfocusError where the file is no checkpoint, is damaged, or would have to run code.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise OverfocusError(f"weights {path}: {error.strerror}; give a .safetensors, .pt or .pth file") from error
-    # Safetensors begins with the length of its JSON header in eight bytes; what is inside counts, not the suffix.
-    content = read_safetensors(path) if start[8:] == b"{" else read_pickle(path)
-    tensors = {str(name): value for name, value in state_in(content, path).items() if isinstance(value, Tensor)}
-    odd = [name for name, tensor in tensors.items() if tensor.is_meta or tensor.layout is not torch.strided]
-    if odd or not tensors:
-        what = f"{odd[0]} is sparse or without values" if odd else "there is no tensor in it"
-        raise OverfocusError(f"weights {path}: {what}; save model.state_dict()")
-    return tensors
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return what a safetensors file holds."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, ValueError, OSError) as error:
-        raise OverfocusError(f"weights {path}: damaged or truncated safetensors ({error}); copy it again") from error
-
-
-def read_pickle(path: Path) -> Any:
-    """Return what a .pt or .pth file holds, by PyTorch's reader that knows tensors and plain containers only."""
-    try:
-        with path.open("rb") as file:  # given a path, torch.load goes by its suffix
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # PyTorch raises nearly every kind here, from EOFError to UnpicklingError
-        code = re.search(r"GLOBAL ([\w.]+)|(TorchScript)", str(error))
-        if code:
-            raise OverfocusError(
-                f"weights {path}: not tensors alone; it asks for {code[1] or code[2]}, which could run code, so it was "
-                "not read. Where the file is trusted, load it there and save model.state_dict()"
-            ) from error
-        raise OverfocusError(
-            f"weights {path}: no checkpoint, or a truncated one; give a state dict in .safetensors, .pt or .pth"
-        ) from error
-
-
-def state_in(content: Any, path: Path) -> Mapping:
-    """Return the state dict in a checkpoint, however deep it lies under the usual names."""
-    while isinstance(content, Mapping):
-        nests = [name for name in NESTS if isinstance(content.get(name), Mapping)]
-        if not nests:
-            return content
-        content = content[nests[0]]
-    raise OverfocusError(f"weights {path}: holds a {type(content).__name__}, not a state dict; save model.state_dict()")
-
-
-def clean_name(name: str) -> str:
-    """Return a tensor's name without what `torch.compile`, DistributedDataParallel and DataParallel put into it."""
-    name = name.replace("_orig_mod.", "")
-    while name.startswith("module."):
-        name = name.removeprefix("module.")
-    return name
-
-
-def renamed(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the file's tensors under the names that the model uses, without those that only training needs."""
-    clean = {OLD_DENSENET.sub(r"\1\2.", clean_name(name)): tensor for name, tensor in given.items()}
-    if not clean.keys() & own.keys():
-        clean = {name.removeprefix("model."): tensor for name, tensor in clean.items()}
-    return {name: tensor for name, tensor in clean.items() if name in own or not EXTRAS.match(name)}
+    return Filled(left_out, found.note())
 
 
 def refit_first_convolution(model: nn.Module, given: dict[str, Tensor]) -> None:
@@ -129,29 +79,24 @@ def refit_first_convolution(model: nn.Module, given: dict[str, Tensor]) -> None:
         given[key] = given[key] if given[key].shape[1] == channels else fit_channels(given[key], channels)
 
 
-def unlike_head(model: nn.Module, given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of the classifier's tensors, all of them where one differs from the file, or none."""
-    prefix = f"{clean_name(classifier_name(model))}."
-    head = [name for name in own if name.startswith(prefix)]
-    return head if any(not same_shape(given, own, name) for name in head) else []
-
-
-def same_shape(given: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str) -> bool:
-    """Say whether the file has the tensor in the model's shape."""
-    return name in given and given[name].shape == own[name].shape
-
-
-def check_fit(path: str | Path, given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+def check_fit(path: Path, given: Mapping[str, Tensor], own: Mapping[str, Tensor], head: list[str]) -> None:
     """Raise where names or shapes differ, naming the first of each kind."""
     # Files older than PyTorch 0.4.1 do not count batches, and nothing depends on the count unless momentum is None.
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
     unknown = [name for name in given if name not in own]
-    both = [name for name in given if name in own and not same_shape(given, own, name)]
+    both = [name for name in own if name in given and not same_shape(given, own, name)]
     shapes = [f"{name} is {list(given[name].shape)} in the file, {list(own[name].shape)} in the model" for name in both]
     wrong = [*named("shapes differ", shapes), *named("not in the file", missing), *named("not in the model", unknown)]
-    if wrong:
-        hint = "build the model as they were saved (name, stem, channels, classes), or ask for a new head"
-        raise OverfocusError(f"weights {path} do not fit: {'; '.join(wrong)}; {hint} (new_head=True)")
+    if not wrong:
+        return
+    hint = "build the model as they were saved (--model, --setting; channels and classes are the data's)"
+    if both and set(both) <= set(head):
+        classes, wanted = (len(tensors[both[0]]) for tensors in (given, own))
+        hint = (
+            f"the file knows {classes} classes and {wanted} are asked for; give the data of its {classes} classes, or, "
+            "to train from it with a new head, overfocus train --weights (in Python: create_model(weights=...))"
+        )
+    raise OverfocusError(f"weights {path} do not fit: {'; '.join(wrong)}; {hint}")
 
 
 def named(what: str, names: list[str]) -> list[str]:

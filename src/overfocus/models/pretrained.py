@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.preprocess import Preprocess
+from overfocus.models.checkpoint_preprocess import of_timm, of_torchvision
 from overfocus.models.surgery import classifier_name, first_convolution, fit_channels
 
 DEFAULT_TAG = "default"
 BUNDLED = {"efficientnet_lite0": "timm:tf_efficientnet_lite0"}
 """Networks whose weights are installed with this package, and the architecture that they are of."""
 BUNDLED_TAG = "imagenet1k"
-FITS: dict[str, Any] = {"center": "crop", "squash": "squash", "border": "pad"}
-"""What timm calls the ways to fit a picture."""
 
 
 @dataclass(frozen=True)
@@ -142,19 +141,7 @@ def _of_timm(model: str, tag: str) -> Pretrained:
     usual: Any = get_pretrained_cfg(name)
     tag = _checked(own if tag == DEFAULT_TAG and own else tag, known, model, usual.tag)
     config: Any = get_pretrained_cfg(f"{name}.{tag}")
-    return Pretrained(f"timm:{name}", tag, _preprocess_of_timm(config.to_dict()))
-
-
-def _preprocess_of_timm(config: Mapping[str, Any]) -> Preprocess:
-    mode = config.get("crop_mode") or "center"
-    if mode not in FITS:
-        raise OverfocusError(f"timm's crop_mode {mode!r} is not known; take other weights")
-    stated = config.get("interpolation") or "bicubic"
-    return Preprocess(
-        size=tuple(config["input_size"][-2:]), fit=FITS[mode], crop_share=config.get("crop_pct") or 0.875,
-        interpolation=stated if stated in ("bilinear", "nearest") else "bicubic",  # also for lanczos and random
-        mean=tuple(config["mean"]), std=tuple(config["std"]),
-    )  # fmt: skip
+    return Pretrained(f"timm:{name}", tag, of_timm(config.to_dict()))
 
 
 def _timm_state(weights: Pretrained, settings: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -182,13 +169,7 @@ def _of_torchvision(model: str, tag: str) -> Pretrained:
     known = list(enum.__members__)
     usual = enum.DEFAULT.name if known else ""
     tag = _checked(tag, [name for name in known if name != "DEFAULT"], model, usual)
-    preset: Any = enum[tag].transforms()
-    size, resized = preset.crop_size[0], preset.resize_size[0]
-    how = Preprocess(
-        size=size, crop_share=size / resized * (1 - 1e-12), interpolation=preset.interpolation.value,
-        mean=tuple(preset.mean), std=tuple(preset.std),
-    )  # fmt: skip
-    return Pretrained(model, tag, how)
+    return Pretrained(model, tag, of_torchvision(f"{enum.__name__}.{tag}"))
 
 
 def _torchvision_state(weights: Pretrained) -> dict[str, Tensor]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+
+SIDES = (16, 28, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 384, 448, 512)
+"""Sides of square pictures that are tried where a size does not do."""
 
 
 def try_classifier(run: Callable[[Tensor], Any], images: Tensor, classes: int, name: str, instead: str) -> None:
@@ -29,3 +33,22 @@ def try_classifier(run: Callable[[Tensor], Any], images: Tensor, classes: int, n
             f"{given} returns {answer} for {count} of them where the data has {classes} classes; it must return logits "
             f"[{count}, {classes}]: give a model with as many classes as the data"
         )
+
+
+@torch.no_grad()
+def sizes_that_work(works: Callable[[Tensor], Any], like: Tensor, most: int = 3) -> str:
+    """Return which square pictures `works` takes, tried from small to large, in words; "" where it takes none.
+
+    works: is given one picture [1, C, S, S] of noise, and raises or returns something false where it does not do.
+    like: pictures [B, C, H, W] of the same channels, dtype and device.
+    """
+
+    def does(side: int) -> bool:
+        noise = torch.randn(1, like.shape[1], side, side, generator=torch.Generator().manual_seed(side))
+        try:
+            return bool(works(noise.to(like)))
+        except Exception:  # whatever the code of others raises for a size that it does not take
+            return False
+
+    found = [str(side) for side in islice(filter(does, SIDES), most)]
+    return f"{', '.join(found)} pixels a side work for this network (tried from {SIDES[0]} up)" if found else ""

@@ -15,11 +15,10 @@ from typing import Any, NoReturn
 from torch import Tensor, fx, nn
 
 from overfocus.core.errors import OverfocusError, nearest
+from overfocus.core.layer_name import FEATURES, layer_name
 from overfocus.core.modes import in_mode
 
 Piece = Callable[[nn.Module, Tensor], Tensor]
-FEATURES = "features"
-"""The name for 'the last features before pooling'."""
 
 _POOLS = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.MaxPool2d)
 _POOL_FUNCTIONS = ("adaptive_avg_pool2d", "avg_pool2d", "adaptive_max_pool2d", "max_pool2d", "mean", "amax")
@@ -55,11 +54,11 @@ class SplitModel:
 def split(model: nn.Module, at: str | Sequence[str] = FEATURES) -> SplitModel:
     """Cut `model` at the outputs of the layers `at`, in the order in which they run.
 
-    `at` names submodules (`"layer4"`, `"features.12"`); `"features"` is the input of the last pooling.
+    `at` names submodules (`"layer4"`, `"features.12"`); `"@features"` is the input of the last pooling.
     A model with methods `encode(images)` and `classify(features)` is cut between them and need not be traceable. Raises
     SplitError, with the nearest names, for a layer that is not there, and for a cut that a shortcut crosses.
     """
-    names = (at,) if isinstance(at, str) else tuple(at)
+    names = tuple(layer_name(each) for each in ((at,) if isinstance(at, str) else at))
     if has_protocol(model):
         return _split_by_protocol(model, names)
     trained, order = _cut(model, names, training=True)

@@ -14,9 +14,11 @@ from overfocus.core.batch import Batch
 from overfocus.core.errors import OverfocusError, nearest
 from overfocus.core.head_probe import HeadProbe
 from overfocus.core.key import Key
+from overfocus.core.layer_name import FEATURES as CUT
 
 IMAGE = "image"
 FEATURES = "features"
+"""The objective's own cut; `@features`, as the cut is spelled everywhere else, is the same. Never a module."""
 
 
 class SettingError(OverfocusError, ValueError):
@@ -44,7 +46,8 @@ class Regularizer:
     @property
     def places(self) -> frozenset[str]:
         """Where the method acts: `image`, `features` (the objective's own cut), or layers by name."""
-        return frozenset({str(getattr(self, "at", IMAGE))})
+        place = str(getattr(self, "at", IMAGE))
+        return frozenset({FEATURES if place == CUT else place})
 
     @property
     def teachers(self) -> frozenset[str]:
@@ -55,6 +58,11 @@ class Regularizer:
     def scheduled(self) -> bool:
         """Whether the method needs to know how much of training is done."""
         return getattr(self, "schedule", "constant") == "linear"
+
+    @property
+    def drops_positions(self) -> bool:
+        """Whether the method drops whole positions of a map, and so needs several."""
+        return False
 
     def acting(self, places: frozenset[str]) -> Regularizer:
         """Return what this method does at any of `places`: itself, or nothing."""
@@ -115,6 +123,11 @@ class Group(Regularizer):
     def scheduled(self) -> bool:
         """Whether a member is."""
         return any(member.scheduled for member in self.members)
+
+    @property
+    def drops_positions(self) -> bool:
+        """Whether a member does."""
+        return any(member.drops_positions for member in self.members)
 
 
 @dataclass(frozen=True)

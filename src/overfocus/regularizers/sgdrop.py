@@ -122,6 +122,11 @@ class SGDrop(Regularizer):
         """Whether the drop changes over training."""
         return self.start > 0 or self.ramp > 0
 
+    @property
+    def drops_positions(self) -> bool:
+        """Whether whole positions are dropped."""
+        return self.unit == "position"
+
     def on_features(self, features: Batch, probe: HeadProbe, key: Key) -> Batch:
         """Mask features [B, C, h, w], [B, N, D] or [B, D]."""
         answer = probe.attribute(features.values, features.targets, self.target, self.teacher)

@@ -13,6 +13,8 @@ class SpreadNumbers(TypedDict):
     """In [1/N, 1], higher is wider; None for a map without mass."""
     gini: float | None
     """In [0, 1), lower is wider; None for a map without mass."""
+    note: str
+    """What is to be said of the map, such as that it does not add up; empty for most."""
 
 
 class Explained(TypedDict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import nan, sqrt
+from math import inf, nan, sqrt
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from overfocus.core.interval import Interval, finite
 from overfocus.metrics.score import NORMAL, Better
 from overfocus.statistics.estimate import LEVEL, constant, line, unbounded
 from overfocus.statistics.power import smallest_detectable
+from overfocus.statistics.sequential import spent
 
 DRAWS = 2000
 """Resamples of the bootstrap interval."""
@@ -30,15 +31,18 @@ class Paired:
 
     n: int
     difference: Interval
-    """Mean difference with its t interval, in the measure's own unit; the ends are NaN where the noise is not known."""
+    """Mean difference with its t interval, in the measure's own unit; the ends are NaN where the noise is not known.
+    At a look of a plan it holds 1 - 0.05 share, so that those of all looks hold the true difference in 95 % of
+    studies."""
     bootstrap: Interval
     """The same mean with the percentile interval of resampled seeds, which is too narrow below some 20 seeds."""
     noise: float
     """Standard deviation of the differences over seeds; NaN for one seed."""
     p: float
-    """Two-sided, of the paired t test; NaN where all differences are equal."""
+    """Two-sided, of the paired t test; NaN where all differences are equal. At a look of a plan, over the share of the
+    level that the look may spend."""
     p_sign_flip: float
-    """Two-sided, of the sign-flip permutation test; it needs no normal noise, and is never below 2 / 2^n."""
+    """The same of the sign-flip permutation test; it needs no normal noise, and is never below 2 / 2^n."""
     improvement: Interval
     """Probability that a run of the method is better than a run of the baseline; 0.5 is even."""
     wins: int
@@ -59,12 +63,15 @@ class Paired:
         return {"n": self.n, "wins": self.wins, "ties": self.ties} | intervals | numbers
 
 
-def paired(method: np.ndarray, baseline: np.ndarray, *, better: Better = "higher", seed: int = 0) -> Paired:
+def paired(
+    method: np.ndarray, baseline: np.ndarray, *, better: Better = "higher", seed: int = 0, share: float = 1.0
+) -> Paired:
     """Compare `method` [S] with `baseline` [S], numbers of the same seeds in the same order.
 
     Seeds on which one of them is not finite are left out and counted in the note. `better` says what an improvement
-    and a win is; for "neither" it is the higher number. `seed` is that of the resampling. Every formula, and when it
-    has no answer: docs/statistics.md.
+    and a win is; for "neither" it is the higher number. `seed` is that of the resampling. `share`: the part of the
+    level that this look may spend, for a study that may stop early (`statistics.sequential`); the bootstrap and the
+    probability of improvement are as at a single look. Every formula, and when it has no answer: docs/statistics.md.
     """
     method, baseline, note = _both(method, baseline)
     n = len(method)
@@ -76,8 +83,10 @@ def paired(method: np.ndarray, baseline: np.ndarray, *, better: Better = "higher
     noise = _noise(differences)
     mean = Interval(float(differences.mean()), n=n, note=note)
     return Paired(
-        n, _bounded(mean, differences, _t_ends), _bounded(mean, differences, partial(_bootstrap_ends, seed=seed)),
-        noise, t_test(differences), sign_flip(differences, seed=seed), improvement(method, baseline, better),
+        n, _bounded(mean, differences, partial(_t_ends, share=share)),
+        _bounded(mean, differences, partial(_bootstrap_ends, seed=seed)), noise,
+        spent(t_test(differences), share), spent(sign_flip(differences, seed=seed), share),
+        improvement(method, baseline, better),
         int((gain > 0).sum()), int((gain == 0).sum()), smallest_detectable(noise, n),
     )  # fmt: skip
 
@@ -94,6 +103,18 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     order = known[np.argsort(p[known], kind="stable")]
     adjusted = np.full(len(p), nan)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
+    return adjusted
+
+
+def benjamini_hochberg(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the p values [M] after Benjamini and Hochberg (1995), same order; NaN stays NaN and does not count.
+
+    Of those at most 0.05, 5 % are expected to be false where the tests are independent or positively dependent.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    known, adjusted = np.isfinite(p), np.full(len(p), nan)
+    if known.any():
+        adjusted[known] = stats.false_discovery_control(p[known])
     return adjusted
 
 
@@ -167,8 +188,10 @@ def _bounded(mean: Interval, differences: np.ndarray, ends: Callable[[np.ndarray
     return replace(mean, low=low, high=high)
 
 
-def _t_ends(differences: np.ndarray) -> tuple[float, float]:
-    ends = stats.ttest_1samp(differences, 0).confidence_interval(LEVEL)
+def _t_ends(differences: np.ndarray, share: float) -> tuple[float, float]:
+    if not share:
+        return -inf, inf
+    ends = stats.ttest_1samp(differences, 0).confidence_interval(1 - (1 - LEVEL) * share)
     return float(ends.low), float(ends.high)
 
 

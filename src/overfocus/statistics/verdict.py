@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from math import isfinite, isnan, nan, sqrt
+from math import isnan, nan
 from typing import Any, Literal
 
 import numpy as np
 
+from overfocus.core.deprecation import warn_renamed
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.interval import Interval, finite
-from overfocus.metrics.score import NORMAL, Better
+from overfocus.metrics.score import Better
 from overfocus.statistics.estimate import line, mean_interval
 from overfocus.statistics.paired import Paired, holm, paired
+from overfocus.statistics.pictures import NOT_KEPT, Pictures
 from overfocus.statistics.power import LEVEL, seeds_to_flip, seeds_to_settle
+from overfocus.statistics.sequential import ONCE, Look
 from overfocus.statistics.wording import Terms, Verdict, caveats, claim
 
 SHOWN: tuple[Verdict, ...] = ("better", "worse", "different")
@@ -42,9 +44,23 @@ class Effect:
     """The verdict with its numbers, short enough for a table."""
     caveat: str
     """What weakens it; empty where nothing does."""
-    more_seeds: float
-    """About how many more seeds would settle it, if what was seen is the truth; 0 where it is settled, inf for more
-    than 1,000, NaN where the noise is not known."""
+    new_seeds: float
+    """About how many seeds a study of its own, planned beforehand, would need to settle it, if what was seen is the
+    truth; 0 where it is settled, inf for more than 1,000, NaN where the noise is not known. They are not to be added
+    to this study: adding seeds until a verdict appears raises the rate of false ones."""
+    two_level: Interval = NOT_KEPT
+    """The mean difference with its 95 % interval over seeds and test pictures; for accuracies alone."""
+
+    @property
+    def raw_p(self) -> float:
+        """The p value that the verdict rests on, before Holm."""
+        return self.paired.p_sign_flip if isnan(self.paired.p) else self.paired.p
+
+    @property
+    def more_seeds(self) -> float:
+        """The old answer of `new_seeds`: how many of them this study does not have yet."""
+        warn_renamed("Effect.more_seeds", "Effect.new_seeds, which counts seeds of a study of its own,")
+        return self.new_seeds and max(1.0, self.new_seeds - self.paired.n)
 
     @property
     def direction(self) -> Literal["higher", "lower", ""]:
@@ -62,8 +78,8 @@ class Effect:
         """Return what JSON can hold; no answer is null."""
         return {
             "verdict": self.verdict, "sentence": self.sentence, "claim": self.claim, "caveat": self.caveat,
-            "p": finite(self.p), "p_sign_flip": finite(self.p_sign_flip), "more_seeds": finite(self.more_seeds),
-            "paired": self.paired.as_dict(),
+            "p": finite(self.p), "p_sign_flip": finite(self.p_sign_flip), "new_seeds": finite(self.new_seeds),
+            "two_level": self.two_level.as_dict(), "paired": self.paired.as_dict(),
         }  # fmt: skip
 
 
@@ -100,33 +116,34 @@ class Compared:
 
 def compared(
     values: Mapping[str, np.ndarray], baseline: str, *, better: Better = "higher", margin: float = nan,
-    unit: str = "", seed: int = 0, reach: Callable[[str], float] = lambda method: nan,
+    unit: str = "", seed: int = 0, pictures: Callable[[str], Pictures | None] = lambda method: None,
+    look: Look = ONCE,
 ) -> Compared:  # fmt: skip
     """Compare every method of `values` (method -> [S], one number for each seed, NaN for a missing run) with
     `baseline`. The methods but the baseline are one family for Holm: call once for each measure and data size.
 
-    unit: written after a difference; "points" are hundredths, for accuracies. seed: that of the resampling.
+    unit: written after a difference; "points" are hundredths, for accuracies. seed: that of the resampling. pictures:
+    the predictions behind a method's numbers, of the seeds that it shares with the baseline; None where they are not
+    kept. look: where a study that may stop early stands.
     Raises UnknownName for a baseline that is not there.
     """
     if baseline not in values:
         raise UnknownName("method", baseline, values)
-    terms = Terms(better, margin, unit, seed=seed)
+    terms = Terms(better, margin, unit, seed=seed, look=look)
     others = [method for method in values if method != baseline]
-    found = _effects(
-        [(values[method], values[baseline]) for method in others], terms, [partial(reach, m) for m in others]
-    )
+    pairs = [(values[method], values[baseline]) for method in others]
+    found = _effects(pairs, terms, [pictures(method) for method in others])
     means = {method: mean_interval(each) for method, each in values.items()}
     return Compared(baseline, better, margin, unit, means, dict(zip(others, found, strict=True)))
 
 
 def per_class_effects(
     method: np.ndarray, baseline: np.ndarray, *, margin: float = nan, unit: str = "points", seed: int = 0,
-    reach: Callable[[int], float] = lambda number: nan,
+    pictures: Pictures | None = None, look: Look = ONCE,
 ) -> list[Effect]:  # fmt: skip
     """Return the effect of a method on the accuracy of each of K classes, which are one family for Holm.
 
-    method, baseline: [S, K], one row for each seed, NaN where there is no number. reach: as for `compared`, by the
-    number of the class.
+    method, baseline: [S, K], one row for each seed, NaN where there is no number. pictures, look: as for `compared`.
     """
     method, baseline = np.asarray(method, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if method.ndim != 2 or method.shape != baseline.shape:
@@ -135,46 +152,34 @@ def per_class_effects(
             f"{list(baseline.shape)}; give one row for each seed"
         )
     pairs = list(zip(method.T, baseline.T, strict=True))
-    reaches = [partial(reach, number) for number in range(len(pairs))]
-    return _effects(pairs, Terms(margin=margin, unit=unit, family="classes", seed=seed), reaches)
-
-
-def tie_reach(method: np.ndarray, baseline: np.ndarray, labels: np.ndarray) -> float:
-    """Return how large a difference in accuracy images may still show where a method and the baseline have the same
-    accuracy on all seeds: half of the 95 % interval over images, in [0, 1]; 0 where every prediction is the same.
-
-    method, baseline: predictions [S, N] of the same seeds; labels: [N]. The interval is Wald's with half an image added
-    to either side of those on which the two differ (Agresti and Min 2005), so that a few images without any difference
-    do not count as proof of none.
-    """
-    if np.array_equal(method, baseline):
-        return 0.0
-    difference = ((method == labels).astype(float) - (baseline == labels)).mean(axis=0)
-    return NORMAL * sqrt(float((difference**2).sum()) + 1) / (len(labels) + 2)
+    of_class = [pictures and pictures.of(number) for number in range(len(pairs))]
+    return _effects(pairs, Terms(margin=margin, unit=unit, family="classes", seed=seed, look=look), of_class)
 
 
 def _effects(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], terms: Terms, reaches: Sequence[Callable[[], float]]
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], terms: Terms, pictures: Sequence[Pictures | None]
 ) -> list[Effect]:
     """Return the effects of one family."""
-    found = [paired(line(each), line(other), better=terms.better, seed=terms.seed) for each, other in pairs]
+    share = terms.look.share
+    found = [paired(line(a), line(b), better=terms.better, seed=terms.seed, share=share) for a, b in pairs]
     adjusted = holm([each.p_sign_flip if isnan(each.p) else each.p for each in found])
     flipped = holm([each.p_sign_flip for each in found])
     family = int(np.isfinite(adjusted).sum())
-    four = zip(found, adjusted.tolist(), flipped.tolist(), reaches, strict=True)
+    four = zip(found, adjusted.tolist(), flipped.tolist(), pictures, strict=True)
     return [_effect(*each, family, terms) for each in four]
 
 
 def _effect(
-    found: Paired, p: float, p_sign_flip: float, reach: Callable[[], float], family: int, terms: Terms
+    found: Paired, p: float, p_sign_flip: float, pictures: Pictures | None, family: int, terms: Terms
 ) -> Effect:
-    verdict = _verdict(found, p, reach, terms)
-    more = _more_seeds(found, family, terms) if verdict == "too few seeds" else 0.0
-    caveat = caveats(verdict, found, terms, p=p, p_sign_flip=p_sign_flip, family=family, more=more)
-    return Effect(found, p, p_sign_flip, verdict, claim(verdict, found, terms), caveat, more)
+    verdict = _verdict(found, p, pictures, terms)
+    new = _new_seeds(found, family, terms) if verdict == "too few seeds" else 0.0
+    two_level = pictures.interval(terms.look.share) if pictures else NOT_KEPT
+    caveat = caveats(verdict, found, terms, p=p, p_sign_flip=p_sign_flip, family=family, new=new, two_level=two_level)
+    return Effect(found, p, p_sign_flip, verdict, claim(verdict, found, terms), caveat, new, two_level)
 
 
-def _verdict(found: Paired, p: float, reach: Callable[[], float], terms: Terms) -> Verdict:
+def _verdict(found: Paired, p: float, pictures: Pictures | None, terms: Terms) -> Verdict:
     """Return the verdict: from p after Holm first, then from where the interval lies; for a tie on all seeds, which has
     no interval over seeds, from the images.
     """
@@ -184,17 +189,16 @@ def _verdict(found: Paired, p: float, reach: Callable[[], float], terms: Terms) 
             return "different"
         return "better" if (difference.value > 0) == (terms.better == "higher") else "worse"
     if found.n > 1 and found.constant and difference.value == 0:
-        tied = reach()
+        tied = pictures.reach(terms.look.share) if pictures else nan
         return "no difference" if tied == 0 or tied <= terms.margin else "too few seeds"
     if max(-difference.low, difference.high) <= terms.margin:
         return "no difference"
     return "too few seeds"
 
 
-def _more_seeds(found: Paired, family: int, terms: Terms) -> float:
-    """Return how many more seeds it takes: for equal differences those of the sign-flip test, which decides there."""
+def _new_seeds(found: Paired, family: int, terms: Terms) -> float:
+    """Return how many seeds a new study takes: for equal differences those of the sign-flip test, which decides."""
     if found.constant:
-        return float(seeds_to_flip(family) - found.n) if found.difference.value else nan
+        return float(seeds_to_flip(family)) if found.difference.value else nan
     level = LEVEL / family if family else LEVEL
-    total = seeds_to_settle(found.difference.value, found.noise, margin=terms.margin, level=level)
-    return max(1.0, total - found.n) if isfinite(total) else total
+    return seeds_to_settle(found.difference.value, found.noise, margin=terms.margin, level=level)

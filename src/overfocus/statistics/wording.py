@@ -11,6 +11,7 @@ from overfocus.core.interval import Interval
 from overfocus.metrics.score import Better
 from overfocus.statistics.paired import Paired
 from overfocus.statistics.power import LEVEL, MOST, seeds_to_flip
+from overfocus.statistics.sequential import ONCE, Look
 
 Verdict = Literal["better", "worse", "different", "no difference", "too few seeds"]
 POINTS = "points"
@@ -29,6 +30,8 @@ class Terms:
     family: str = "methods"
     seed: int = 0
     """That of the resampling."""
+    look: Look = ONCE
+    """Where a study that may stop early stands."""
 
     def __post_init__(self) -> None:
         if self.better not in get_args(Better):
@@ -82,19 +85,23 @@ def _undecided(found: Paired, terms: Terms) -> str:
 
 
 def caveats(
-    verdict: Verdict, found: Paired, terms: Terms, *, p: float, p_sign_flip: float, family: int, more: float
-) -> str:
+    verdict: Verdict, found: Paired, terms: Terms, *, p: float, p_sign_flip: float, family: int, new: float,
+    two_level: Interval,
+) -> str:  # fmt: skip
     """Return what weakens a verdict, or what it would take; empty where there is nothing to say.
 
-    p, p_sign_flip: after Holm over a `family` of so many. more: seeds that would settle it.
+    p, p_sign_flip: after Holm over a `family` of so many. new: seeds of a new study that would settle it. two_level:
+    the difference with its interval over seeds and pictures.
     """
     parts = [found.difference.note]
     if verdict == "no difference":
         parts = ["perhaps the method did not act"] if found.constant else parts
+        parts += [_on_other_pictures(verdict, two_level, terms)]
     elif verdict == "too few seeds":
-        parts += [_lost_to_holm(found, terms, p, family), _what_it_takes(found, terms, more)]
+        parts += [_lost_to_holm(found, terms, p, family), _what_it_takes(found, terms, new)]
     else:
-        parts += [_too_small(found, terms), _unconfirmed(found, p_sign_flip, family)]
+        parts += [_too_small(found, terms), _unconfirmed(found, terms, p_sign_flip, family)]
+        parts += [_on_other_pictures(verdict, two_level, terms)]
     return "; ".join(filter(None, parts))
 
 
@@ -104,14 +111,24 @@ def _lost_to_holm(found: Paired, terms: Terms, p: float, family: int) -> str:
     return f"p = {found.p:.2g} alone, but {p:.2g} after Holm over {family} {terms.family}"
 
 
-def _what_it_takes(found: Paired, terms: Terms, more: float) -> str:
-    if more == inf:
+def _on_other_pictures(verdict: Verdict, two_level: Interval, terms: Terms) -> str:
+    """Say that a verdict holds for these test pictures alone: with others in their place it is open."""
+    far = max(-two_level.low, two_level.high)
+    still_open = far > terms.margin if verdict == "no difference" else two_level.low <= 0 <= two_level.high
+    if not (two_level.bounded and still_open):
+        return ""
+    return f"over seeds and pictures {terms.change(two_level, signed=True)}, so other pictures may show otherwise"
+
+
+def _what_it_takes(found: Paired, terms: Terms, new: float) -> str:
+    if terms.look.following:
+        return f"the plan goes on to {terms.look.following} seeds"
+    if new == inf:
         seen = terms.amount(float(f"{found.detectable:.2g}"))
         return f"{MOST:,} seeds would not settle it, and {seen} would have shown in 4 of 5 such studies"
-    if not isfinite(more):
+    if not isfinite(new):
         return ""
-    count = int(float(f"{more:.2g}"))
-    return f"about {count} more seed{'s' * (count > 1)} would settle it"
+    return f"a study of its own with about {int(float(f'{new:.2g}'))} new seeds, fixed beforehand, would settle it"
 
 
 def _too_small(found: Paired, terms: Terms) -> str:
@@ -120,12 +137,12 @@ def _too_small(found: Paired, terms: Terms) -> str:
     return ""
 
 
-def _unconfirmed(found: Paired, p_sign_flip: float, family: int) -> str:
+def _unconfirmed(found: Paired, terms: Terms, p_sign_flip: float, family: int) -> str:
     if found.constant:
         return "this rests on the sign-flip test"
     if p_sign_flip <= LEVEL:
         return ""
-    needed = seeds_to_flip(family)
+    needed = seeds_to_flip(family, LEVEL * terms.look.share)
     if found.n < needed:
         return f"{FLIP} cannot confirm it with {found.n} seeds, only from {needed} on"
     return f"{FLIP} does not confirm it (p = {p_sign_flip:.2g})"

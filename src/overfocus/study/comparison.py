@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import nan
@@ -9,7 +10,10 @@ from math import nan
 import numpy as np
 
 from overfocus.statistics.estimate import mean_interval
-from overfocus.statistics.verdict import Compared, compared, per_class_effects, tie_reach
+from overfocus.statistics.paired import benjamini_hochberg
+from overfocus.statistics.pictures import Pictures
+from overfocus.statistics.power import LEVEL
+from overfocus.statistics.verdict import Compared, Effect, compared, per_class_effects
 from overfocus.study.results import ACCURACY, BEST, Measure, Results
 from overfocus.study.run_key import RunKey, Size
 from overfocus.study.study import Study
@@ -39,26 +43,59 @@ class Comparison:
         if key not in self._compared:
             self._compared[key] = compared(
                 self.results.values(measure, size), self.study.baseline, better=measure.better, margin=measure.margin,
-                unit=measure.difference_unit, reach=partial(self._reach, measure, size),
+                unit=measure.difference_unit, pictures=partial(self._pictures, measure, size), look=self.results.look,
             )  # fmt: skip
         return self._compared[key]
 
-    def _reach(self, measure: Measure, size: Size, method: str, label: int | None = None) -> float:
-        """Return how large a difference of `method` in accuracy the images leave open, on those of class `label` or on
-        all; NaN for a measure whose value on each image is not kept.
+    def headlines(self) -> Iterator[tuple[Size, Measure, Compared]]:
+        """Go through the accuracies and the headline scores of each section, size by size: what a page compares, beside
+        the classes.
         """
-        if measure not in (ACCURACY, BEST):
-            return nan
+        measures = self.results.measures
+        shown = {each.key for section in {each.section for each in measures} - {""}
+                 for each in self.results.headline_measures(section)}  # fmt: skip
+        for size in self.sizes:
+            for measure in measures:
+                if not measure.section or measure.key in shown:
+                    yield size, measure, self.of(measure, size)
+
+    @cached_property
+    def _false_discovery(self) -> dict[int, float]:
+        """Effect, by its identity -> p after Benjamini and Hochberg over all that a page compares."""
+        families = [of for _, _, of in self.headlines()] + [of for size in self.sizes for of in self.by_class(size)]
+        effects = [effect for of in families for effect in of.effects.values()]
+        adjusted = benjamini_hochberg([effect.raw_p for effect in effects])
+        return dict(zip(map(id, effects), adjusted.tolist(), strict=True))
+
+    def p_page(self, effect: Effect) -> float:
+        """Return the p value of `effect` after Benjamini and Hochberg (1995) over every comparison of the page, all
+        measures, data sizes and classes; NaN where it has no p value or is not on the page.
+        """
+        return self._false_discovery.get(id(effect), nan)
+
+    @property
+    def discoveries(self) -> tuple[int, int]:
+        """How many comparisons of the page have a `p_page` of at most 0.05, and how many have one."""
+        found = np.array(list(self._false_discovery.values()))
+        return int((found <= LEVEL).sum()), int(np.isfinite(found).sum())
+
+    def _pictures(self, measure: Measure, size: Size, method: str) -> Pictures | None:
+        """Return what `method` and the baseline predict on the seeds that both have; None for a measure whose value on
+        each picture is not kept, and where the runs did not answer the same pictures.
+        """
+        found = self.results.results
         pairs = [
-            (self.results.results[own].answers, self.results.results[base].answers)
+            (found[own].answers, found[base].answers)
             for seed in self.study.seeds
-            if (own := RunKey(method, size, seed)) in self.results.results
-            and (base := RunKey(self.study.baseline, size, seed)) in self.results.results
+            if (own := RunKey(method, size, seed)) in found
+            and (base := RunKey(self.study.baseline, size, seed)) in found
         ]
-        which, labels = ("last" if measure == ACCURACY else "best"), pairs[0][0].labels
-        rows = np.ones(len(labels), bool) if label is None else labels == label
-        own, base = (np.stack([getattr(each, which)[rows] for each in side]) for side in zip(*pairs, strict=True))
-        return tie_reach(own, base, labels[rows])
+        labels = [each.labels for pair in pairs for each in pair]
+        if measure not in (ACCURACY, BEST) or not pairs or not all(np.array_equal(labels[0], each) for each in labels):
+            return None
+        which = "last" if measure == ACCURACY else "best"
+        own, base = (np.stack([getattr(each, which) for each in side]) for side in zip(*pairs, strict=True))
+        return Pictures(own, base, labels[0])
 
     def by_class(self, size: Size) -> list[Compared]:
         """Return the same on the accuracy of each class alone, in the order of the classes; for Holm, the classes are
@@ -72,7 +109,10 @@ class Comparison:
         accuracy, baseline = self.results.per_class(size), self.study.baseline
         effects = {
             method: per_class_effects(
-                accuracy[method], accuracy[baseline], reach=partial(self._reach, ACCURACY, size, method)
+                accuracy[method],
+                accuracy[baseline],
+                pictures=self._pictures(ACCURACY, size, method),
+                look=self.results.look,
             )
             for method in self.study.others
         }

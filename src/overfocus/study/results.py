@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from overfocus.core.errors import OverfocusError
+from overfocus.diagnosis.catalogue import headline
 from overfocus.metrics.score import Better
+from overfocus.statistics.sequential import ONCE, Look
 from overfocus.study.answers import Answers
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, RunKey, Size, is_examined
 from overfocus.study.study import Study, read_study
@@ -95,6 +97,8 @@ class Results:
     """Why a run failed."""
     missing: Sequence[RunKey] = ()
     """Runs that are not finished and did not fail."""
+    look: Look = ONCE
+    """Where a study that may stop early stands; the results are of the seeds of this look alone."""
 
     @property
     def unexamined(self) -> tuple[RunKey, ...]:
@@ -139,6 +143,11 @@ class Results:
                 )
         return found
 
+    def headline_measures(self, section: str) -> list[Measure]:
+        """Return the headline scores of a section, the most telling first."""
+        measures = {each.name: each for each in self.measures if each.section == section}
+        return [measures[name] for name in headline(section, measures)]
+
     def measure(self, key: str) -> Measure | None:
         """Return the measure of that key; None where the study has no such number."""
         return next((measure for measure in self.measures if measure.key == key), None)
@@ -179,7 +188,10 @@ def _followed(split: str, cue: str) -> Measure:
 
 
 def read_results(folder: str | Path) -> Results:
-    """Read all that the runs of a study have found so far. Raises OverfocusError where none is finished."""
+    """Read all that the runs of a study have found so far; of one that may stop early, up to its last whole look.
+
+    Raises OverfocusError where no run is finished.
+    """
     folder = Path(folder)
     study = read_study(folder)
     results, failed, missing = {}, {}, []
@@ -196,7 +208,18 @@ def read_results(folder: str | Path) -> Results:
             f"no run of {folder} is finished ({len(failed)} failed, {len(missing)} to do): "
             + (f"the first failed with: {next(iter(failed.values()))}" if failed else "run `overfocus study` again")
         )
-    return Results(study, folder, results, failed, tuple(missing))
+    look = Look(study.looks, sum(_whole(study, seeds, missing) for seeds in study.looks))
+    if not look.number:
+        return Results(study, folder, results, failed, tuple(missing), look)
+    study = study.up_to(look.seeds)
+    kept = set(study.run_keys())
+    results, failed = ({key: each for key, each in found.items() if key in kept} for found in (results, failed))
+    return Results(study, folder, results, failed, (), look)
+
+
+def _whole(study: Study, seeds: int, missing: Sequence[RunKey]) -> bool:
+    """Whether every run of the first `seeds` seeds is finished or failed."""
+    return set(study.up_to(seeds).run_keys()).isdisjoint(missing)
 
 
 def _result(key: RunKey, study: Path, examination: Mapping[str, Any]) -> Result:

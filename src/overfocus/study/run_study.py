@@ -8,7 +8,9 @@ from pathlib import Path
 from time import monotonic
 
 from overfocus.core.errors import OverfocusError
+from overfocus.study.comparison import Comparison
 from overfocus.study.engines.engine import Engine, Job, Outcome
+from overfocus.study.results import ACCURACY, read_results
 from overfocus.study.run_key import ANSWERS, FAILURE, RunKey, Size
 from overfocus.study.study import Study, claimed
 from overfocus.training.processes import Machine
@@ -49,18 +51,31 @@ def run_study(
 ) -> Iterator[Status]:
     """Do all runs of `study` below `folder`, yielding a status twice a second and whenever a run ends.
 
-    Finished runs are not done again, stopped ones are resumed, failed ones are tried once more. Several commands may
+    With planned looks it ends at the first one at which every verdict on accuracy is settled. Finished runs are not
+    done again, stopped ones are resumed, failed ones are tried once more. Several commands may
     work on one folder: no two do the same run. Whoever stops consuming stops the study; `engine` is closed by its
     owner. Raises OverfocusError for a folder that holds something else, and for what would stop every run, such as a
     full disk.
     """
     folder = folder.absolute()
-    queue = RunQueue(claimed(folder, study), folder, engine, machine or Machine(), log)
-    yield queue.status()
-    while queue.waiting or queue.active:
-        queue.submit()
-        ended = [queue.settle(outcome) for outcome in engine.wait(POLL)]
-        yield queue.status(tuple(outcome for outcome in ended if outcome))
+    study, failed = claimed(folder, study), {}
+    for seeds in study.looks or (len(study.seeds),):
+        queue = RunQueue(study.up_to(seeds), folder, engine, machine or Machine(), log, failed=failed)
+        yield queue.status()
+        while queue.waiting or queue.active:
+            queue.submit()
+            ended = [queue.settle(outcome) for outcome in engine.wait(POLL)]
+            yield queue.status(tuple(outcome for outcome in ended if outcome))
+        failed = queue.failed
+        if study.looks and queue.finished and is_settled(folder):
+            return
+
+
+def is_settled(folder: Path) -> bool:
+    """Whether every verdict on accuracy is settled at the last whole look of the study in `folder`."""
+    comparison = Comparison(read_results(folder))
+    effects = [effect for size in comparison.study.sizes for effect in comparison.of(ACCURACY, size).effects.values()]
+    return all(effect.verdict != "too few seeds" for effect in effects)
 
 
 @dataclass
@@ -81,7 +96,7 @@ class RunQueue:
     def __post_init__(self) -> None:
         keys, record = list(self.study.run_keys()), self.study.examine.record
         self.finished = [key for key in keys if key.state(self.folder, record) == "finished"]
-        self.waiting = [key for key in keys if key not in set(self.finished)]
+        self.waiting = [key for key in keys if key not in {*self.finished, *self.failed}]
         self._epochs = {key: self.study.experiment(key).recipe.epochs_for(1) for key in keys}
         self._work = {key: _work(self.study, key) for key in keys}
         self._began, self._done_before = monotonic(), self._done()

@@ -26,6 +26,7 @@ from overfocus.data import Split
 from overfocus.diagnosis.catalogue import in_order
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.regularizers.spec import parse
+from overfocus.statistics.sequential import planned
 from overfocus.study.run_key import RunKey, Size
 from overfocus.training.experiment import (
     DataSettings,
@@ -41,14 +42,16 @@ from overfocus.training.settings import Settings
 
 STUDY = "study.toml"
 """The resolved study in its folder, every default written out."""
-FIXED = ("data", "model", "recipe", "epochs", "threads")
+FIXED = ("data", "model", "recipe", "epochs", "threads", "looks")
 """What may not change between two commands on one folder: the runs there would no longer be comparable."""
+PLANNED = ("methods", "baseline", "seeds", "per_class", "fraction")
+"""What may not change either in a study that may stop early, since its first look may have been seen."""
 
 
 class Examination(Settings):
     """Which parts of the diagnosis every finished run goes through; see `overfocus diagnose`."""
 
-    sections: tuple[str, ...] = ("spread", "focus", "localization", "hiding", "robustness", "confidence")
+    sections: tuple[str, ...] = ("halves", "spread", "focus", "localization", "hiding", "robustness", "confidence")
     """Those that the data allows are run; an empty list is none."""
     limit: int = Field(500, ge=1)
     """Images, balanced over the classes; the same for every run."""
@@ -98,7 +101,10 @@ class Study(Settings):
     baseline: str = ""
     """The method that the others are compared with; the first one unless given."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """Which, or how many: 0, 1, 2, ..."""
+    """Which, or how many: 0, 1, 2, ...; with `looks`, the most that are run."""
+    looks: tuple[int, ...] = ()
+    """Numbers of seeds at which the study is compared and ends if every verdict on accuracy is settled, the last being
+    all; they and what is compared are fixed before the first run. Empty: all seeds are run, and compared once."""
     per_class: tuple[int, ...] = ()
     """Training images of each class, one or several data sizes."""
     fraction: tuple[float, ...] = ()
@@ -140,6 +146,18 @@ class Study(Settings):
             raise ValueError(f"seeds = {list(seeds)}: give a number above 0, or a list of different seeds from 0 up")
         return seeds
 
+    @field_validator("looks")
+    @classmethod
+    def _rising(cls, looks: tuple[int, ...], info: Any) -> tuple[int, ...]:
+        if looks and (
+            looks[0] < 2 or list(looks) != sorted(set(looks)) or looks[-1] != len(info.data.get("seeds", ()))
+        ):
+            raise ValueError(
+                f"looks = {list(looks)}: give numbers of seeds that rise, 2 at least, the last of them all seeds, "
+                f"for example {list(planned(20))} with seeds = 20"
+            )
+        return looks
+
     @field_validator("per_class", "fraction", "epochs")
     @classmethod
     def _positive(cls, values: tuple[float, ...], info: Any) -> tuple[float, ...]:
@@ -173,6 +191,10 @@ class Study(Settings):
     def others(self) -> tuple[str, ...]:
         """The methods but the baseline."""
         return tuple(each for each in self.methods if each != self.baseline)
+
+    def up_to(self, seeds: int) -> Study:
+        """Return the study of the first `seeds` seeds."""
+        return self.model_copy(update={"seeds": self.seeds[:seeds]})
 
     def run_keys(self) -> Iterator[RunKey]:
         """Go through all runs: seed by seed, so that a study that is stopped early is still a fair one."""
@@ -215,12 +237,14 @@ def claimed(folder: Path, study: Study) -> Study:
     path = folder / STUDY
     if path.exists():
         there = settle_study(path, {}, [])
-        changed = [name for name in FIXED if _where(getattr(there, name)) != _where(getattr(study, name))]
+        fixed = FIXED + PLANNED * bool(there.looks)
+        changed = [name for name in fixed if _where(getattr(there, name)) != _where(getattr(study, name))]
         changed = [name for name in changed if name != "epochs" or not _grown(there, study)]
         if changed:
             raise OverfocusError(
                 f"{folder} holds a study with other settings ({', '.join(changed)}); give another --out, or the same "
-                "settings: methods, seeds and data sizes may be added, and the examination may change"
+                "settings: methods, seeds and data sizes may be added unless looks are planned, and the examination "
+                "may change"
             )
         study = study.model_copy(update={"examine": study.examine.after(there.examine)})
     elif folder.is_file() or (folder.is_dir() and any(each.name[0] != "." for each in folder.iterdir())):

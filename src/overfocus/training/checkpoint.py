@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from overfocus.core.classes import match_classes
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.preprocess import Preprocess
 from overfocus.data import Dataset
+from overfocus.data.joined import ALL, joined
 from overfocus.models.checkpoints import load_weights
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
@@ -54,29 +56,40 @@ def load_data(run: Run, root: str | None = None) -> tuple[Experiment, Dataset]:
 
 
 def as_trained(dataset: Dataset, run: Run) -> Dataset:
-    """Return the data with the normalisation of `run`, whatever was added to a folder since.
+    """Return the data with the classes and the normalisation of `run`, whatever was added to a folder since.
 
-    Raises OverfocusError where its classes or its channels are not those of the run.
+    Classes are found by their names; those without images stay without. Raises OverfocusError where the data has a
+    class that the run does not know, or other channels.
     """
     manifest, channels = run.manifest(), next(iter(dataset.splits.values())).images.channels
-    if (manifest["classes"], manifest["channels"]) != (list(dataset.classes), channels):
+    classes = tuple(manifest["classes"])
+    match = match_classes(classes, dataset.classes, str(run.path)) if classes != dataset.classes else None
+    if manifest["channels"] != channels or (match and match.by_position):
         raise OverfocusError(
-            f"{run.path} was trained on other data: {len(manifest['classes'])} classes and {manifest['channels']} "
+            f"{run.path} was trained on other data: {len(classes)} classes and {manifest['channels']} "
             f"channels there, {len(dataset.classes)} and {channels} in {dataset.name}; "
             "give the data that it was trained on"
         )
-    return replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
+    dataset = replace(dataset, mean=tuple(manifest["mean"]), std=tuple(manifest["std"]))
+    if match is None:
+        return dataset
+    absent = [name for place, name in enumerate(classes) if place not in match.places]
+    note = f"Classes of the run without images: {', '.join(absent)}." if absent else ""
+    dataset = dataset.with_splits(lambda split: split.relabelled(classes, match.places))
+    return replace(dataset, classes=classes).noting(note, match.warning and f"{match.warning}.")
 
 
 def evaluate_run(
     path: str | Path, splits: list[str], *, best: bool = False, root: str | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Evaluate a finished run on `splits` of its data, by default all but the training images, in the precision in
-    which it was trained; see `evaluate`.
+    """Evaluate a finished run on `splits` of its data, by default all but the training images (`all`: all together),
+    in the precision in which it was trained; see `evaluate`.
     """
     model, run = load_run(path, best=best), Run(Path(path))
     experiment, dataset = load_data(run, root)
     autocast = partial(autocast_for, run.manifest().get("precision", ""), torch.device("cpu"))
+    if ALL in splits and ALL not in dataset.splits:
+        dataset = replace(dataset, splits={**dataset.splits, ALL: joined(dataset)})
     for name in splits:
         if name not in dataset.splits:
             raise UnknownName(f"split of {dataset.name}", name, dataset.splits)

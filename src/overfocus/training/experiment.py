@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.layer_name import FEATURES, OLD
 from overfocus.core.preprocess import DEFAULT, Colour, Fit, Interpolation, Orientation, Preprocess
 from overfocus.data import Augment, Dataset, Stream, load
 from overfocus.data.decode import first_size
@@ -19,7 +20,6 @@ from overfocus.data.load import fitted_set
 from overfocus.data.planted_shortcut import PlantedShortcut
 from overfocus.data.subset import held_out
 from overfocus.models.pretrained import Pretrained, in_channels, pretrained_weights
-from overfocus.models.split import FEATURES
 from overfocus.models.zoo import create_model
 from overfocus.regularizers.regularizer import Regularizer
 from overfocus.regularizers.spec import parse
@@ -96,6 +96,13 @@ class ModelSettings(Settings):
     name: str = "overfocus_cnn"
     at: str = FEATURES
     """The layer whose output feature methods act on."""
+
+    @field_validator("at")
+    @classmethod
+    def _spelled(cls, at: str) -> str:
+        """Read the old spelling of the cut, which stands in files."""
+        return FEATURES if at == OLD else at
+
     stem: str = ""
     weights: str | None = None
     """A local file of pretrained weights; a head of another number of classes is left new."""
@@ -241,7 +248,7 @@ def _of_one_size(dataset: Dataset, how: Preprocess) -> Dataset:
     sizes = sorted({size for split in dataset.splits.values() for size in stored_sizes(split.images)}, key=min)
     if not sizes or (len(sizes) == 1 and min(sizes[0]) <= LARGE):
         return dataset
-    shorter = sorted(min(size) for size in stored_sizes(dataset.splits["train"].images))
+    shorter = sorted(min(size) for size in stored_sizes(next(iter(dataset.splits.values())).images))
     side = min(CUSTOMARY, max(8, shorter[len(shorter) // 2] // 8 * 8))
     (low, high), name = ("{} x {}".format(*size) for size in (sizes[0], sizes[-1])), f"{side} x {side}"
     stored = f"{low} to {high}" if low != high else low

@@ -8,6 +8,7 @@ from contextlib import ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
+from itertools import zip_longest
 from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
@@ -25,7 +26,7 @@ from overfocus.core.key import Key
 from overfocus.core.preprocess import Preprocess
 from overfocus.core.provenance import provenance
 from overfocus.data import Dataset, balanced
-from overfocus.data.finalize import check_classes
+from overfocus.data.finalize import check_trainable
 from overfocus.models.checkpoints import save_weights
 from overfocus.models.smoke import try_classifier
 from overfocus.training.evaluate import evaluate
@@ -112,7 +113,7 @@ class Trainer:
         """Make what can fail in one process alone: data, network, objective."""
         recipe, fabric = self.recipe, self.fabric
         self.dataset = self.experiment.prepared(self.given) if self.given else self.experiment.dataset()
-        check_classes(self.dataset.name, self.dataset.classes)
+        check_trainable(self.dataset)
         self.on_data(self.dataset)
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
         self.streams = {name: self.experiment.stream(self.dataset, name, **place) for name in self.dataset.splits}
@@ -133,6 +134,7 @@ class Trainer:
             model, self.experiment.regularizer, at=self.experiment.model.at, classes=len(self.dataset.classes),
             smoothing=recipe.smoothing, seed=self.experiment.seed, steps=steps,
         )  # fmt: skip
+        self.objective.check_size(torch.zeros(1, images.channels, *images.size(0), device=fabric.device))
         averaging = get_ema_multi_avg_fn(recipe.ema)
         self.average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True) if recipe.ema else None
 
@@ -298,7 +300,8 @@ class Trainer:
             self.best = {"epoch": epoch.number, "split": self.selection_split, **scores}
             if writes:
                 save_weights(self.model.state_dict(), self.run.best_weights)
-        state = {**self._state(), "history": [asdict(each) for each in self.history], "best": self.best}
+        history, classes = [asdict(each) for each in self.history], list(self.dataset.classes)
+        state = {**self._state(), "history": history, "best": self.best, "classes": classes}
         if writes:
             self.run.checkpoint.parent.mkdir(exist_ok=True)
         with replacing(self.run.checkpoint) if writes else nullcontext(self.run.checkpoint) as path:
@@ -319,10 +322,21 @@ class Trainer:
                 f"{self.run.checkpoint} cannot be read: damaged, or of another version of the model "
                 f"({type(error).__name__}); remove {self.run.path} and train again"
             ) from error
+        self._check_classes(rest.get("classes", list(self.dataset.classes)))
         self.history = [Epoch(**{**each, "warnings": tuple(each["warnings"])}) for each in rest["history"]]
         self.best = rest["best"]
         if self.fabric.is_global_zero:
             self.run.log(self.history)
+
+    def _check_classes(self, before: list[str]) -> None:
+        """Refuse to go on with other classes, or in another order, than the run was begun with."""
+        changes = [(was, now) for was, now in zip_longest(before, self.dataset.classes) if was != now]
+        if changes:
+            was, now = (repr(name) if name is not None else "none" for name in changes[0])
+            raise OverfocusError(
+                f"{self.run.path} was begun with other classes than {self.dataset.name} has now: {was} is {now}; bring "
+                "the data back, or give another --out"
+            )
 
     def _kept(self) -> str:
         done = len(self.history)

@@ -22,9 +22,13 @@ from overfocus.attribution.head import Head
 from overfocus.core.batch import Batch
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.core.layer_name import FEATURES as CUT
+from overfocus.core.layer_name import layer_name
+from overfocus.core.modes import in_mode
 from overfocus.core.targets import Targets
-from overfocus.models.split import FEATURES, split
-from overfocus.regularizers.regularizer import IMAGE, Chain, Regularizer
+from overfocus.models.smoke import sizes_that_work
+from overfocus.models.split import split
+from overfocus.regularizers.regularizer import FEATURES, IMAGE, Chain, Regularizer, SettingError
 from overfocus.training.seam_probe import SeamProbe
 
 LEAK = 0.1
@@ -44,7 +48,7 @@ class Objective(nn.Module):
     mode that of the plain model. `images` [B, C, H, W] float, `labels` [B] integers or [B, K] soft. The parameters are
     the model's own.
 
-    at         the layer whose output feature methods see; `features` is the input of the last pooling (see
+    at         the layer whose output feature methods see; `@features` is the input of the last pooling (see
                `models.split`)
     classes    number of classes, only to check the labels of the first batch; 0 leaves it
     smoothing  label smoothing of the loss, in [0, 1)
@@ -66,7 +70,7 @@ class Objective(nn.Module):
         model: nn.Module,
         method: Regularizer | None = None,
         *,
-        at: str = FEATURES,
+        at: str = CUT,
         classes: int = 0,
         smoothing: float = 0.0,
         seed: int = 0,
@@ -80,9 +84,9 @@ class Objective(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("key", Key.seeded(seed).words, persistent=False)
         self._check(at)
-        self._set_seams(at)
+        self._set_seams(layer_name(at, level=5))
         self.teacher = deepcopy(self.model).eval().requires_grad_(False) if "ema" in self.method.teachers else None
-        self._labels_checked, self._calls = False, 0
+        self._labels_checked, self._size_checked, self._calls = False, False, 0
         self.last: dict[str, Tensor] = {}
         self._totals: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -93,11 +97,15 @@ class Objective(nn.Module):
         its labels. `first_row` is where this process's rows start in the global batch; by default all have as many.
         """
         if not self.training:
-            return Targets.of(labels).cross_entropy(self.model(images))
+            logits = self.model(images)
+            _check_width(labels, logits)
+            return Targets.of(labels).cross_entropy(logits)
         key = self._draw(_first_row(len(images)) if first_row is None else first_row)
         batch = self._prepare(images, labels, key) if weights is None else Batch(images, Targets(labels, weights))
         features = self._features(batch, key)
         logits = self._head(features.values)
+        if weights is None:
+            _check_width(labels, logits)
         loss = features.targets.cross_entropy(logits, self.smoothing)
         self.note(features, logits, loss, len(batch))
         return loss
@@ -148,6 +156,28 @@ class Objective(nn.Module):
             for text in _wrong_masks(self._means()):
                 warnings.warn(f"{self.method}: {text}", stacklevel=5)
 
+    def check_size(self, images: Tensor) -> None:
+        """Raise SettingError where the method drops positions at a layer that has one for `images` [B, C, H, W].
+
+        Names sizes that work, found by trial. Runs the first image in evaluation mode and leaves no trace; done by
+        itself at the first step, where the objective is not compiled.
+        """
+        self._size_checked = True
+        for number, method in enumerate(self._on_features):
+            if method.drops_positions and not self._has_positions(images[:1], number):
+                more = sizes_that_work(partial(self._has_positions, number=number), images)
+                raise SettingError(
+                    f"{self.method}: for images of {images.shape[2]} x {images.shape[3]} pixels the features at "
+                    f"{self._split.layers[number]!r} are one position, which cannot be dropped; "  # type: ignore[union-attr]
+                    f"{more or 'no square size tried gives more'}; or give an earlier layer by `at`, or unit='channel'"
+                )
+
+    def _has_positions(self, image: Tensor, number: int) -> bool:
+        """Whether the features of `image` [1, C, H, W] at the seam `number` have several positions, or are no map."""
+        with torch.no_grad(), in_mode(self.model.modules()):
+            features = self._run(self.model, image, 0, number + 1)
+        return features.ndim == 2 or features[0].numel() > features.shape[1 if features.ndim == 4 else 2]
+
     def train(self, mode: bool = True) -> Objective:
         """Set the mode of the model; the teacher stays in evaluation."""
         super().train(mode)
@@ -180,7 +210,7 @@ class Objective(nn.Module):
 
     def _prepare(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
         targets = Targets.of(labels)
-        if self.classes and not self._labels_checked and not torch.compiler.is_compiling():
+        if not self._labels_checked and not torch.compiler.is_compiling():
             self._check_labels(targets)
         return self._on_images.on_batch(Batch(images, targets), key)
 
@@ -190,6 +220,8 @@ class Objective(nn.Module):
             calls = self.step.float()
             _follow(self.teacher, self.model, ((1 + calls) / (10 + calls)).clamp(max=self.decay))
         images = batch.values
+        if not self._size_checked and not torch.compiler.is_compiling():
+            self.check_size(images)
         for number, method in enumerate(self._on_features):
             batch = replace(batch, values=self._run(self.model, batch.values, number, number + 1))
             batch = method.on_features(batch, self._head_probe(number, images), key)
@@ -218,6 +250,10 @@ class Objective(nn.Module):
     def _check_labels(self, targets: Targets) -> None:
         """Check the first batch only, since that synchronises with the device."""
         self._labels_checked = True
+        if targets.labels.shape[1] > 1:
+            targets.check()
+        if not self.classes:
+            return
         low, high = int(targets.labels.min()), int(targets.labels.max())
         if low < 0 or high >= self.classes:
             wrong = low if low < 0 else high
@@ -237,6 +273,14 @@ class Objective(nn.Module):
             if name in self._totals:
                 total, count = self._totals[name][0] + total, self._totals[name][1] + count
             self._totals[name] = (total, count)
+
+
+def _check_width(labels: Tensor, logits: Tensor) -> None:
+    """Refuse soft labels of another number of classes than the network's, which the loss would take in part."""
+    if labels.ndim == 2 and labels.shape[1] != logits.shape[1]:
+        raise OverfocusError(
+            f"soft labels are of {labels.shape[1]} classes and the network has {logits.shape[1]}; give rows of as many"
+        )
 
 
 def _plain(model: nn.Module) -> nn.Module:

@@ -42,7 +42,7 @@ class Probe:
 
     @staticmethod
     def of(stream: Stream, model: nn.Module, at: str) -> Probe:
-        """Hold the images of an evaluation `stream`; `at` is the layer, or "features" for the last before pooling."""
+        """Hold the images of an evaluation `stream`; `at` is the layer, or "@features" for the last before pooling."""
         batches = tuple((images, labels) for images, labels, _ in stream.epoch())
         split, size = stream.split, (batches[0][0].shape[2], batches[0][0].shape[3])
         parts = {name: torch.stack([torch.as_tensor(masks[n]) for n in range(len(split))])

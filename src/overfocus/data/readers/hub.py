@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from overfocus.core.errors import OverfocusError
-from overfocus.data.finalize import PARTS
-from overfocus.data.readers.parquet import class_names, from_columns, ordered, pick_columns
+from overfocus.data.inventory import NotUsed
+from overfocus.data.parts import part_of
+from overfocus.data.readers.parquet import NO_PART, class_names, from_columns, ordered, pick_columns
 from overfocus.data.split import Dataset
 
 RANK = 30
@@ -35,14 +36,20 @@ def from_hub(name: str, download: bool = False, channels: int | None = None) -> 
         raise OverfocusError(f"hub:{name}: needs the package datasets; pip install 'overfocus[hub]'") from error
     loaded: Any = datasets.load_from_disk(name) if Path(name).is_dir() else _cached(datasets, name, download)
     loaded = loaded if isinstance(loaded, dict) else {"train": loaded}
-    parts = {PARTS[part.lower()]: table for part, table in loaded.items() if part.lower() in PARTS}
+    parts = {}
+    for part, table in loaded.items():
+        if split := part_of(part):
+            if split in parts:
+                raise OverfocusError(f"hub:{name}: several parts are customary names for {split}, {part!r} among them")
+            parts[split] = table
+    unused = [NotUsed(part, NO_PART, len(table), "rows") for part, table in loaded.items() if not part_of(part)]
     rows, names = {}, None
     for part, table in ordered(f"hub:{name}", parts).items():
         image, label = pick_columns(f"hub:{name}", table.column_names)
         names = names or class_names(table.features)
         encoded = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
         rows[part] = (_Column(encoded, image), table[label][:])
-    return from_columns(Path(name).name, rows, names, channels)
+    return from_columns(Path(name).name, rows, names, channels, unused)
 
 
 def _cached(datasets: Any, name: str, download: bool) -> Any:

@@ -9,13 +9,17 @@ from typing import Any
 
 import torch
 
+from overfocus.core.classes import number_warning
 from overfocus.core.errors import OverfocusError
-from overfocus.data.finalize import PARTS, check_classes, finished
+from overfocus.data.finalize import check_classes, finished
 from overfocus.data.image_files import EncodedImages
+from overfocus.data.inventory import Inventory, NotUsed
+from overfocus.data.parts import part_of
 from overfocus.data.split import Dataset, Split
 
 IMAGE_COLUMNS = ("image", "img", "pixel_values", "picture")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
+NO_PART = "no customary name of a part"
 
 
 RANK = 40
@@ -45,12 +49,14 @@ def read(path: Path, channels: int | None = None) -> Dataset:
     names = class_names(json.loads(written)["info"]["features"]) if written else None
     columns = {part: (*pick_columns(str(path), table.column_names), table) for part, table in tables.items()}
     rows = {part: (table[image], table[label].to_pylist()) for part, (image, label, table) in columns.items()}
-    return from_columns(path.resolve().name.removesuffix(".parquet"), rows, names, channels)
+    name, unused = path.resolve().name.removesuffix(".parquet"), [] if path.is_file() else _of_no_part(path)
+    return from_columns(name, rows, names, channels, [NotUsed(file, NO_PART, 1, "files") for file in unused])
 
 
 def from_columns(
-    name: str, rows: dict[str, tuple[Any, Sequence[Any]]], names: tuple[str, ...] | None, channels: int | None
-) -> Dataset:
+    name: str, rows: dict[str, tuple[Any, Sequence[Any]]], names: tuple[str, ...] | None, channels: int | None,
+    not_used: Sequence[NotUsed] = (),
+) -> Dataset:  # fmt: skip
     """Make a set of columns: split -> (encoded images, labels); labels are positions in `names`, or any values."""
     values = sorted({value for _, labels in rows.values() for value in labels}) if names is None else range(len(names))
     classes = names or tuple(str(value) for value in values)
@@ -61,7 +67,9 @@ def from_columns(
         _check_labels(name, part, labels, number)
         known = torch.tensor([number[label] for label in labels], dtype=torch.int64)
         splits[part] = Split(EncodedImages(encoded, f"{name}/{part}"), known, classes)
-    return finished(name, splits, classes, channels=channels)
+    warning = number_warning(classes) if names is None else ""
+    inventory = Inventory({}, 0.0, tuple(not_used), (warning,) if warning else ())
+    return finished(name, splits, classes, channels=channels, inventory=inventory)
 
 
 def _check_labels(name: str, part: str, labels: Sequence[Any], number: dict[Any, int]) -> None:
@@ -106,10 +114,17 @@ def _by_part(path: Path) -> dict[str, list[Path]]:
         return {"train": [path]}
     parts: dict[str, list[Path]] = {}
     for file in _files(path):
-        part = PARTS.get(file.name.removesuffix(".parquet").split("-")[0].lower())
-        if part:
+        if part := _part(file):
             parts.setdefault(part, []).append(file)
     return ordered(str(path), parts)
+
+
+def _part(file: Path) -> str | None:
+    return part_of(file.name.removesuffix(".parquet").split("-")[0])
+
+
+def _of_no_part(path: Path) -> list[str]:
+    return [file.name for file in _files(path) if not _part(file)]
 
 
 def ordered(where: str, parts: dict[str, Any]) -> dict[str, Any]:

@@ -24,12 +24,14 @@ from torch import Tensor, nn
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.core.modes import in_mode
-from overfocus.diagnosis.pixels import checked, uniform, within
-from overfocus.diagnosis.pixels import normal as drawn_normal
+from overfocus.diagnosis.attacks import ball
+from overfocus.diagnosis.attacks.ball import Norm
+from overfocus.diagnosis.pixels import checked, uniform
 
 Model = Callable[[Tensor], Tensor]
 """Pixels [B, C, H, W] in [0, 1] -> logits [B, K]. A module in training mode is held in evaluation mode meanwhile."""
-TINY = torch.finfo(torch.float32).tiny
+Loss = Literal["ce", "margin"]
+"""Cross-entropy, or the largest logit of another class less the label's (1608.04644, f6), which is 0 at the border."""
 
 
 class Attack(Protocol):
@@ -56,7 +58,7 @@ class SignNoise:
 
     def attack(self, model: Model, pixels: Tensor, labels: Tensor, key: Key, region: Tensor | None = None) -> Tensor:
         """Return images [B, C, H, W] with random signs of size `eps` added. Neither model nor labels are used."""
-        clean, mask = checked(pixels, "noise of random signs"), _mask(pixels, region)
+        clean, mask = checked(pixels, "noise of random signs"), region_mask(pixels, region)
         sign = torch.where(uniform(key.fold_in("signs"), clean) < 0.5, -1.0, 1.0)
         return (clean + self.eps * sign * mask).clamp(0, 1).to(pixels.dtype)
 
@@ -69,9 +71,9 @@ class FGSM:
 
     def attack(self, model: Model, pixels: Tensor, labels: Tensor, key: Key, region: Tensor | None = None) -> Tensor:
         """Return attacked images [B, C, H, W]; nothing is drawn."""
-        clean, mask = checked(pixels, "FGSM"), _mask(pixels, region)
+        clean, mask = checked(pixels, "FGSM"), region_mask(pixels, region)
         gradient = gradients(model, clean, labels, pixels.dtype)
-        return (clean + self.eps * _sign(gradient) * mask).clamp(0, 1).to(pixels.dtype)
+        return (clean + self.eps * ball.sign(gradient) * mask).clamp(0, 1).to(pixels.dtype)
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,7 @@ class PGD:
     """`steps` steps of size `step` up the loss, each followed by projection to the ball of `eps` and to [0, 1].
 
     In L2 a step goes along the gradient of length `step` (2.5 eps / steps is customary, as in 1706.06083: 0.125 for
-    0.5 in ten), the gradient taken in the region only. `start` begins at a random point: each value even in
-    [-eps, eps], or a random direction of even length in [0, eps].
+    0.5 in ten), the gradient taken in the region only. `start` begins at a random point, even in the ball.
 
     The last step counts, fooled or not; with `stop`, the first point at which the model names another class, or none.
     That is no weaker, and far cheaper for a model that falls at once: fooled images are not attacked further.
@@ -89,7 +90,7 @@ class PGD:
     eps: float = 8 / 255
     step: float = 2 / 255
     steps: int = 10
-    norm: Literal["linf", "l2"] = "linf"
+    norm: Norm = "linf"
     start: bool = True
     stop: bool = False
 
@@ -99,39 +100,27 @@ class PGD:
 
     def attack(self, model: Model, pixels: Tensor, labels: Tensor, key: Key, region: Tensor | None = None) -> Tensor:
         """Return attacked images [B, C, H, W]."""
-        clean, mask = checked(pixels, "PGD"), _mask(pixels, region)
-        change = self._project(self._begin(clean, key) * mask, clean)
+        clean, mask = checked(pixels, "PGD"), region_mask(pixels, region)
+        change = torch.zeros_like(clean)
+        if self.start:
+            change = self._project(ball.drawn(key, clean, mask, self.eps, self.norm), clean)
         rows = torch.arange(len(clean), device=clean.device)
         left, change = _Images(rows, clean, labels.to(clean.device), mask, change), change.clone()
         for _ in range(self.steps):
-            gradient, answers = _gradients(model, left.clean + left.change, left.labels, pixels.dtype)
+            gradient, answers = climbed(model, left.clean + left.change, left.labels, pixels.dtype)[:2]
             if self.stop:
                 change[left.rows] = left.change
                 standing = answers == left.labels
                 left, gradient = left.of(standing), gradient[standing]
                 if not len(left.rows):
                     break
-            gradient = gradient * left.mask
-            upward = _sign(gradient) if self.norm == "linf" else _unit(gradient)
+            upward = ball.upward(gradient * left.mask, self.norm)
             left = replace(left, change=self._project(left.change + self.step * upward, left.clean))
         change[left.rows] = left.change
         return (clean + change).clamp(0, 1).to(pixels.dtype)
 
-    def _begin(self, clean: Tensor, key: Key) -> Tensor:
-        if not self.start:
-            return torch.zeros_like(clean)
-        if self.norm == "linf":
-            return self.eps * (2 * uniform(key.fold_in("start"), clean) - 1)
-        length = within(key.fold_in("length"), clean, 0, self.eps)
-        return _unit(drawn_normal(key.fold_in("start"), clean)) * length.view(-1, 1, 1, 1)
-
     def _project(self, change: Tensor, clean: Tensor) -> Tensor:
-        """Return the nearest change in the ball, cut so that the image stays in [0, 1], which only shortens it."""
-        if self.norm == "linf":
-            change = change.clamp(-self.eps, self.eps)
-        else:
-            change = change * (self.eps / _length(change).clamp(min=TINY)).clamp(max=1)
-        return (clean + change).clamp(0, 1) - clean
+        return ball.within(change, clean, self.eps, self.norm)
 
 
 @dataclass(frozen=True)
@@ -142,23 +131,11 @@ class _Images:
     clean: Tensor
     labels: Tensor
     mask: Tensor
-    """[n, 1, H, W], or [] where all pixels may change."""
     change: Tensor
 
     def of(self, kept: Tensor) -> _Images:
         """Return those that are `kept` [n] bool."""
-        mask = self.mask[kept] if self.mask.ndim else self.mask
-        return _Images(self.rows[kept], self.clean[kept], self.labels[kept], mask, self.change[kept])
-
-
-ATTACKS: dict[str, Attack] = {
-    "noise": SignNoise(8 / 255),
-    "fgsm": FGSM(8 / 255),
-    "pgd_2": PGD(2 / 255, 0.5 / 255, stop=True),
-    "pgd_8": PGD(8 / 255, 2 / 255, stop=True),
-    "pgd_l2": PGD(0.5, 0.125, norm="l2", stop=True),
-}
-"""What an examination runs: name -> attack."""
+        return _Images(self.rows[kept], self.clean[kept], self.labels[kept], self.mask[kept], self.change[kept])
 
 
 def assess(
@@ -192,23 +169,38 @@ def gradients(model: Model, pixels: Tensor, labels: Tensor, dtype: torch.dtype =
 
     No parameter gets a gradient. Raises OverfocusError where no gradient leads from the logits to the pixels.
     """
-    return _gradients(model, pixels, labels, dtype)[0]
+    return climbed(model, pixels, labels, dtype)[0]
 
 
-def _gradients(model: Model, pixels: Tensor, labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the same, and the classes [B] that the images are given, as `named` does."""
+def climbed(
+    model: Model, pixels: Tensor, labels: Tensor, dtype: torch.dtype, loss: Loss = "ce"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradient of each image's own `loss`, the classes [B] that the images are given, and the losses [B]."""
     with torch.inference_mode(False), torch.enable_grad(), steady(model):
-        leaf = pixels.detach().float().clone().requires_grad_()
+        leaf, labels = pixels.detach().float().clone().requires_grad_(), labels.detach().clone()
         logits = model(leaf.to(dtype))
-        gradient = None
+        gradient, losses = None, torch.empty(0)
         if logits.requires_grad:
-            loss = F.cross_entropy(logits.float(), labels.detach().clone(), reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, leaf, allow_unused=True)
+            losses = LOSSES[loss](logits.float(), labels)
+            (gradient,) = torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
     if gradient is None:
         raise OverfocusError(
             "attack: no gradient leads from the logits to the pixels; take a model that does not detach its input"
         )
-    return gradient, named(logits.detach())
+    return gradient, named(logits.detach()), losses.detach()
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the largest logit of another class less that of the label: [B], above 0 where the label is not named."""
+    own = F.one_hot(labels, logits.shape[1]).bool()
+    return logits.masked_fill(own, -torch.inf).amax(dim=1) - logits[own]
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {"ce": _cross_entropy, "margin": margin}
 
 
 def steady(model: Model) -> AbstractContextManager[None]:
@@ -216,10 +208,10 @@ def steady(model: Model) -> AbstractContextManager[None]:
     return in_mode(model.modules()) if isinstance(model, nn.Module) else nullcontext()
 
 
-def _mask(pixels: Tensor, region: Tensor | None) -> Tensor:
-    """Return where an attack may change pixels, as float32 that multiplies a change."""
+def region_mask(pixels: Tensor, region: Tensor | None) -> Tensor:
+    """Return where an attack may change pixels: [B, 1, H, W], or [B, 1, 1, 1] for all, float32 that multiplies."""
     if region is None:
-        return torch.ones((), device=pixels.device)
+        return torch.ones(len(pixels), 1, 1, 1, device=pixels.device)
     wanted = (len(pixels), 1, *pixels.shape[-2:])
     if region.shape != wanted or region.dtype != torch.bool:
         raise OverfocusError(
@@ -227,19 +219,3 @@ def _mask(pixels: Tensor, region: Tensor | None) -> Tensor:
             "may change"
         )
     return region.to(pixels.device, torch.float32)
-
-
-def _sign(gradient: Tensor) -> Tensor:
-    # torch's sign of NaN is 0, which would pass off a broken gradient as a model that cannot be attacked.
-    return torch.where(gradient.isfinite(), gradient.sign(), torch.nan)
-
-
-def _unit(direction: Tensor) -> Tensor:
-    """Return each image's direction [B, C, H, W] at length 1; 0 where it is 0 everywhere."""
-    # Squares of small gradients underflow, so the largest value is made 1 first.
-    scaled = direction / direction.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=TINY)
-    return scaled / _length(scaled).clamp(min=TINY)
-
-
-def _length(change: Tensor) -> Tensor:
-    return change.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()

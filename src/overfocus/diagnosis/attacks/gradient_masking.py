@@ -1,6 +1,7 @@
 """When not to trust an attack: signs that it failed, not that the model stood; and AutoAttack, where it is installed.
 
-The signs are those of Athalye et al. (1802.00420) and Carlini et al. (1902.06705).
+The signs are those of Athalye et al. (1802.00420) and Carlini et al. (1902.06705): what should do less does more, and
+what may do anything does not do all.
 """
 
 from __future__ import annotations
@@ -14,8 +15,20 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.diagnosis.attacks.adaptive import AdaptivePGD
 from overfocus.diagnosis.attacks.attack import FGSM, PGD, Attack, Model, SignNoise, gradients, steady
 from overfocus.diagnosis.pixels import checked
+
+NOT_TRIED = -2
+"""Stands for the class of an image that a check was not run on."""
+DISAGREES = {
+    "transfer": "fall to what is found on a smoothed copy of the model: its own gradient misleads, and the accuracy "
+    "under PGD is too high.",
+    "square": "fall to Square Attack, which sees no gradient: the gradient misleads, and the accuracy under PGD is too "
+    "high.",
+    "unbounded": "stand even where it may change them into any other: it does not find what is there, and the accuracy "
+    "under PGD says nothing.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +69,12 @@ def flags(
     is the share of images by which the stronger attack may do worse without a word.
     """
     right = {name: float((found == labels).double().mean()) for name, found in results.items()}
-    pairs = [*_pairs(attacks, SignNoise, FGSM), *_pairs(attacks, FGSM, PGD), *_larger(attacks)]
+    by_gradient = (PGD, AdaptivePGD)
+    pairs = [
+        *_pairs(attacks, SignNoise, (FGSM, *by_gradient), "it follows the gradient"),
+        *_pairs(attacks, FGSM, by_gradient, "it takes more steps of the same kind"),
+        *_larger(attacks),
+    ]
     sentences = [_of_model(seen), _of_answers({"no attack": clean, **results})]
     for weaker, stronger, why in pairs:
         if weaker in right and stronger in right and right[stronger] > right[weaker] + slack:
@@ -65,6 +83,31 @@ def flags(
                 f"though {why}: the gradient misleads."
             ])  # fmt: skip
     return tuple(sentence for part in sentences for sentence in part)
+
+
+def disagreements(
+    labels: Tensor, checks: Mapping[str, Tensor], rising: Mapping[str, Tensor], slack: float = 0.05
+) -> tuple[str, ...]:
+    """Return a sentence for every check that disagrees with the attack that it follows.
+
+    `checks`: classes [B] of images that stood under it, `NOT_TRIED` elsewhere. `rising`: for each attack, [B] bool,
+    where its loss rose to the last step. `slack` is the share of images that may disagree without a word.
+    """
+    sentences = []
+    for name, classes in checks.items():
+        tried = int((classes != NOT_TRIED).sum())
+        fell = int(((classes != NOT_TRIED) & (classes != labels)).sum())
+        failed = tried - fell if name == "unbounded" else fell
+        if failed > slack * tried:
+            sentences.append(f"{failed} of {tried} images that PGD (8/255) leaves right {DISAGREES[name]}")
+    for name, still in rising.items():
+        share = float(still.double().mean())
+        if share > slack:
+            sentences.append(
+                f"The loss still rises at the last step of {name} for {100 * share:.1f} % of the images: more steps "
+                "would leave less."
+            )
+    return tuple(sentences)
 
 
 def _of_model(seen: MaskingProbe) -> list[str]:
@@ -91,9 +134,10 @@ def _of_answers(results: Mapping[str, Tensor]) -> list[str]:
     ]
 
 
-def _pairs(attacks: Mapping[str, Attack], weak: type, strong: type) -> list[tuple[str, str, str]]:
+def _pairs(
+    attacks: Mapping[str, Attack], weak: type, strong: tuple[type, ...], reason: str
+) -> list[tuple[str, str, str]]:
     """Return the names of a weak and a strong attack of equal size, and why the second should do more."""
-    reason = "it follows the gradient" if weak is SignNoise else "it takes more steps of the same kind"
     return [
         (first, second, reason)
         for first, one in attacks.items()
@@ -108,7 +152,9 @@ def _larger(attacks: Mapping[str, Attack]) -> list[tuple[str, str, str]]:
     families: dict[object, list[str]] = {}
     for name in sorted(attacks, key=lambda name: attacks[name].eps):
         one = attacks[name]
-        key = replace(one, eps=0.0, step=0.0) if isinstance(one, PGD) else type(one)
+        key: object = type(one)
+        if isinstance(one, (PGD, AdaptivePGD)):
+            key = replace(one, eps=0.0, **({"step": 0.0} if isinstance(one, PGD) else {}))
         if not isinstance(one, SignNoise):
             families.setdefault(key, []).append(name)
     return [(*pair, "it may change more") for names in families.values() for pair in pairwise(names)]

@@ -17,7 +17,13 @@ def fog(pixels: Tensor, key: Key, amount: float, decay: float) -> Tensor:
 
 
 def frost(pixels: Tensor, key: Key, kept: float, amount: float) -> Tensor:
-    """Return `kept` times the image and `amount` times a pane of frost."""
+    """Return `kept` times the image and `amount` times a pane of frost.
+
+    Below 96 pixels the published constants brighten less at severities 4 and 5 than at 3, with the published
+    photographs too: the mean change of 500 images of 32 pixels is 0.199, 0.180 and 0.173 with those and 0.165, 0.147
+    and 0.140 with the pane. What is left of the image falls: its correlation with what comes out is 0.937, 0.932 and
+    0.900.
+    """
     return kept * pixels + amount * pane(pixels, key)
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from overfocus.attribution.catalogue import upsampled
-from overfocus.core import boxes as rectangles
 from overfocus.diagnosis.evidence import CHUNK, Evidence
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, Section
@@ -41,7 +40,7 @@ class Focus(Section):
         parts = evidence.below("masks")
         values: dict[str, list[Tensor]] = {}
         area: list[Tensor] = []
-        for maps, inside, shown in _chunks(evidence, parts):
+        for maps, inside, shown in _chunks(evidence):
             for name, (_, of) in ALL.items():
                 values.setdefault(name, []).append(of(maps, inside))
             if len(parts) > 1:
@@ -63,22 +62,11 @@ class Focus(Section):
         )
 
 
-def _chunks(evidence: Evidence, parts: list[str]) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+def _chunks(evidence: Evidence) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
     """Yield maps [B, H, W] at the size of the images, what is object, and each part, some images at a time."""
     for rows in torch.arange(len(evidence.labels)).split(CHUNK):
         maps = upsampled(evidence.tensor("maps/true")[rows], evidence.size)
-        shown = evidence.masks(rows)
-        inside = torch.stack(list(shown.values())).any(dim=0) if parts else in_boxes(evidence, rows)
-        yield maps, inside, shown
-
-
-def in_boxes(evidence: Evidence, rows: Tensor) -> Tensor:
-    """Return the pixels that lie in any box of the images `rows` [B]: [B, H, W] bool."""
-    found = torch.zeros(len(rows), *evidence.size, dtype=torch.bool)
-    for place, boxes in enumerate(evidence.boxes(rows)):
-        if len(boxes):
-            found[place] = rectangles.inside(boxes, evidence.size).any(dim=0)
-    return found
+        yield maps, evidence.objects(rows), evidence.masks(rows)
 
 
 def _mean(values: Tensor) -> float:

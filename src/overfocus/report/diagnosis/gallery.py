@@ -12,7 +12,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Examples
-from overfocus.diagnosis.side_by_side import SideBySide
+from overfocus.diagnosis.side_by_side import SideBySide, same_images
 from overfocus.report.drawing.overlay import MappedImage, MapPicture, at_most, outlined, overlay, picture
 
 LARGEST, SMALL = 256, 96
@@ -24,7 +24,7 @@ LINE = 3
 def check(comparison: SideBySide, sample: Sample) -> None:
     """Raise OverfocusError if the diagnoses are not of the images of `sample`."""
     for each in comparison.diagnoses:
-        if not torch.equal(each.evidence.labels, sample.labels):
+        if not same_images(each.evidence.labels.numpy(), sample.labels.numpy()):
             raise OverfocusError(
                 f"the diagnosis of {each.name} is of {len(each.evidence.labels)} other images than the {len(sample)} "
                 "given; give its sample, or none"

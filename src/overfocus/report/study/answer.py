@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 
 from markupsafe import Markup
 
@@ -14,7 +14,7 @@ from overfocus.report.number import NONE, in_percent, in_points
 from overfocus.report.scale import Scale, known
 from overfocus.statistics.verdict import Compared, Effect, Verdict
 from overfocus.study.comparison import Comparison
-from overfocus.study.results import ACCURACY, BEST
+from overfocus.study.results import ACCURACY, BEST, Results
 from overfocus.study.run_key import Size
 
 GROUPS: dict[Verdict, str] = {
@@ -33,6 +33,8 @@ class MethodRow:
     best: Interval
     effect: Effect | None
     """None for the baseline."""
+    p_page: float
+    """The p value over the whole page; NaN for the baseline."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,12 @@ def size_tables(comparison: Comparison) -> list[SizeTable]:
 def _table(comparison: Comparison, size: Size) -> SizeTable:
     last, best = (comparison.of(measure, size) for measure in (ACCURACY, BEST))
     rows = [
-        MethodRow(label(method, number), last.means[method], best.means[method], last.effects.get(method))
+        MethodRow(
+            label(method, number), last.means[method], best.means[method], effect := last.effects.get(method),
+            comparison.p_page(effect) if effect else nan,
+        )
         for number, method in enumerate(comparison.study.methods)
-    ]
+    ]  # fmt: skip
     return SizeTable(size, sentences(comparison, size), rows, _scale(last.effects.values()))
 
 
@@ -65,6 +70,33 @@ def _scale(effects: Iterable[Effect]) -> Scale:
     found = [0.0, *known(effect.paired.difference for effect in effects)]
     room = 0.05 * (max(found) - min(found)) or 1.0
     return Scale(min(found) - room, max(found) + room)
+
+
+def plan(results: Results) -> list[str]:
+    """Say at which look a study that may stop early stands, and what that does to its numbers; nothing for another."""
+    look = results.look
+    if not look.looks:
+        return []
+    planned = ", ".join(map(str, look.looks))
+    if not look.number:
+        return [f"The study is compared at {planned} seeds. The first look is not reached, so nothing is tested yet."]
+    return [
+        f"Look {look.number} of {len(look.looks)}, planned before the first run at {planned} seeds: {look.seeds} "
+        f"seeds. This look may spend {100 * look.share:.2g} % of the level of 5 %: p values of differences are divided "
+        "by that share, and intervals of differences are as much wider, so that stopping at a look does not raise the "
+        "rate of false verdicts."
+    ]
+
+
+def false_discovery(comparison: Comparison) -> list[str]:
+    """Say how many of all comparisons of the page are found after Benjamini and Hochberg; nothing without a p value."""
+    found, count = comparison.discoveries
+    if not count:
+        return []
+    return [
+        f"The page makes {count:,} comparisons, all measures, data sizes and classes; {found:,} of them have p at most "
+        "0.05 after Benjamini and Hochberg over the whole page. Of those found so, 5 % are expected to be false."
+    ]
 
 
 def sentences(comparison: Comparison, size: Size) -> list[Markup]:

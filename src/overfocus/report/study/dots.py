@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from overfocus.core.interval import Interval
+from overfocus.diagnosis.fillings import FILLINGS
 from overfocus.diagnosis.section import Line
 from overfocus.report.drawing.axes import MethodStyle, chart_label, draw_frame, draw_legend, empty_figure, method_styles
 from overfocus.report.drawing.plot import QUIET, Plot
@@ -41,6 +42,18 @@ def robustness(comparison: Comparison, size: Size) -> Plot | None:
         return None
     title = claim(f"Accuracy under {worst.title.removeprefix(ACCURACY_OF)}", comparison.of(worst, size))
     return _dots(title, groups, "accuracy left", {})
+
+
+def half_object(comparison: Comparison, size: Size) -> Plot | None:
+    """Return the accuracy that half of the object leaves, by what hides the other half; None where it was not asked."""
+    results = comparison.results
+    half, whole = results.measure("halves.half"), "halves.whole"
+    named = [(whole, "nothing hidden"), *((f"halves.half_{fill}", name) for fill, name in FILLINGS.items())]
+    groups = _groups(results, size, named, "")
+    if not groups or half is None:
+        return None
+    title = claim("Accuracy with half of the object hidden", comparison.of(half, size))
+    return _dots(title, groups, "accuracy", {"chance": 1 / len(results.classes)})
 
 
 def localization(comparison: Comparison, size: Size) -> Plot | None:

@@ -10,7 +10,7 @@ from overfocus.core.files import write
 from overfocus.report.drawing.overlay import bar
 from overfocus.report.html import render
 from overfocus.report.label import JOINERS, label, visible
-from overfocus.report.study.answer import size_tables
+from overfocus.report.study.answer import false_discovery, plan, size_tables
 from overfocus.report.study.gallery import Gallery, study_gallery
 from overfocus.report.study.origin import costs, facts, runs, same_data
 from overfocus.report.study.tables import write_tables
@@ -44,7 +44,7 @@ def page(comparison: Comparison, gallery: Gallery, tables: Sequence[str] = ()) -
         "study.html.j2", "study.js",
         data=label(str(study.data.name).rstrip("/").rpartition("/")[2]), extent=_extent(results),
         several=len(study.sizes) > 1, split=results.split, answers=size_tables(comparison), trouble=trouble(results),
-        rests=rests(results), chapters=chapters(comparison), baseline=study.methods.index(study.baseline),
+        rests=rests(comparison), chapters=chapters(comparison), baseline=study.methods.index(study.baseline),
         arrows=ARROWS, classes=class_tables(comparison), costs=costs(results), gallery=gallery, bar=bar(),
         boxed=any(each.boxes for each in gallery.pictures), names=[label(each, most=40) for each in results.classes],
         methods=[label(each, number) for number, each in enumerate(study.methods)],
@@ -94,21 +94,27 @@ def trouble(results: Results) -> Trouble | None:
     return Trouble(sentence, tuple(found[:NAMED]), max(0, len(found) - NAMED))
 
 
-def rests(results: Results) -> list[str]:
+def rests(comparison: Comparison) -> list[str]:
     """Say what the numbers of the answer rest on, and what they do not."""
-    seeds, others = len(results.study.seeds), len(results.study.others)
-    if seeds < 2:
-        said = ["One seed: no interval can be given, and a difference may be luck. Run more seeds, five at least."]
-    else:
-        said = [
-            f"Intervals are 95 % t intervals over {seeds} seeds: how far a number would move with other seeds, on the "
-            "same test images. A difference is taken seed by seed, since all methods of a seed share first weights, "
-            "images and order of batches. p is that of the paired t test"
-            + (f" after Holm over {others} methods" if others > 1 else "")
-            + ". Chance of improvement: how likely a run of the method beats a run of the baseline."
-        ]
+    results = comparison.results
     return [
-        *said,
+        *plan(results),
+        *_intervals(len(results.study.seeds), len(results.study.others)),
+        *false_discovery(comparison),
         "The last epoch is compared, which nobody chose. The best epoch stands apart: "
         f"{results.best_note or 'chosen on held-out images'}.",
+    ]
+
+
+def _intervals(seeds: int, others: int) -> list[str]:
+    if seeds < 2:
+        return ["One seed: no interval can be given, and a difference may be luck. Run more seeds, five at least."]
+    return [
+        f"Intervals are 95 % t intervals over {seeds} seeds: how far a number would move with other seeds, on the "
+        "same test images. A difference is taken seed by seed, since all methods of a seed share first weights, "
+        "images and order of batches. p is that of the paired t test"
+        + (f" after Holm over {others} methods" if others > 1 else "")
+        + ". Chance of improvement: how likely a run of the method beats a run of the baseline.",
+        "Over seeds and pictures: how far the difference would move with other seeds and with other test pictures of "
+        "the same kind.",
     ]

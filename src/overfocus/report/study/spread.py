@@ -15,8 +15,7 @@ from overfocus.diagnosis.section import Line
 from overfocus.report.drawing.axes import HEIGHT, MethodStyle, draw_frame, draw_legend, empty_figure, method_styles
 from overfocus.report.drawing.callout import label_clouds
 from overfocus.report.drawing.plot import PAPER, Plot
-from overfocus.report.study.claim import named, short
-from overfocus.report.study.tables import headline_measures
+from overfocus.report.study.claim import claim, listed, named, short
 from overfocus.statistics.correlation import Region, mean_region, rank_correlation
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY, Measure, Results
@@ -44,14 +43,14 @@ class Cloud:
 def spread_against_accuracy(comparison: Comparison, size: Size) -> Plot | None:
     """Return how wide every run looks against how often it is right; None where spread was not examined."""
     results = comparison.results
-    measure = next(iter(headline_measures(results, "spread")), None)
+    measure = next(iter(results.headline_measures("spread")), None)
     if measure is None:
         return None
     clouds = _clouds(results, measure, size)
     if not clouds:
         return None
     lines = [Line(each.key.name, each.points[:, 0].tolist(), each.points[:, 1].tolist()) for each in clouds]
-    text = f"{_means(clouds)} {_together(results, measure, size)}"
+    text = f"{_means(clouds)} {_occluded(comparison, size)}{_together(results, measure, size)}"
     label = ", ".join(filter(None, (measure.title, measure.unit)))
     return Plot(_title(comparison, measure, size), text, lines, partial(_figure, clouds, label))
 
@@ -68,27 +67,27 @@ def _clouds(results: Results, measure: Measure, size: Size) -> list[Cloud]:
 
 
 def _title(comparison: Comparison, measure: Measure, size: Size) -> str:
-    """Say which methods are shown to look wider or narrower, and to be more or less accurate, than the baseline."""
+    """Say which methods are shown to have wider or narrower maps than the baseline, and to be more or less accurate."""
     wide, right = (comparison.of(each, size) for each in (measure, ACCURACY))
     base = short(comparison.study.baseline)
     groups: dict[tuple[str, str], list[str]] = {}
     for method in comparison.study.others:
-        looks = {"higher": "wider", "lower": "narrower", "": ""}[wide.effects[method].direction]
+        maps = {"higher": "wider", "lower": "narrower", "": ""}[wide.effects[method].direction]
         does = {"higher": "more", "lower": "less", "": ""}[right.effects[method].direction]
-        groups.setdefault((looks, does), []).append(method)
+        groups.setdefault((maps, does), []).append(method)
     rest = groups.pop(("", ""), [])
     said = [f"{named(methods)} {_does(*what, many=len(methods) > 1)}" for what, methods in groups.items()]
     if said:
         return f"Against {base}: {'; '.join(said)}" + (f"; neither is shown of {named(rest)}" if rest else "")
     if not rest:
-        return f"How wide {base} looks, and how often it is right"
+        return f"How wide {base} looks by its map, and how often it is right"
     if min(wide.seeds, right.seeds) < 2:
         return "Spread against accuracy, from one seed: a difference may be luck"
-    return f"No method is shown to look wider or to be more accurate than {base}"
+    return f"No method is shown to have wider maps or to be more accurate than {base}"
 
 
-def _does(looks: str, does: str, *, many: bool) -> str:
-    parts = [f"{'look' if many else 'looks'} {looks}"] if looks else []
+def _does(maps: str, does: str, *, many: bool) -> str:
+    parts = [f"{'have' if many else 'has'} {maps} maps"] if maps else []
     parts += [f"{'are' if many else 'is'} {does} accurate"] if does else []
     return " and ".join(parts)
 
@@ -102,6 +101,15 @@ def _means(clouds: Sequence[Cloud]) -> str:
     return f"Spread and accuracy, means: {values}.{shown}"
 
 
+def _occluded(comparison: Comparison, size: Size) -> str:
+    """Say how wide the methods look by occlusion of the picture, which no method acts on; empty where not asked."""
+    measure = comparison.results.measure("spread.occlusion_area_predicted")
+    if measure is None:
+        return ""
+    of = comparison.of(measure, size)
+    return f"{claim('By occlusion of the picture', of)} (means: {listed(of.means)}). "
+
+
 def _together(results: Results, measure: Measure, size: Size) -> str:
     """Say how spread and accuracy go together over the runs of each seed."""
     both = [np.stack(list(results.values(each, size).values())) for each in (measure, ACCURACY)]
@@ -110,7 +118,7 @@ def _together(results: Results, measure: Measure, size: Size) -> str:
         return f"How they go together is not known: {found.note}."
     verdict = "they are not shown to go together"
     if found.low > 0 or found.high < 0:
-        verdict = f"what looks wider is {'more' if found.value > 0 else 'less'} often right"
+        verdict = f"what has wider maps is {'more' if found.value > 0 else 'less'} often right"
     if not isfinite(found.low):
         verdict = "no interval"
     return (

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from overfocus.core.files import write
-from overfocus.diagnosis.catalogue import headline
+from overfocus.core.interval import finite
 from overfocus.report.study.table_text import Column, Row, StudyTable, as_csv, as_latex, as_markdown
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
-from overfocus.study.results import ACCURACY, BEST, Measure, Results
+from overfocus.study.results import ACCURACY, BEST, Results
 from overfocus.study.run_key import RunKey, Size
 
 METHOD, SIZE, SEEDS = Column("method", "method"), Column("size", "data size"), Column("seeds", "seeds")
-P, VERDICT = Column("p", "p (Holm)"), Column("verdict", "verdict")
+P, PAGE, VERDICT = Column("p", "p (Holm)"), Column("p_page", "p (page)"), Column("verdict", "verdict")
 HOLM = "p: paired t test, after Holm over the methods of one data size."
+FALSE_DISCOVERY = "p (page): after Benjamini and Hochberg over all comparisons of the page, classes included."
 PLUS_MINUS = "A ± B is a mean over seeds and half its 95 % t interval, not a standard deviation."
 
 
@@ -26,14 +27,18 @@ def methods_table(comparison: Comparison) -> StudyTable:
     """
     heads = (
         SIZE, METHOD, SEEDS, Column("accuracy", "accuracy, %", 100, 2),
-        Column("difference", "difference, points", 100, 2, signed=True), P, Column("p_sign_flip", "p, sign flip"),
+        Column("difference", "difference, points", 100, 2, signed=True),
+        Column("two_level", "over seeds and pictures, points", 100, 2, signed=True), P, PAGE,
+        Column("p_sign_flip", "p, sign flip"),
         Column("improvement", "chance of improvement", digits=2), VERDICT,
         Column("best_epoch_accuracy", "best epoch, %", 100, 2),
     )  # fmt: skip
     rows = [row for size in comparison.sizes for row in _method_rows(comparison, size)]
     results = comparison.results
     note = (
-        f"Baseline: {results.study.baseline}. {PLUS_MINUS} Accuracy on {results.split}, last epoch. {HOLM} Chance of "
+        f"Baseline: {results.study.baseline}. {PLUS_MINUS} Accuracy on {results.split}, last epoch. "
+        "Over seeds and pictures: the same difference, with its interval for other test pictures too. "
+        f"{HOLM} {FALSE_DISCOVERY} Chance of "
         "improvement: that a run is better than a run of the baseline. Best epoch: "
         f"{results.best_note or 'on held-out images'}."
     )
@@ -45,15 +50,20 @@ def _method_rows(comparison: Comparison, size: Size) -> Iterator[Row]:
     for method, mean in last.means.items():
         if not mean.answered:
             continue
-        difference, p, verdict = _against_baseline(last, method)
-        more = (e.p_sign_flip, e.paired.improvement) if (e := last.effects.get(method)) else (None, None)
-        yield (str(size), method, mean.n, mean, difference, p, *more, verdict, best.means[method])
+        difference, p, page, verdict = _against_baseline(comparison, last, method)
+        two_level, *more = (
+            (e.two_level, e.p_sign_flip, e.paired.improvement) if (e := last.effects.get(method)) else (None,) * 3
+        )
+        yield (
+            str(size), method, mean.n, mean, difference, two_level, p, page, *more, verdict, best.means[method]
+        )  # fmt: skip
 
 
-def _against_baseline(of: Compared, method: str) -> Row:
-    """Return difference, p and verdict."""
-    effect = of.effects.get(method)
-    return (effect.paired.difference, effect.p, effect.verdict) if effect else (None, None, "baseline")
+def _against_baseline(comparison: Comparison, of: Compared, method: str) -> Row:
+    """Return difference, p after Holm, p over the page, and verdict."""
+    if (effect := of.effects.get(method)) is None:
+        return (None, None, None, "baseline")
+    return (effect.paired.difference, effect.p, comparison.p_page(effect), effect.verdict)
 
 
 def measures_table(comparison: Comparison) -> StudyTable:
@@ -64,32 +74,15 @@ def measures_table(comparison: Comparison) -> StudyTable:
     heads = (
         SIZE, Column("measure", "measure"), Column("title", "title"), Column("unit", "unit"),
         Column("better", "better"), METHOD, SEEDS, Column("mean", "mean"),
-        Column("difference", "difference", signed=True), P, VERDICT,
+        Column("difference", "difference", signed=True), P, PAGE, VERDICT,
     )  # fmt: skip
     rows = [
         (str(size), measure.key, measure.title, measure.unit, measure.better, method, mean.n, mean,
-         *_against_baseline(of, method))
-        for size, measure, of in _headlines(comparison)
+         *_against_baseline(comparison, of, method))
+        for size, measure, of in comparison.headlines()
         for method, mean in of.means.items()
     ]  # fmt: skip
-    return StudyTable("measures", "Measures compared", heads, tuple(rows), HOLM)
-
-
-def _headlines(comparison: Comparison) -> Iterator[tuple[Size, Measure, Compared]]:
-    """Go through the accuracies and the headline scores of each section, size by size."""
-    measures = comparison.results.measures
-    shown = {each.key for section in {each.section for each in measures} - {""}
-             for each in headline_measures(comparison.results, section)}  # fmt: skip
-    for size in comparison.sizes:
-        for measure in measures:
-            if not measure.section or measure.key in shown:
-                yield size, measure, comparison.of(measure, size)
-
-
-def headline_measures(results: Results, section: str) -> list[Measure]:
-    """Return the headline scores of a section, the most telling first."""
-    measures = {each.name: each for each in results.measures if each.section == section}
-    return [measures[name] for name in headline(section, measures)]
+    return StudyTable("measures", "Measures compared", heads, tuple(rows), f"{HOLM} {FALSE_DISCOVERY}")
 
 
 def runs_table(results: Results) -> StudyTable:
@@ -117,15 +110,19 @@ def classes_table(comparison: Comparison) -> StudyTable:
     """Return what every method does to the accuracy of each class."""
     heads = (
         SIZE, Column("class", "class"), METHOD, SEEDS, Column("accuracy", "accuracy, %", 100, 1),
-        Column("difference", "difference, points", 100, 1, signed=True), P, VERDICT,
+        Column("difference", "difference, points", 100, 1, signed=True), P, PAGE, VERDICT,
     )  # fmt: skip
     rows = [
-        (str(size), name, method, of.means[method].n, of.means[method], *_against_baseline(of, method))
+        (str(size), name, method, of.means[method].n, of.means[method],
+         *_against_baseline(comparison, of, method))
         for size in comparison.sizes
         for method in comparison.study.methods
         for name, of in zip(comparison.results.classes, comparison.by_class(size), strict=True)
-    ]
-    note = f"Baseline: {comparison.study.baseline}. {PLUS_MINUS} p: paired t test, after Holm over the classes."
+    ]  # fmt: skip
+    note = (
+        f"Baseline: {comparison.study.baseline}. {PLUS_MINUS} p: paired t test, after Holm over the classes. "
+        f"{FALSE_DISCOVERY}"
+    )
     return StudyTable("classes", "Accuracy by class", heads, tuple(rows), note)
 
 
@@ -148,9 +145,16 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     examination, and which runs are missing.
     """
     results, sizes = comparison.results, {}
-    for size, measure, of in _headlines(comparison):
-        sizes.setdefault(str(size), {})[measure.key] = of.as_dict()
+    for size, measure, of in comparison.headlines():
+        found = of.as_dict()
+        for method, effect in of.effects.items():
+            found["effects"][method]["p_page"] = finite(comparison.p_page(effect))
+        sizes.setdefault(str(size), {})[measure.key] = found
+    small, all_of_them = comparison.discoveries
+    look = results.look
     return {
+        "page": {"comparisons": all_of_them, "p_page_at_most_0.05": small},
+        "look": {"looks": list(look.looks), "number": look.number, "share": look.share} if look.looks else None,
         "split": results.split, "baseline": results.study.baseline, "methods": list(results.study.methods),
         "seeds": list(results.study.seeds), "finished": len(results.results),
         "failed": {str(key): why for key, why in results.failed.items()},

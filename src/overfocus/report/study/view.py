@@ -11,11 +11,17 @@ from overfocus.report.drawing.plot import Plot
 from overfocus.report.label import Label, label
 from overfocus.report.number import Number, in_own_unit, in_percent, in_points
 from overfocus.report.study.curves import accuracy_by_size, training_curves
-from overfocus.report.study.dots import followed_cues, localization, part_shares, robustness, split_accuracies
+from overfocus.report.study.dots import (
+    followed_cues,
+    half_object,
+    localization,
+    part_shares,
+    robustness,
+    split_accuracies,
+)
 from overfocus.report.study.hiding import hiding
 from overfocus.report.study.reliability import reliability
 from overfocus.report.study.spread import spread_against_accuracy
-from overfocus.report.study.tables import headline_measures
 from overfocus.statistics.verdict import Compared, Effect
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import Measure
@@ -61,8 +67,12 @@ class Chapter:
 
 
 CHAPTERS = (
+    Chapter("halves", (half_object,), "halves",
+            note="A method is used to the filling that it trained with: the mean colour with Cutout, other pictures "
+            "with CutMix. Compare by another."),
     Chapter("wider", (spread_against_accuracy,), "spread", "Spread against accuracy", "Does looking wider pay?",
-            "A wider map is not a better model by itself: it can widen onto the background."),
+            "A wider map is not a better model by itself: it can widen onto the background. SGDrop acts on the layer "
+            "of the map; occlusion asks the picture."),
     Chapter("accuracy", (accuracy_by_size, training_curves, split_accuracies, followed_cues), "", "Accuracy",
             "How much data does it take, and how does training go?"),
     Chapter("hiding", (hiding,), "hiding"),
@@ -105,7 +115,7 @@ def _charts(comparison: Comparison, draw: Callable[..., Plot | None]) -> Iterato
 def _measure_table(comparison: Comparison, section: str, size: Size) -> MeasureTable | None:
     """Return the headline scores of a section, the verdict below each number; None where no run has one."""
     results = comparison.results
-    heads = headline_measures(results, section)
+    heads = results.headline_measures(section)
     heads = [each for each in heads if any(mean.answered for mean in comparison.of(each, size).means.values())]
     if not heads:
         return None

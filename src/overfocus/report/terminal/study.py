@@ -9,7 +9,7 @@ from rich.table import Table
 from overfocus.core.interval import Interval
 from overfocus.report.label import label
 from overfocus.report.number import NONE, in_points
-from overfocus.report.study.answer import sentences
+from overfocus.report.study.answer import false_discovery, plan, sentences
 from overfocus.report.terminal.tables import numbers_table, plain_console, print_table, say
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
@@ -30,6 +30,8 @@ def show_study(comparison: Comparison, console: Console | None = None) -> None:
     results, console = comparison.results, console or plain_console()
     for size in comparison.sizes:
         _show(comparison, size, console)
+    for text in (*plan(results), *false_discovery(comparison)):
+        say(console, f"\n{text}", "dim")
     counts = [f"{len(of)} {what}" for of, what in ((results.failed, "failed"), (results.missing, "not finished")) if of]
     if counts:
         say(console, f"\nRuns that are not there: {', '.join(counts)}. The same command goes on with them.", "yellow")

@@ -98,6 +98,14 @@ def explained_table(explained: Sequence[Explained], console: Console | None = No
             cells = ("no answer" if value is None else f"{value:.3f}" for value in numbers)
             table.add_row(Path(each["file"]).name, each["predicted"], f"{each['confidence']:.3f}", method, *cells)
     print_table(table, console)
+    notes = [
+        f"{Path(each['file']).name}, {method}: {spread['note']}"
+        for each in explained
+        for method, spread in each["methods"].items()
+        if spread["note"]
+    ]
+    for note in notes:
+        (console or plain_console()).print(note, markup=False)
 
 
 def run_summary(run: Run, console: Console | None = None) -> None:

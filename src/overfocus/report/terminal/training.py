@@ -48,12 +48,14 @@ class Progress:
         self.bar.stop()
         sys.stdout.flush()
 
-    def on_data(self, dataset: Dataset) -> None:
-        """Print what is done with the data, where that could surprise."""
+    def on_data(self, dataset: Dataset, check: str = "") -> None:
+        """Print what is done with the data, where that could surprise, and what a check of it found."""
         if self.recipe.tune != "scratch" and "train" in dataset.splits:
             self.epochs = self.recipe.epochs_for(len(dataset.splits["train"]))
         if dataset.note:
             self.console.print(dataset.note, markup=False, style="dim")
+        if check:
+            self.console.print(check, markup=False, style="yellow")
 
     def on_step(self, step: Step) -> None:
         """Move the bar; read the loss twice a second."""

@@ -1,0 +1,29 @@
+"""What hidden pixels show instead: the mean colour, a blur, noise, or another picture."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from overfocus.core.key import Key
+from overfocus.diagnosis.corruptions.blur import smooth
+from overfocus.diagnosis.pixels import uniform
+
+FILLINGS = {"mean": "the mean colour", "blur": "blur", "noise": "noise", "patch": "another picture"}
+"""Name -> what it is."""
+BLUR = 1 / 8
+"""Sigma of the blur as a share of the shorter side: what is smaller is gone, the colour of large parts stays."""
+
+
+def fillings(pixels: Tensor, mean: Tensor, key: Key, donors: Tensor | None = None) -> dict[str, Tensor]:
+    """Return by name what may stand for hidden pixels of `pixels` [B, C, H, W] in [0, 1]: each of the same shape.
+
+    mean: the colour [C, 1, 1] that the model was normalised with. key: that of the pictures' places in the sample; the
+    noise of each value is even in [0, 1]. donors: another picture for each [B, C, H, W]; without them "patch" is left
+    out.
+    """
+    found = {
+        "mean": mean.to(pixels).expand_as(pixels),
+        "blur": smooth(pixels, BLUR * min(pixels.shape[-2:]), border="reflect"),
+        "noise": uniform(key.fold_in("noise"), pixels),
+    }
+    return found if donors is None else {**found, "patch": donors}
