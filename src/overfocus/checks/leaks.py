@@ -6,6 +6,10 @@ from overfocus.checks.check import SHOWN, Check, DataFinding, Example, Severity
 from overfocus.checks.survey import Survey
 
 
+MUCH = 0.01
+"""Share of a part from which on scores on it are too high by more than they vary."""
+
+
 class Leaks(Check):
     """Pictures shared between training and other parts."""
 
@@ -25,8 +29,9 @@ class Leaks(Check):
         said = " and ".join(
             f"{count:,} of {len(survey.of(part)):,} {part} pictures" for part, count in counts.items() if count
         )
+        much = any(count >= MUCH * len(survey.of(part)) for part, count in counts.items() if count)
         return DataFinding(
-            Severity.PROBLEM,
+            Severity.PROBLEM if much else Severity.WARNING,
             f"{said} are in the training part too, or nearly so: scores on them are too high.",
             value,
             examples=[
