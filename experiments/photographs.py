@@ -1,4 +1,4 @@
-"""How well is a pretrained network tuned, against its own linear probe and against fine-tuning from a random head?
+"""How well is a pretrained network tuned, beside the linear probe that it begins as?
 
     OMP_NUM_THREADS=1 python experiments/photographs.py leeds-butterfly/images --draws 3 --out /tmp/photographs
 
@@ -7,7 +7,18 @@ them as it comes at 128 px, and tests it on all other pictures. Each draw is a s
 itself begins as. Fixed beforehand: last epoch, accuracy on the pictures that were not drawn, paired by draw, the
 fine-tuned network ahead of its probe if the t interval of the difference lies above 0.
 
-WHAT_IT_PRINTED
+Printed on leeds-butterfly (832 photographs of 10 butterflies), one thread of a busy two-core machine (torch 2.15, bf16):
+
+    lp-ft, 20 of each class, n = 3: 0.992 +- 0.003
+    its probe: 0.982 +- 0.003
+    ahead of its probe by 0.009, 95 % interval -0.006 to 0.025      98 to 99 s a draw (125 s beside other work)
+
+    lp-ft, 5 of each class, n = 3: 0.970 +- 0.008
+    its probe: 0.926 +- 0.012
+    ahead of its probe by 0.043, 95 % interval -0.002 to 0.089      65, 102 and 122 s, beside other work
+
+Three draws are too few to put either difference above 0, and no draw had a probe that was kept. With 20 of each class
+18 are trained on, since two are held out. Full fine-tuning (--tune full) was not run.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ app = typer.Typer(
 
     \b
     overfocus train --method "cutmix + sgdrop" --out runs/first
-    overfocus train --method "cutmix + sgdrop" --data photos --size 64
+    overfocus train --data photos --out runs/photos
     overfocus diagnose runs/first --out diagnosis
 
     Exit codes: 0 done; 1 unforeseen error, --debug shows where; 2 invalid input, a one-line message says how to fix
