@@ -7,7 +7,7 @@ them as it comes at 128 px, and tests it on all other pictures. Each draw is a s
 itself begins as. Fixed beforehand: last epoch, accuracy on the pictures that were not drawn, paired by draw, the
 fine-tuned network ahead of its probe if the t interval of the difference lies above 0.
 
-Printed on leeds-butterfly (832 photographs of 10 butterflies), one thread of a busy two-core machine (torch 2.15, bf16):
+Printed on leeds-butterfly (832 photographs of 10 butterflies), one thread, busy two-core machine, torch 2.15, bf16:
 
     lp-ft, 20 of each class, n = 3: 0.992 +- 0.003
     its probe: 0.982 +- 0.003

@@ -18,6 +18,7 @@ from overfocus.report.study.tables import classes_table, methods_table
 from overfocus.report.study.view import CHAPTERS
 from overfocus.report.terminal.study import show_study
 from overfocus.statistics.estimate import mean_interval
+from overfocus.statistics.pictures import Pictures
 from overfocus.statistics.verdict import compared
 from overfocus.study.comparison import Comparison
 
@@ -25,6 +26,7 @@ FILE = Path(__file__).parent / "snapshots" / "prose.txt"
 BASE = np.array([0.80, 0.82, 0.81, 0.79, 0.83])
 NOISE = np.array([0.001, -0.002, 0.0, 0.002, -0.001])
 FLIPPED = np.array([-0.1, 0.4, 0.4, 0.8, 0.6, 0.7]) / 100
+SAME = Pictures(*(np.zeros((5, 30), dtype=np.int64),) * 2, np.zeros(30, dtype=np.int64))
 EFFECTS = {
     "better": (BASE + 0.02 + NOISE, BASE, {}),
     "worse": (BASE - 0.02 + NOISE, BASE, {}),
@@ -34,7 +36,7 @@ EFFECTS = {
     "better, not confirmed by sign flips": (0.8 + FLIPPED, np.full(6, 0.8), {}),
     "better by sign flips alone": (np.linspace(0.81, 0.88, 8), np.linspace(0.8, 0.87, 8), {}),
     "no difference": (BASE + NOISE, BASE, {}),
-    "the same predictions": (BASE, BASE, {"reach": lambda method: 0.0}),
+    "the same predictions": (BASE, BASE, {"pictures": lambda method: SAME}),
     "the same numbers": (BASE, BASE, {}),
     "too few seeds": (BASE + 0.006 + 6 * NOISE, BASE, {}),
     "the same difference on every seed": (BASE + 0.01, BASE, {}),

@@ -26,7 +26,7 @@ def test_the_terminal_names_the_worst_first_and_the_page_is_written(photos, over
     code, out, _ = overfocus("check", photos, "--out", page)
     assert code == 0
     rows = [word for line in out.splitlines() if (word := line.split()[0]) in {"problem", "warning", "note", "fine"}]
-    assert rows == ["warning", "note", *["fine"] * 5]
+    assert rows == ["warning", "note", *["fine"] * 7]
     text = page.read_text()
     assert "<b>" not in text
     assert "&lt;b&gt;ants" in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 from overfocus.checks.check import SHOWN, Check, DataFinding, Example, Severity
 from overfocus.checks.survey import Survey
 
-
 MUCH = 0.01
 """Share of a part from which on scores on it are too high by more than they vary."""
 

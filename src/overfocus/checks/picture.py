@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from io import BytesIO
+from itertools import starmap
 from math import nan
 from pathlib import Path, PurePath
 
@@ -18,6 +19,8 @@ SMALL = 64
 """Pixels from which on a larger JPEG is decoded at a half, a quarter or an eighth."""
 DEEP = ("I", "F")
 """First letters of Pillow's modes with more than 8 bits for a value."""
+Work = tuple[str | bytes, str, str, int, int]
+"""What `examined` takes."""
 ORIENTATION = 0x0112
 """EXIF's tag of how a viewer turns the picture; 1 is upright."""
 
@@ -84,6 +87,11 @@ def examined(source: str | bytes, name: str, part: str, label: int, row: int) ->
     except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         reason = str(error)
     return Picture(name, part, label, row, error=reason)
+
+
+def all_examined(work: list[Work]) -> list[Picture]:
+    """Return the facts of several images. It lies in this file so that a process that reads them needs no torch."""
+    return list(starmap(examined, work))
 
 
 def _facts(picture: Image.Image, stored: bytes, name: str, part: str, label: int, row: int) -> Picture:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import starmap
 from multiprocessing import get_context
 
-from overfocus.checks.picture import Picture, examined
+from overfocus.checks.picture import Picture, Work, all_examined
 from overfocus.checks.same_picture import same_pictures
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
@@ -86,9 +85,6 @@ def from_files(images: Images) -> bool:
     return isinstance(images, StoredImages)
 
 
-Work = tuple[str | bytes, str, str, int, int]
-
-
 def _stored(dataset: Dataset, images: Images, row: int) -> tuple[str | bytes, str]:
     """Return the path or the encoded bytes of an image, and its name."""
     name = images.name(row)
@@ -108,13 +104,9 @@ def _examined(work: list[Work]) -> Iterator[Picture]:
     chunks = [work[first : first + CHUNK] for first in range(0, len(work), CHUNK)]
     if len(work) < MANY or count < 2:
         with ThreadPoolExecutor(count) as threads:
-            for pictures in threads.map(_chunk, chunks):
+            for pictures in threads.map(all_examined, chunks):
                 yield from pictures
         return
     with ProcessPoolExecutor(count, get_context("spawn")) as processes:
-        for pictures in processes.map(_chunk, chunks):
+        for pictures in processes.map(all_examined, chunks):
             yield from pictures
-
-
-def _chunk(work: list[Work]) -> list[Picture]:
-    return list(starmap(examined, work))

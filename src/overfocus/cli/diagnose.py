@@ -70,7 +70,8 @@ def diagnose(  # noqa: PLR0913
     \b
     overfocus diagnose runs/first --out diagnosis
     overfocus diagnose runs/plain runs/sgdrop --out side-by-side
-    overfocus diagnose net.pt --model resnet18 --preprocess imagenet --data photos --out diagnosis
+    overfocus diagnose net.pt --model resnet18 --preprocess imagenet \\
+        --data photos --out diagnosis
     """
     from rich.console import Console
 

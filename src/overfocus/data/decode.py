@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.data.depth import AlmostConstant
 from overfocus.data.images import Images, TensorImages
 from overfocus.data.resize import Size, fitted
 from overfocus.data.split import Split
@@ -71,9 +73,12 @@ def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, 
     some = images.pick(torch.arange(0, len(images), max(1, len(images) // most)))
     # How often each of the 256 levels occurs: exact, and without torch, whose threads would wait for one another here.
     counts = np.zeros((some.channels, 256), dtype=np.int64)
-    for _, image in _read(some):
-        if not isinstance(image, OverfocusError):
-            counts += [np.bincount(channel.ravel(), minlength=256) for channel in image.numpy()]
+    with warnings.catch_warnings():
+        # Readers measure before the rule of another depth is known; who reads the images afterwards is warned.
+        warnings.simplefilter("ignore", AlmostConstant)
+        for _, image in _read(some):
+            if not isinstance(image, OverfocusError):
+                counts += [np.bincount(channel.ravel(), minlength=256) for channel in image.numpy()]
     shares, levels = counts / counts.sum(axis=1, keepdims=True).clip(min=1), np.arange(256) / 255
     mean = shares @ levels
     std = np.sqrt((shares @ levels**2 - mean**2).clip(min=255.0**-2))
