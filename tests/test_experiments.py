@@ -103,6 +103,7 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 def test_no_script_is_left_out_here():
     assert SCRIPTS == [
         "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "leak.py", "look.py", "matched.py",
+        "photographs.py",
         "seeds.py", "together.py",
     ]  # fmt: skip
 
@@ -277,3 +278,22 @@ def test_several_seeds_are_trained_once(studies, monkeypatch, capsys, tmp_path):
     again = run("seeds.py", monkeypatch, capsys, *arguments)
     assert written == {path: path.stat().st_mtime_ns for path in written}
     assert [x for x in again.splitlines() if x[:1] == "|"] == [x for x in first.splitlines() if x[:1] == "|"]
+
+
+@pytest.mark.slow
+def test_photographs_are_drawn_by_seed_and_tuned_beside_their_probe(monkeypatch, capsys, tmp_path):
+    from small import photos
+
+    folder = photos(tmp_path / "photos", classes=2, train=6, test=1) / "train"
+    told = run(
+        "photographs.py", monkeypatch, capsys, folder, "--per-class", "3", "--draws", "2", "--out", tmp_path / "out",
+        "--set", "recipe.epochs=1", "--set", "data.size=32",
+    )  # fmt: skip
+    assert told.count("on 6 pictures") == 2
+    assert "95 % interval" in told
+    parts = [
+        {file.name for file in (tmp_path / "out" / "3-0" / part / "class1").iterdir()} for part in ("train", "test")
+    ]
+    assert (len(parts[0]), len(parts[1]), parts[0] & parts[1]) == (3, 3, set())
+    again = {file.name for file in (tmp_path / "out" / "3-1" / "train" / "class1").iterdir()}
+    assert again != parts[0]

@@ -5,7 +5,7 @@ from typing import get_type_hints
 import pytest
 from typer.models import OptionInfo
 
-from overfocus.cli.app import GROUPS
+from overfocus.cli.app import GROUPS, with_tags
 
 COMMANDS = {
     command.callback.__name__: command.callback
@@ -57,3 +57,17 @@ def test_every_option_is_declared_once():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_prints_json(name):
     assert "--json" in options(COMMANDS[name])
+
+
+@pytest.mark.parametrize(
+    ("words", "then"),
+    [
+        (["train", "--pretrained"], ["train", "--pretrained", "default"]),
+        (["train", "--pretrained", "--data", "x"], ["train", "--pretrained", "default", "--data", "x"]),
+        (["train", "--pretrained", "a1_in1k", "--seed", "1"], ["train", "--pretrained", "a1_in1k", "--seed", "1"]),
+        (["train", "--seed", "1"], ["train", "--seed", "1"]),
+        ([], []),
+    ],
+)
+def test_pretrained_without_a_tag_takes_the_default(words, then):
+    assert with_tags(words) == then

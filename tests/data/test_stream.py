@@ -2,14 +2,17 @@ import random
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.key import Key
+from overfocus.core.preprocess import Preprocess
 from overfocus.data import Augment, Changes, Split, Stream, load
 from overfocus.data.image_files import FileImages
+from overfocus.data.resize import fitted, interpolation_of
 
 FULL = Augment(flip=True, crop=3, jitter=0.4)
 
@@ -262,3 +265,51 @@ def test_fashion_mnist_streams(real):
     assert batch.images.shape == (1000, 1, 28, 28)
     assert abs(batch.images.mean()) < 0.05
     assert abs(batch.images.std() - 1) < 0.05
+
+
+BICUBIC = Preprocess(size=(16, 16), interpolation="bicubic")
+
+
+def test_a_resized_crop_is_cut_out_of_the_stored_image_however_it_was_fitted(tmp_path):
+    """A wide picture is black in its middle, which is all that a centre cut shows; crops see its white sides too."""
+    pixels = np.full((16, 64, 3), 255, dtype=np.uint8)
+    pixels[:, 22:42] = 0
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    split = Split(
+        FileImages(tmp_path, (str(tmp_path / "wide.png"),) * 40), torch.zeros(40, dtype=torch.int64), ("only",)
+    )
+    crop = Augment(resized_crop=True, area=(0.2, 0.3))
+    for once in (fitted(split, BICUBIC), fitted(split, BICUBIC).subset(range(30)), split):
+        plain = stream(once, size=16, train=False, batch=40, mean=(0, 0, 0), std=(1, 1, 1)).epoch()
+        assert next(iter(plain)).images.max() < 0.1
+        made = stream(once, size=16, augment=crop, batch=40, mean=(0, 0, 0), std=(1, 1, 1)).epoch()
+        whitest = next(iter(made)).images.amax(dim=(1, 2, 3))
+        assert 0.3 < (whitest > 0.9).float().mean() < 1
+
+
+@pytest.mark.parametrize("area", [(0.9, 1.0), (0.1, 0.2)])
+def test_a_resized_crop_cuts_out_the_share_that_it_is_given(tmp_path, area):
+    """A picture whose left half is white is halved by large crops, and all of one colour in many small ones."""
+    pixels = np.zeros((40, 40, 3), dtype=np.uint8)
+    pixels[:, :20] = 255
+    Image.fromarray(pixels).save(tmp_path / "half.png")
+    split = Split(
+        FileImages(tmp_path, (str(tmp_path / "half.png"),) * 40), torch.zeros(40, dtype=torch.int64), ("only",)
+    )
+    crop = Augment(resized_crop=True, area=area)
+    images = next(iter(stream(split, size=16, augment=crop, batch=40, mean=(0,) * 3, std=(1,) * 3).epoch())).images
+    mixed = ((images.mean(dim=(1, 2, 3)) - 0.5).abs() < 0.1).float().mean()
+    assert mixed > 0.9 if area[0] > 0.5 else mixed < 0.6
+
+
+def test_the_innermost_fit_says_how_images_are_resized(files):
+    assert interpolation_of(files.images) == "bilinear"
+    assert interpolation_of(fitted(files, BICUBIC).images) == "bicubic"
+    assert interpolation_of(fitted(files.subset([0, 1]), BICUBIC).images) == "bicubic"
+    assert interpolation_of(fitted(fitted(files, BICUBIC).subset([0, 1]), (8, 8)).images) == "bicubic"
+
+
+@pytest.mark.parametrize("area", [(0.0, 1.0), (0.8, 0.5), (0.5, 1.1)])
+def test_an_area_that_is_no_share_is_refused(area):
+    with pytest.raises(OverfocusError, match="area"):
+        Augment(resized_crop=True, area=area)

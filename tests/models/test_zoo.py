@@ -142,7 +142,7 @@ def test_an_unknown_setting_names_the_nearest(name, setting, meant):
 
 @pytest.mark.parametrize(
     ("name", "setting"),
-    [("timm:convnext_atto", "pretrained"), ("googlenet", "aux_logits"), ("resnet18", "num_classes")],
+    [("timm:convnext_atto", "features_only"), ("googlenet", "aux_logits"), ("resnet18", "num_classes")],
 )
 def test_settings_that_would_download_or_change_the_logits_are_refused(name, setting):
     with torch.device("meta"), pytest.raises(OverfocusError, match=f"'{setting}' of {name}.*a file as weights"):
@@ -258,7 +258,8 @@ def test_weights_of_the_same_model_are_taken_without_a_word(tmp_path, caplog):
 
 def test_the_list_has_a_plain_line_for_every_model():
     cards = dict(model_names())
-    assert {"overfocus_cnn", "timm:NAME", "package.module:factory", *torchvision_names()} == set(cards)
+    own = {"overfocus_cnn", "efficientnet_lite0", "timm:NAME", "package.module:factory"}
+    assert {*own, *torchvision_names()} == set(cards)
     assert cards["resnet18"] == "ResNet-18 from Deep Residual Learning for Image Recognition"
     assert all(card and "\n" not in card and "http" not in card and "`" not in card for card in cards.values())
 

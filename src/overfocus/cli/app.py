@@ -49,7 +49,7 @@ app = typer.Typer(
 
     \b
     overfocus train --method "cutmix + sgdrop" --out runs/first
-    overfocus train --method "cutmix + sgdrop" --data photos --size 64
+    overfocus train --data photos --out runs/photos
     overfocus diagnose runs/first --out diagnosis
 
     Exit codes: 0 done; 1 unforeseen error, --debug shows where; 2 invalid input, a one-line message says how to fix
@@ -89,6 +89,7 @@ def main() -> None:
     _print_anything()
     warnings.filterwarnings("default", ".* is now called ", DeprecationWarning)
     warnings.formatwarning = _in_a_line
+    sys.argv[1:] = with_tags(sys.argv[1:])
     try:
         app()
     except OverfocusError as error:
@@ -111,6 +112,18 @@ def main() -> None:
     finally:
         for each in SIGNALS:  # a second one, while the interpreter goes down, has nothing left to clean up
             signal.signal(each, signal.SIG_DFL)
+
+
+def with_tags(words: list[str]) -> list[str]:
+    """Return the words of a command line, "default" written out after a `--pretrained` that nothing or another option
+    follows.
+    """
+    pairs = zip(words, [*words[1:], "-"], strict=False)
+    return [each for word, then in pairs for each in ((word, "default") if _bare(word, then) else (word,))]
+
+
+def _bare(word: str, then: str) -> bool:
+    return word == "--pretrained" and then.startswith("-")
 
 
 class _Stopped(BaseException):

@@ -78,6 +78,22 @@ Ood = Annotated[
 Model = Annotated[str | None, typer.Option(help="A name from `overfocus models`, timm:NAME or package.module:factory.")]
 CheckpointModel = Annotated[str | None, typer.Option("--model", help="Network of a bare file of weights.")]
 Weights = Annotated[str | None, typer.Option(help="File of weights of the model (safetensors or a state dict).")]
+Pretrained = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[TAG]",
+        help="Begin with published weights of the model, with their preprocessing, and tune them (--tune lp-ft). A TAG "
+        "is torchvision's (IMAGENET1K_V2) or timm's (a1_in1k); without one those they recommend.",
+    ),
+]
+Tune = Annotated[
+    str | None,
+    typer.Option(
+        metavar="lp-ft|probe|last-stage|full|scratch",
+        help="What is trained of pretrained weights: a linear probe and then all of it, the probe alone, the last "
+        "stage, or all from a random head.",
+    ),
+]
 Classes = Annotated[
     str | None,
     typer.Option(

@@ -31,6 +31,8 @@ def train(  # noqa: PLR0913
     at: o.At = None,
     stem: Annotated[str | None, typer.Option(help="small: a stem for images of about 32 pixels.")] = None,
     weights: o.Weights = None,
+    pretrained: o.Pretrained = None,
+    tune: o.Tune = None,
     method: Annotated[str | None, o.METHOD] = None,
     epochs: o.Epochs = None,
     batch: o.Batch = None,
@@ -61,21 +63,20 @@ def train(  # noqa: PLR0913
     overfocus train experiment.toml --set recipe.epochs=3 --seed 1
     """
     from overfocus.commands.check import first_look
-    from overfocus.commands.train import default_folder, train_run
+    from overfocus.commands.train import default_folder, settle_run, train_run
     from overfocus.report.terminal.tables import run_summary
     from overfocus.report.terminal.training import Progress
-    from overfocus.training.experiment import settle
     from overfocus.training.processes import Machine, first_process
 
     settings = (
         o.given("data", name=data, root=root, size=size, per_class=per_class, fraction=fraction, val=val)
         | o.given("data", download=download or None, workers=workers, on_bad_image=on_bad_image)
         | o.pictures(fit, orientation, intensity, background)
-        | o.given("model", name=model, at=at, stem=stem, weights=weights)
-        | o.given("recipe", epochs=epochs, batch=batch, lr=lr, probe=probe)
+        | o.given("model", name=model, at=at, stem=stem, weights=weights, pretrained=pretrained)
+        | o.given("recipe", epochs=epochs, batch=batch, lr=lr, probe=probe, tune=tune)
         | o.given("", method=method, seed=seed)
     )
-    settled = settle(experiment, settings, changes or [])
+    settled = settle_run(experiment, settings, changes or [], out)
     folder, machine = out or default_folder(settled), Machine(accelerator, devices, nodes, strategy)
     with Progress(settled, folder, quiet=as_json, hidden=not first_process()) as progress:
         run = train_run(

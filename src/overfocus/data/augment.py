@@ -31,7 +31,9 @@ class Augment:
     policy: Policy = "none"
     """torchvision's RandAugment, TrivialAugmentWide or AutoAugment (ImageNet's policy)."""
     resized_crop: bool = False
-    """Cut out 8 to 100 % of the image at an aspect of 3/4 to 4/3 and resize that (Szegedy et al., 1409.4842)."""
+    """Cut out a part of the image at an aspect of 3/4 to 4/3 and resize that (Szegedy et al., 1409.4842)."""
+    area: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest share of the image that a resized crop cuts out."""
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -41,9 +43,15 @@ class Augment:
         if not 0 <= self.jitter <= 1:
             raise OverfocusError(f"augment: jitter is {self.jitter}; give 0 to 1")
 
+        if not 0 < self.area[0] <= self.area[1] <= 1:
+            raise OverfocusError(f"augment: area is {self.area}; give two shares, the smaller first, up to 1")
+
     @staticmethod
-    def default_for(name: str, size: int) -> Augment:
-        """Return the usual changes for the set `name` at `size` pixels; none that would change an image's class."""
+    def default_for(name: str, size: int, tuned: bool = False) -> Augment:
+        """Return the usual changes for the set `name` at `size` pixels; none that would change an image's class.
+
+        tuned: for a pretrained network, crops that keep most of the object, resized.
+        """
         usual = {
             "totem": Augment(),
             "totem-digit": Augment(),
@@ -51,6 +59,8 @@ class Augment:
             "svhn": Augment(crop=4),
             "imagenet": Augment(flip=True, resized_crop=True),
         }
+        if tuned and name not in usual:
+            return Augment(flip=True, resized_crop=True, area=(0.5, 1.0), jitter=0.1)
         return usual.get(name, Augment(flip=True, crop=max(size // 8, 1)))
 
     @property

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from overfocus.core.deprecation import warn_renamed
 from overfocus.core.errors import OverfocusError
-from overfocus.core.preprocess import Colour, Preprocess, Size, fitting
+from overfocus.core.preprocess import DEFAULT, Colour, Interpolation, Preprocess, Size, fitting
 from overfocus.data.images import Images, Masks, PickedImages, TensorImages, WrappedImages
 from overfocus.data.split import Split
 
@@ -176,6 +176,15 @@ def _fitted_box(boxes: Tensor, images: Images, row: int, how: Preprocess) -> Ten
 
 def unfitted(images: Images) -> Images:
     """Return the same images at their stored sizes."""
-    if isinstance(images, PickedImages) and isinstance(images.source, FittedImages):
-        return PickedImages(images.source.source, images.rows)
-    return images.source if isinstance(images, FittedImages) else images
+    if isinstance(images, PickedImages):
+        return PickedImages(unfitted(images.source), images.rows)
+    return unfitted(images.source) if isinstance(images, FittedImages) else images
+
+
+def interpolation_of(images: Images) -> Interpolation:
+    """Return how stored images are resized: as the innermost of what fits them says."""
+    found = DEFAULT.interpolation
+    while isinstance(images, FittedImages | PickedImages):
+        found = fitting(images.to).interpolation if isinstance(images, FittedImages) else found
+        images = images.source
+    return found

@@ -14,7 +14,7 @@ from overfocus.core.key import Key
 from overfocus.data.augment import Augment, Changes
 from overfocus.data.decode import BadImage, OnBadImage, decoded, first_size, verified
 from overfocus.data.images import TensorImages
-from overfocus.data.resize import Size, as_size, fitted, unfitted
+from overfocus.data.resize import Size, as_size, fitted, interpolation_of, unfitted
 from overfocus.data.split import Split
 from overfocus.data.worker import KeptImages, Worker, loader
 
@@ -119,7 +119,8 @@ class Stream:
         images = unfitted(self.split.images) if augment.resized_crop else self.split.images
         if not (self.workers or augment.by_image or isinstance(images, TensorImages)):
             images = KeptImages(images, size, self.memory_budget_bytes)
-        self._loader = loader(Worker(images, size, augment, self.seed), self.workers, torch.device(self.device))
+        worker = Worker(images, size, augment, self.seed, interpolation_of(self.split.images))
+        self._loader = loader(worker, self.workers, torch.device(self.device))
 
     @property
     def shared(self) -> bool:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
-from overfocus.data.split import Split
+from overfocus.data.split import Dataset, Split
+
+FEWEST = 10
+"""Training images of the smallest class below which none are held out to judge a fine-tuned network by."""
+HELD_OUT = 0.1
+"""Share of each class that is held out for that."""
 
 
 def few(split: Split, seed: int, per_class: int | None = None, fraction: float | None = None) -> Split:
@@ -34,6 +41,21 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     rest = torch.ones(len(split), dtype=torch.bool)
     rest[held] = False
     return split.subset(rest.nonzero()[:, 0]), split.subset(held)
+
+
+def held_out(dataset: Dataset, seed: int) -> Dataset:
+    """Return `dataset` with a split `val`, `HELD_OUT` of each training class, unless it has one, or a class has fewer
+    than `FEWEST` images; a note says so.
+    """
+    train = dataset.splits["train"]
+    if "val" in dataset.splits or int(train.counts().min()) < FEWEST:
+        return dataset
+    rest, val = hold_out(train, HELD_OUT, seed)
+    note = (
+        f"{len(val)} of the {len(train)} training images are held out to judge the fine-tuned network by; data.val "
+        "gives another share."
+    )
+    return replace(dataset, splits={**dataset.splits, "train": rest, "val": val}).noting(note)
 
 
 def balanced(labels: Tensor, count: int, seed: int) -> Tensor:

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.core.preprocess import DEFAULT, Interpolation
 from overfocus.data.augment import Augment
 from overfocus.data.decode import checked_size, processors
 from overfocus.data.images import Images, WrappedImages
@@ -38,6 +39,8 @@ class Worker(TorchDataset):
     size: Size
     augment: Augment
     seed: int
+    interpolation: Interpolation = DEFAULT.interpolation
+    """Of resized crops."""
 
     def __getitem__(self, keys: Sequence[EpochRow]) -> Tensor | OverfocusError:
         batch = torch.empty(len(keys), self.images.channels, *self.size, dtype=torch.uint8)
@@ -63,7 +66,8 @@ class Worker(TorchDataset):
 
         steps: list[Callable[[Tensor], Tensor]] = []
         if self.augment.resized_crop:
-            steps.append(v2.RandomResizedCrop(self.size, antialias=True))
+            mode = v2.InterpolationMode[self.interpolation.upper()]
+            steps.append(v2.RandomResizedCrop(self.size, self.augment.area, interpolation=mode, antialias=True))
         if self.augment.policy != "none":
             policies = {
                 "randaugment": v2.RandAugment, "trivialaugment": v2.TrivialAugmentWide, "autoaugment": v2.AutoAugment

@@ -56,7 +56,7 @@ def of_name(name: str) -> Known:
     if source == "timm" and rest:
         return Known(of_timm(timm_config(rest, {})), f"--preprocess {name}")
     if source == "torchvision" and rest:
-        return Known(_of_torchvision(rest), f"--preprocess {name}")
+        return Known(of_torchvision(rest), f"--preprocess {name}")
     raise OverfocusError(
         f"--preprocess {name!r}; give imagenet, half, timm:NAME (as timm:resnet50.a1_in1k) or torchvision:WEIGHTS (as "
         "torchvision:ResNet50_Weights.IMAGENET1K_V2)"
@@ -76,6 +76,26 @@ def of_timm(config: Mapping[str, Any]) -> Preprocess:
         size=tuple(config["input_size"][-2:]), fit=FITS[mode], crop_share=_share(config.get("crop_pct") or 0.875),
         interpolation=interpolation, mean=mean, std=std, **around,
     )  # fmt: skip
+
+
+def of_torchvision(name: str) -> Preprocess:
+    """Return what the transforms of a member of torchvision's enums mean, such as ResNet50_Weights.IMAGENET1K_V2."""
+    from torchvision.models import get_weight
+
+    try:
+        preset: Any = get_weight(name).transforms()
+    except (ValueError, KeyError, AttributeError) as error:
+        raise OverfocusError(
+            f"torchvision has no weights {name!r}; such a name is ResNet50_Weights.IMAGENET1K_V2"
+        ) from error
+    size, resized = preset.crop_size[0], preset.resize_size[0]
+    return Preprocess(
+        size=size,
+        crop_share=_share(size / resized),
+        interpolation=preset.interpolation.value,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )
 
 
 def timm_config(name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -210,25 +230,6 @@ def _numbers(checkpoint: Checkpoint) -> Known | None:
                 unit = ", of 0 to 255" if scale > 1 else ""
                 return Known(Preprocess(mean=mean, std=std), f"{mean_key} and {std_key} in the file{unit}")
     return None
-
-
-def _of_torchvision(name: str) -> Preprocess:
-    from torchvision.models import get_weight
-
-    try:
-        preset: Any = get_weight(name).transforms()
-    except (ValueError, KeyError, AttributeError) as error:
-        raise OverfocusError(
-            f"torchvision has no weights {name!r}; such a name is ResNet50_Weights.IMAGENET1K_V2"
-        ) from error
-    size, resized = preset.crop_size[0], preset.resize_size[0]
-    return Preprocess(
-        size=size,
-        crop_share=_share(size / resized),
-        interpolation=preset.interpolation.value,
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
-    )
 
 
 def _floats(value: Any) -> tuple[float, ...]:

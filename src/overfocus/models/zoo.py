@@ -17,6 +17,7 @@ from torch import nn
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.models.checkpoints import load_weights
 from overfocus.models.overfocus_cnn import OverfocusCNN
+from overfocus.models.pretrained import BUNDLED, DEFAULT_TAG, fill_pretrained, pretrained_weights
 from overfocus.models.surgery import replace_head, use_small_stem, with_channels
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,14 @@ KEYWORDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYW
 
 
 def create_model(
-    name: str, classes: int, *, channels: int = 3, stem: str = "", weights: str | Path | None = None, **settings: Any
+    name: str,
+    classes: int,
+    *,
+    channels: int = 3,
+    stem: str = "",
+    weights: str | Path | None = None,
+    pretrained: str | bool = "",
+    **settings: Any,
 ) -> nn.Module:
     """Return a new classifier, images [B, channels, H, W] to logits [B, classes].
 
@@ -44,9 +52,12 @@ def create_model(
     stem: "small" keeps the side of small images (32 px) where the model would quarter it; empty is the model's own.
     weights: a local file; a head of other classes stays new, which the log says, and a first convolution of other
         channels is fitted.
+    pretrained: a tag of published weights, "default" or True for those that are recommended; see `models.pretrained`.
+        With `weights` too they are in that file, and nothing is fetched.
     settings: what the model's constructor takes.
     Raises UnknownName for a name or setting that is not known, OverfocusError for what cannot be built or loaded.
     """
+    build = BUNDLED.get(name, name)
     for what, count in (("classes", classes), ("channels", channels)):
         if count < 1:
             raise OverfocusError(f"model {name!r}: {what} is {count}; give at least 1")
@@ -54,9 +65,12 @@ def create_model(
         settings |= {"stem": stem} if stem else {}
         model = built(name, OverfocusCNN, settings, {"classes": classes, "channels": channels})
     else:
-        model = source_of(name)(name, classes, channels, settings)
+        model = source_of(build)(build, classes, channels, settings)
         if stem:
             use_small_stem(model, name, stem)
+    if weights is None and pretrained:
+        published = pretrained_weights(name, DEFAULT_TAG if pretrained is True else pretrained)
+        fill_pretrained(model, published.state(settings), f"pretrained weights {published.tag} of {name}")
     if weights is not None:
         left_out = load_weights(model, weights, new_head=True, new_channels=True)
         if left_out:
@@ -70,7 +84,8 @@ def model_names() -> list[tuple[str, str]]:
 
     cards = [(OWN[0], "OverfocusCNN, a small pre-activated residual network that trains in seconds at any image size")]
     cards += [(name, card_of(get_model_builder(name))) for name in torchvision_names()]
-    cards += [("timm:NAME", "every model of timm, such as timm:convnext_atto (pip install 'overfocus[timm]')")]
+    cards += [("efficientnet_lite0", "EfficientNet-Lite0, whose ImageNet weights are installed: add --pretrained")]
+    cards += [("timm:NAME", "every model of timm, such as timm:convnext_atto")]
     return [
         *cards,
         ("package.module:factory", "what your own function returns, called with num_classes where it takes it"),
@@ -97,7 +112,7 @@ def torchvision_model(name: str, classes: int, channels: int, settings: dict) ->
 
     known = torchvision_names()
     if name not in known:
-        raise UnknownName("model", name, closest(name, [*OWN, *known, *timm_names()]))
+        raise UnknownName("model", name, closest(name, [*OWN, *BUNDLED, *known, *timm_names()]))
     build = get_model_builder(name)
     model = built(name, build, settings, {"num_classes": classes, **NO_AUXILIARY.get(name, {})})
     return with_channels(model, channels)
@@ -107,7 +122,7 @@ def timm_model(name: str, classes: int, channels: int, settings: dict) -> nn.Mod
     """Return one of timm's models, without pretrained weights."""
     known = timm_names()
     if not known:
-        raise OverfocusError(f"model {name!r}: timm is not installed; pip install 'overfocus[timm]'")
+        raise OverfocusError(f"model {name!r}: timm is not installed; pip install timm")
     plain = name.partition(".")[0]
     if plain not in known:
         raise UnknownName("model", name, closest(name, known))

@@ -76,7 +76,8 @@ def forecast(study: Study, folder: Path, workers: int, device: torch.device | st
 def _budget(study: Study, size: Size, dataset: Dataset) -> dict[str, int]:
     recipe = study.experiment(RunKey(study.baseline, size, 0)).recipe
     images = len(dataset.splits["train"])
-    return {"images": images, "epochs": recipe.epochs, "updates": recipe.epochs * -(-images // recipe.batch)}
+    epochs = recipe.epochs_for(images)
+    return {"images": images, "epochs": epochs, "updates": epochs * -(-images // recipe.batch)}
 
 
 def _evaluation(experiment: Experiment, dataset: Dataset, device: torch.device | str) -> float:
@@ -100,8 +101,9 @@ def _seconds(study: Study, key: RunKey, dataset: Dataset, compute: Compute | Non
     if compute is None:
         return seconds
     recipe = study.experiment(key).recipe
-    steps = recipe.epochs * len(dataset.splits["train"]) / compute.batch
-    return seconds + steps * compute.seconds + (recipe.epochs / recipe.evaluate_every + 2) * images * evaluation
+    epochs = recipe.epochs_for(len(dataset.splits["train"]))
+    steps = epochs * len(dataset.splits["train"]) / compute.batch
+    return seconds + steps * compute.seconds + (epochs / recipe.evaluate_every + 2) * images * evaluation
 
 
 def _examination(study: Study, evaluation: float, images: int) -> float:

@@ -97,7 +97,7 @@ class RunQueue:
         keys, record = list(self.study.run_keys()), self.study.examine.record
         self.finished = [key for key in keys if key.state(self.folder, record) == "finished"]
         self.waiting = [key for key in keys if key not in {*self.finished, *self.failed}]
-        self._epochs = {key: self.study.experiment(key).recipe.epochs for key in keys}
+        self._epochs = {key: self.study.experiment(key).recipe.epochs_for(1) for key in keys}
         self._work = {key: _work(self.study, key) for key in keys}
         self._began, self._done_before = monotonic(), self._done()
 
@@ -170,7 +170,7 @@ def _work(study: Study, key: RunKey) -> float:
     """Return how much work a run is, beside the other runs of the study; evaluation counts like so many images."""
     recipe = study.experiment(key).recipe
     share = _amount(key.size) / max(map(_amount, study.sizes))
-    return recipe.epochs * (share + 0.05 / recipe.evaluate_every) + 1.0
+    return recipe.epochs_for(1) * (share + 0.05 / recipe.evaluate_every) + 1.0
 
 
 def _amount(size: Size) -> float:

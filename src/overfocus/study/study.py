@@ -32,6 +32,7 @@ from overfocus.training.experiment import (
     DataSettings,
     Experiment,
     ModelSettings,
+    as_pretrained,
     put_together,
     read_toml,
     without_none,
@@ -116,6 +117,11 @@ class Study(Settings):
     model: ModelSettings = ModelSettings.model_validate({})
     recipe: Recipe = Recipe.model_validate({})
     examine: Examination = Examination.model_validate({})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, values: Any) -> Any:
+        return as_pretrained(values)
 
     @field_validator("methods")
     @classmethod

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -83,7 +84,8 @@ def _data(experiment: Experiment) -> Dataset:
     data = experiment.data
     path = os.path.join(data.root or "", data.name)
     changed = os.stat(path).st_mtime_ns if os.path.exists(path) else 0
-    return _loaded(data.model_dump_json(), experiment.seed, os.environ.get("OVERFOCUS_DATA"), changed)
+    loaded = _loaded(data.model_dump_json(), experiment.seed, os.environ.get("OVERFOCUS_DATA"), changed)
+    return experiment.prepared(loaded)
 
 
 @lru_cache(maxsize=1)
@@ -126,10 +128,14 @@ def collect(experiment: Experiment, folder: Path, dataset: Dataset, device: torc
     name, _ = split_of(dataset)
     stream = experiment.stream(dataset, name, device=device)
     labels, last, last_confidence = predict(load_run(folder).to(device), stream)
-    if Run(folder).manifest()["best"]["epoch"] == experiment.recipe.epochs:
+    if _best_is_last(Run(folder).manifest()):
         return Answers(labels, last, last_confidence, last, last_confidence)
     _, best, best_confidence = predict(load_run(folder, best=True).to(device), stream)
     return Answers(labels, last, last_confidence, best, best_confidence)
+
+
+def _best_is_last(manifest: dict[str, Any]) -> bool:
+    return manifest["best"]["epoch"] == manifest["last"]["epoch"]
 
 
 def _examine(

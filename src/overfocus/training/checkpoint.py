@@ -38,7 +38,8 @@ def load_network(run: Run, weights: Path) -> nn.Module:
 def untrained_network(run: Run) -> nn.Module:
     """Return the network that a finished run is of, in evaluation mode, as its seed draws it."""
     manifest, experiment = run.manifest(), run.experiment()
-    bare = experiment.model_copy(update={"model": experiment.model.model_copy(update={"weights": None})})
+    model = experiment.model.model_copy(update={"weights": None, "pretrained": ""})
+    bare = experiment.model_copy(update={"model": model})
     return bare.create_model(len(manifest["classes"]), manifest["channels"]).eval()
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.layer_name import FEATURES, OLD
@@ -18,6 +18,8 @@ from overfocus.data.decode import first_size
 from overfocus.data.images import Images, TensorImages
 from overfocus.data.load import fitted_set
 from overfocus.data.planted_shortcut import PlantedShortcut
+from overfocus.data.subset import held_out
+from overfocus.models.pretrained import Pretrained, in_channels, pretrained_weights
 from overfocus.models.zoo import create_model
 from overfocus.regularizers.regularizer import Regularizer
 from overfocus.regularizers.spec import parse
@@ -31,6 +33,8 @@ else:
 
 
 PREPROCESS = ("fit", "crop_share", "interpolation", "orientation", "intensity", "background")
+WITHOUT_GPU = 128
+"""Side in pixels of the pictures that a pretrained network is tuned on, unless a size is given."""
 LARGE, CUSTOMARY = 256, 224
 """Pixels: up to where images of one size stay as they are stored, and the side that most models are made for."""
 
@@ -102,8 +106,20 @@ class ModelSettings(Settings):
     stem: str = ""
     weights: str | None = None
     """A local file of pretrained weights; a head of another number of classes is left new."""
+    pretrained: str = ""
+    """A tag of published weights, or "default"; see `overfocus.models.pretrained`. They bring their preprocessing, and
+    `recipe.tune` is then "lp-ft". With `weights` too they are in that file.
+    """
     settings: dict[str, Any] = Field(default_factory=dict)
     """What the model's own constructor takes."""
+
+    @field_validator("settings")
+    @classmethod
+    def _of_the_constructor(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        for name in ("stem", "weights", "pretrained"):
+            if name in settings:
+                raise ValueError(f"model.settings.{name}: the model's constructor does not get it; set model.{name}")
+        return settings
 
 
 class Experiment(Settings):
@@ -114,6 +130,24 @@ class Experiment(Settings):
     method: str = "plain"
     recipe: Recipe = Recipe.model_validate({})
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, values: Any) -> Any:
+        return as_pretrained(values)
+
+    @model_validator(mode="after")
+    def _from_weights(self) -> Experiment:
+        given = self.model.pretrained or self.model.weights
+        if self.recipe.tune != "scratch" and not given:
+            raise ValueError(
+                f"recipe.tune = {self.recipe.tune!r} is for a pretrained network; give --pretrained, or --weights FILE"
+            )
+        if self.recipe.tune == "scratch" and self.model.pretrained:
+            raise ValueError(
+                "recipe.tune = 'scratch' and --pretrained exclude one another; give lp-ft, full, last-stage or probe"
+            )
+        return self
 
     @field_validator("method")
     @classmethod
@@ -136,14 +170,26 @@ class Experiment(Settings):
         if data.held_back:
             dataset = replace(dataset, splits={k: v for k, v in dataset.splits.items() if k in ("train", "val")})
         dataset = dataset if data.size is not None else _of_one_size(dataset, data.preprocess)
-        return dataset if data.shortcut is None else data.shortcut.into(dataset, self.seed)
+        dataset = dataset if data.shortcut is None else data.shortcut.into(dataset, self.seed)
+        return self.prepared(dataset)
+
+    def prepared(self, dataset: Dataset) -> Dataset:
+        """Return data as this network and recipe want it: normalised as for the pretrained weights, and with images
+        held out where what is tuned is judged by them. What is so already stays as it is.
+        """
+        if self.model.pretrained:
+            how = pretrained_weights(self.model.name, self.model.pretrained).preprocess
+            how = in_channels(how, next(iter(dataset.splits.values())).images.channels)
+            dataset = replace(dataset, mean=how.mean, std=how.std)
+        return held_out(dataset, self.seed) if self.recipe.judged else dataset
 
     def stream(self, dataset: Dataset, name: str, **place: Any) -> Stream:
         """Return the batches of the split `name`; `place` is device, rank and world."""
         split, data = dataset.splits[name], self.data
         size = data.size if data.size is not None else first_size(split.images)
         side = size if isinstance(size, int) else min(size)
-        augment = data.augment if data.augment is not None else Augment.default_for(dataset.name, side)
+        tuned = self.recipe.tune != "scratch"
+        augment = data.augment if data.augment is not None else Augment.default_for(dataset.name, side, tuned)
         return Stream(
             split, batch=self.recipe.batch, mean=dataset.mean, std=dataset.std, size=data.size, seed=self.seed,
             augment=augment, train=name == "train", workers=data.workers,
@@ -158,8 +204,9 @@ class Experiment(Settings):
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             return create_model(
-                model.name, classes, channels=channels, stem=model.stem, weights=model.weights, **model.settings
-            )
+                model.name, classes, channels=channels, stem=model.stem, weights=model.weights,
+                pretrained=model.pretrained, **model.settings,
+            )  # fmt: skip
 
     def toml(self) -> str:
         """Return the experiment as TOML, every default written out."""
@@ -168,12 +215,40 @@ class Experiment(Settings):
         return tomli_w.dumps(without_none(self.model_dump(mode="json")))
 
 
+def as_pretrained(values: Any) -> Any:
+    """Write out in settings what pretrained weights bring: their tag in full, how pictures are fitted, and that they
+    are tuned. What is given goes before it.
+    """
+    model = values.get("model") if isinstance(values, dict) else None
+    if not isinstance(model, dict) or not model.get("pretrained"):
+        return values
+    weights = pretrained_weights(str(model.get("name", "")), str(model["pretrained"]))
+    brought = {
+        "data": {**data_settings(weights.preprocess), "size": _side(weights)},
+        "recipe": {"tune": "lp-ft"},
+        "model": {},
+    }
+    given = {table: values.get(table, {}) for table in brought}
+    filled = {table: {**brought[table], **given[table]} for table in brought if isinstance(given[table], dict)}
+    filled["model"]["pretrained"] = weights.tag
+    return {**values, **filled}
+
+
+def _side(weights: Pretrained) -> tuple[int, int] | int:
+    """Return the size of the weights' own pictures, or what a machine without a GPU can do of it."""
+    import torch
+
+    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    own = weights.preprocess.size
+    return own if gpu and own is not None else WITHOUT_GPU
+
+
 def _of_one_size(dataset: Dataset, how: Preprocess) -> Dataset:
     """Bring photographs to one size where none is given: those that differ in size, or are larger than any model's."""
-    sizes = sorted({size for split in dataset.splits.values() for size in _stored_sizes(split.images)}, key=min)
+    sizes = sorted({size for split in dataset.splits.values() for size in stored_sizes(split.images)}, key=min)
     if not sizes or (len(sizes) == 1 and min(sizes[0]) <= LARGE):
         return dataset
-    shorter = sorted(min(size) for size in _stored_sizes(next(iter(dataset.splits.values())).images))
+    shorter = sorted(min(size) for size in stored_sizes(next(iter(dataset.splits.values())).images))
     side = min(CUSTOMARY, max(8, shorter[len(shorter) // 2] // 8 * 8))
     (low, high), name = ("{} x {}".format(*size) for size in (sizes[0], sizes[-1])), f"{side} x {side}"
     stored = f"{low} to {high}" if low != high else low
@@ -181,7 +256,7 @@ def _of_one_size(dataset: Dataset, how: Preprocess) -> Dataset:
     return fitted_set(said, replace(how, size=(side, side)))
 
 
-def _stored_sizes(images: Images, most: int = 512) -> list[tuple[int, int]]:
+def stored_sizes(images: Images, most: int = 512) -> list[tuple[int, int]]:
     """Return height and width of `most` images at even distances, those that cannot be read apart."""
     if isinstance(images, TensorImages):
         return [images.size(0)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import zip_longest
@@ -30,6 +31,7 @@ from overfocus.models.checkpoints import save_weights
 from overfocus.models.smoke import try_classifier
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
+from overfocus.training.finetune import Judged, as_evaluated, freeze_below_last_stage, freeze_norm, with_probed_head
 from overfocus.training.objective import Objective
 from overfocus.training.probe import Probe, images_for
 from overfocus.training.processes import Machine, averaged, one_fate, started, together
@@ -110,7 +112,7 @@ class Trainer:
     def _prepare(self) -> None:
         """Make what can fail in one process alone: data, network, objective."""
         recipe, fabric = self.recipe, self.fabric
-        self.dataset = self.given or self.experiment.dataset()
+        self.dataset = self.experiment.prepared(self.given) if self.given else self.experiment.dataset()
         check_trainable(self.dataset)
         self.on_data(self.dataset)
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
@@ -125,8 +127,9 @@ class Trainer:
         self.channels_last = channels_last_for(recipe.channels_last, fabric.device)
         if self.channels_last:
             model = model.to(memory_format=torch.channels_last)
-        model = model.to(fabric.device)
-        steps = recipe.epochs * len(self.streams["train"])
+        model = self._tuned(model.to(fabric.device))
+        self.length = recipe.epochs_for(len(self.streams["train"].split))
+        steps = self.length * len(self.streams["train"])
         self.objective = Objective(
             model, self.experiment.regularizer, at=self.experiment.model.at, classes=len(self.dataset.classes),
             smoothing=recipe.smoothing, seed=self.experiment.seed, steps=steps,
@@ -134,6 +137,16 @@ class Trainer:
         self.objective.check_size(torch.zeros(1, images.channels, *images.size(0), device=fabric.device))
         averaging = get_ema_multi_avg_fn(recipe.ema)
         self.average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True) if recipe.ema else None
+
+    def _tuned(self, model: nn.Module) -> nn.Module:
+        """Return the network with the head that its tuning begins with; what stays as it is needs no gradient."""
+        self.linear_probe: nn.Module | None = None
+        if self.recipe.probes:
+            model = with_probed_head(model, self.experiment, self.dataset, self.fabric.device)
+            self.linear_probe = deepcopy(model).eval().requires_grad_(False)
+        if self.recipe.tune == "last-stage":
+            freeze_below_last_stage(model)
+        return model
 
     @property
     def model(self) -> nn.Module:
@@ -145,12 +158,21 @@ class Trainer:
         if self.run.checkpoint.exists():
             together(self.fabric, self._resume)
             yield from self.history
-        for number in range(len(self.history) + 1, self.recipe.epochs + 1):
-            epoch = self._epoch(number)
+        for number in range(len(self.history) + 1, self.length + 1):
+            epoch = self._untrained() if self.recipe.tune == "probe" else self._epoch(number)
             self.history.append(epoch)
             together(self.fabric, lambda epoch=epoch: self._keep(epoch))
             yield epoch
         together(self.fabric, self._finish)
+
+    def _untrained(self) -> Epoch:
+        """Evaluate a probe, which nothing is trained of any more; its training scores are of images as evaluated."""
+        began = perf_counter()
+        scores = {name: self.score(name) for name in self._evaluated(1)}
+        stream = as_evaluated(self.experiment, self.dataset, self.fabric.device)
+        train = evaluate(self.model, stream, self.fabric.autocast)
+        seconds = perf_counter() - began
+        return Epoch(1, seconds, train.pop("images") / seconds, 0.0, train, scores, probe=self._probed(1))
 
     def _epoch(self, number: int) -> Epoch:
         """Train for one epoch and evaluate."""
@@ -166,16 +188,23 @@ class Trainer:
                 f"{self.recipe.lr:g}), set recipe.clip=1, or use recipe.precision='32-true', and give another --out"
             )
         seconds = perf_counter() - started
-        due = number % self.recipe.evaluate_every == 0 or number == self.recipe.epochs
+        due = number == self.length or (self._chooses and number % self.recipe.evaluate_every == 0)
         scores = {name: self.score(name) for name in self._evaluated(number)} if due else {}
         messages = tuple(str(warning.message) for warning in caught)
         rate = self.optimizer.param_groups[0]["lr"]
         return Epoch(number, seconds, images / seconds, rate, means, scores, messages, self._probed(number))
 
+    @property
+    def _chooses(self) -> bool:
+        """Whether a best epoch is chosen. A network that is tuned is not chosen on test images, which take longer than
+        a few training images.
+        """
+        return self.recipe.tune == "scratch" or self.selection_split == "val"
+
     def _probed(self, number: int) -> dict[str, float]:
         """Return where the network looks, in the epochs that are probed."""
         every = self.recipe.probe
-        due = every and (number % every == 0 or number == self.recipe.epochs)
+        due = every and (number % every == 0 or number == self.length)
         return self.probe.look(self.model) if due else {}
 
     @cached_property
@@ -197,10 +226,12 @@ class Trainer:
             # For layers of the model that draw from the global state, such as its own dropout.
             torch.manual_seed(Key.seeded(self.experiment.seed, number, self.fabric.global_rank).fold_in("model").seed())
             self.module.train()
+            if self.recipe.freeze_norm:
+                freeze_norm(self.objective.model)
             for step, (images, labels, _) in enumerate(stream.epoch(number - 1)):
                 total += self._step(number, step, images, labels)
                 seen = min((step + 1) * stream.batch, len(stream.split))
-                self.on_step(Step(number, step + 1, len(stream), self.recipe.epochs, seen, self.objective.last))
+                self.on_step(Step(number, step + 1, len(stream), self.length, seen, self.objective.last))
         return seen, float(total) / len(stream)
 
     def _step(self, number: int, step: int, images: Tensor, labels: Tensor) -> Tensor:
@@ -214,7 +245,7 @@ class Trainer:
         if last:
             updates = ceil(steps / each)
             # The middle of the update's own share of training: neither the first nor the last one has a rate of 0.
-            self._update(((number - 1) * updates + step // each + 0.5) / (self.recipe.epochs * updates))
+            self._update(((number - 1) * updates + step // each + 0.5) / (self.length * updates))
         return loss.detach()
 
     def _weight(self, step: int, rows: int) -> float:
@@ -252,15 +283,15 @@ class Trainer:
         batch = self.objective.prepare(images, labels)
         return batch.values[mine], batch.targets.labels[mine], batch.targets.weights[mine], mine.start
 
-    def score(self, name: str) -> dict[str, float]:
-        """Evaluate the model on the split `name`."""
+    def score(self, name: str, model: nn.Module | None = None) -> dict[str, float]:
+        """Evaluate the network, or another `model`, on the split `name`."""
         total: Any = partial(self.fabric.all_reduce, reduce_op="sum")
-        return evaluate(self.model, self.streams[name], self.fabric.autocast, total)
+        return evaluate(model or self.model, self.streams[name], self.fabric.autocast, total)
 
     def _evaluated(self, number: int) -> list[str]:
         """Return the splits to evaluate: that which chooses the best epoch; at the end all but the training images."""
         others = [name for name in self.dataset.splits if name != "train"]
-        return others if number == self.recipe.epochs else [self.selection_split]
+        return others if number == self.length else [self.selection_split]
 
     def _keep(self, epoch: Epoch) -> None:
         """Write the best weights, then the state, then the log; a process killed between any two loses nothing."""
@@ -313,12 +344,27 @@ class Trainer:
 
     def _finish(self) -> None:
         """Write the last weights and, after everything else, the manifest."""
+        judged = self._judged()
+        model = self.linear_probe if judged and judged.keeps_probe else self.model
+        assert model is not None
+        if judged and judged.keeps_probe and judged.kept["val"]["accuracy"] > self.best["accuracy"]:
+            self.best = {"epoch": 0, "split": "val", **judged.kept["val"]}
         if self.fabric.is_global_zero:
-            save_weights(self.model.state_dict(), self.run.weights)
-            self.run.finish(self._manifest())
+            if self.best.get("epoch") == 0:
+                save_weights(model.state_dict(), self.run.best_weights)
+            save_weights(model.state_dict(), self.run.weights)
+            self.run.finish(self._manifest(judged))
 
-    def _manifest(self) -> dict[str, Any]:
+    def _judged(self) -> Judged | None:
+        """Compare a network that was tuned with the probe that it began as, on all that is evaluated."""
+        if not self.recipe.judged or self.linear_probe is None:
+            return None
+        scores = {name: self.score(name, self.linear_probe) for name in self._evaluated(self.length)}
+        return Judged(scores, self.history[-1].scores)
+
+    def _manifest(self, judged: Judged | None) -> dict[str, Any]:
         """Return what a reader of the weights must know."""
+        scores = judged.kept if judged else self.history[-1].scores
         last, images = self.history[-1], self.streams["train"].split.images
         return {
             "method": self.experiment.method,
@@ -329,8 +375,9 @@ class Trainer:
             "mean": self.dataset.mean,
             "std": self.dataset.std,
             "preprocess": self._preprocess().as_dict(),
-            "last": {"epoch": last.number, "scores": last.scores, "train": last.train},
+            "last": {"epoch": last.number, "scores": scores, "train": last.train},
             "best": {**self.best, "note": _best_note(self.selection_split)},
+            **({"tuned": judged.as_dict()} if judged else {}),
             "seconds": sum(epoch.seconds for epoch in self.history),
             "images": {name: len(stream.split) for name, stream in self.streams.items()},
             "bad_images": {name: len(stream.bad) for name, stream in self.streams.items() if stream.bad},

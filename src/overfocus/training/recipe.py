@@ -12,16 +12,31 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
+from overfocus.models.stages import staged_groups
 from overfocus.models.surgery import parameter_groups
 from overfocus.training.settings import Settings
 
 DEFAULT_RATE = {"sgd": 0.1, "adamw": 1e-3}
+TUNED: dict[str, Any] = {
+    "optimizer": "adamw", "weight_decay": 0.01, "smoothing": 0.1, "batch": 16, "epochs": 0, "layer_decay": 0.8,
+    "freeze_norm": True,
+}  # fmt: skip
+"""What is customary where a pretrained network is tuned."""
+IMAGES, FEWEST, MOST = 1600, 8, 20
+"""Images that a network is tuned on, each counted in every epoch, and the bounds of the epochs that this makes."""
+Tune = Literal["scratch", "lp-ft", "probe", "full", "last-stage"]
 
 
 class Recipe(Settings):
     """Everything about training but data, model and method."""
 
-    epochs: int = Field(30, ge=1)
+    tune: Tune = "scratch"
+    """What is trained, and from which head. `scratch`: all, from the network as it is made. For pretrained weights:
+    `lp-ft`: all, from the head of a linear probe; `last-stage`: the last stage and the head, from there too; `probe`:
+    that head alone; `full`: all, from a random head.
+    """
+    epochs: int = Field(30, ge=0)
+    """Where a network is tuned 0 is as many as pass 1,600 images, from 8 to 20: see `epochs_for`."""
     batch: int = Field(128, ge=1)
     """Images of one step, over all processes."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -33,6 +48,10 @@ class Recipe(Settings):
     """Not on norms and biases."""
     encoder_lr: float = Field(1.0, ge=0)
     """Learning rate of the encoder as a share of the head's; below 1 for transfer."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Learning rate of each stage as a share of that of the stage above it, the head's first; see `models.stages`."""
+    freeze_norm: bool = False
+    """Batch norms keep their means and variances, as they must where batches are small; scale and shift learn."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of training in which the rate grows linearly from 0."""
@@ -62,16 +81,45 @@ class Recipe(Settings):
     @model_validator(mode="before")
     @classmethod
     def _rate(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("tune", "scratch") != "scratch":
+            values = TUNED | values
         if isinstance(values, dict) and not values.get("lr"):
             kind = values.get("optimizer", "sgd")
             return {**values, "lr": DEFAULT_RATE.get(kind, 0.1)}
         return values
 
+    @model_validator(mode="after")
+    def _possible(self) -> Recipe:
+        if self.tune == "scratch" and self.epochs == 0:
+            raise ValueError("recipe.epochs = 0: give at least 1; only a pretrained network has a length of its own")
+        if self.layer_decay != 1 and self.encoder_lr != 1:
+            raise ValueError(
+                f"recipe.layer_decay = {self.layer_decay} and recipe.encoder_lr = {self.encoder_lr} both lower the "
+                "rates below the head; leave one at 1"
+            )
+        return self
+
+    @property
+    def probes(self) -> bool:
+        """Whether the head begins as a linear probe."""
+        return self.tune in ("lp-ft", "last-stage", "probe")
+
+    @property
+    def judged(self) -> bool:
+        """Whether what is trained is measured against the probe that it began as."""
+        return self.tune in ("lp-ft", "last-stage")
+
+    def epochs_for(self, images: int) -> int:
+        """Return the epochs of a training set of so many images."""
+        if self.tune == "probe":
+            return 1
+        return self.epochs or min(max(round(IMAGES / max(images, 1)), FEWEST), MOST)
+
     def optimizer_for(self, model: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser of `model`'s trainable parameters, with the peak rate of each group in
         `group["peak"]`.
         """
-        groups = parameter_groups(model, lr=self.lr, weight_decay=self.weight_decay, encoder_lr_scale=self.encoder_lr)
+        groups = self._groups(model)
         for group in groups:
             group["peak"] = group["lr"]
         fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
@@ -79,6 +127,11 @@ class Recipe(Settings):
             return torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
         nesterov = self.momentum > 0
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=nesterov, fused=fused)
+
+    def _groups(self, model: nn.Module) -> list[dict]:
+        if self.layer_decay != 1:
+            return staged_groups(model, lr=self.lr, weight_decay=self.weight_decay, layer_decay=self.layer_decay)
+        return parameter_groups(model, lr=self.lr, weight_decay=self.weight_decay, encoder_lr_scale=self.encoder_lr)
 
     def rate(self, done: float) -> float:
         """Return the learning rate as a share of its peak when the share `done` in [0, 1] of training is over."""

@@ -114,6 +114,8 @@ def run_summary(run: Run, console: Console | None = None) -> None:
     if note := manifest["data"]["note"]:
         console.print(note, style="dim")
     console.print(f"last epoch ({manifest['last']['epoch']}) of {manifest['method']}")
+    if "tuned" in manifest:
+        console.print(manifest["tuned"]["why"])
     scores_table(manifest["last"]["scores"], console)
     best = manifest["best"]
     if best.get("epoch"):

@@ -28,7 +28,7 @@ class Progress:
 
     def __init__(self, experiment: Experiment, folder: Path, quiet: bool = False, hidden: bool = False) -> None:
         self.console = Console(stderr=quiet, quiet=hidden, soft_wrap=True, highlight=False, emoji=False)
-        self.epochs = experiment.recipe.epochs
+        self.epochs, self.recipe = experiment.recipe.epochs, experiment.recipe
         self.started = self.read = perf_counter()
         self.bar = Bar(
             TextColumn("epoch {task.fields[epoch]}"), BarColumn(),
@@ -37,7 +37,7 @@ class Progress:
         )  # fmt: skip
         self.task: Any = None
         self.console.print(
-            f"{experiment.method} on {experiment.data.name}, {self.epochs} epochs -> {folder}", markup=False
+            f"{experiment.method} on {experiment.data.name}, {_how(experiment)} -> {folder}", markup=False
         )
 
     def __enter__(self) -> Progress:
@@ -50,6 +50,8 @@ class Progress:
 
     def on_data(self, dataset: Dataset, check: str = "") -> None:
         """Print what is done with the data, where that could surprise, and what a check of it found."""
+        if self.recipe.tune != "scratch" and "train" in dataset.splits:
+            self.epochs = self.recipe.epochs_for(len(dataset.splits["train"]))
         if dataset.note:
             self.console.print(dataset.note, markup=False, style="dim")
         if check:
@@ -93,3 +95,15 @@ class Progress:
             self.bar.remove_task(self.task)
         self.started = perf_counter()
         self.task = self.bar.add_task("", total=step.steps, epoch=f"{step.epoch}/{step.epochs}", text="")
+
+
+def _how(experiment: Experiment) -> str:
+    """Say how long is trained, and what is tuned at which size where the network is a pretrained one."""
+    recipe, model = experiment.recipe, experiment.model
+    epochs = f"{recipe.epochs} epochs" if recipe.epochs else "epochs by the number of images"
+    if recipe.tune == "scratch":
+        return epochs
+    size = experiment.data.size
+    weights = f", weights {model.pretrained}" if model.pretrained else ""
+    pixels = f" at {size} px" if isinstance(size, int) else "" if size is None else f" at {size[0]} x {size[1]} px"
+    return f"{recipe.tune} of {model.name}{weights}{pixels}, {epochs}"

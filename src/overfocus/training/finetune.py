@@ -1,0 +1,95 @@
+"""Fine-tuning a pretrained network: where its head begins, what is held out to judge it, and which network is kept.
+
+LP-FT (Kumar et al., 2202.10054): the head is first fitted to the features as they are, a linear probe; then the whole
+network is trained from there. From a random head the first steps would bend features that were good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from overfocus.core.key import Key
+from overfocus.data import Augment, Dataset, Stream
+from overfocus.data.subset import balanced
+from overfocus.models.stages import stages
+from overfocus.training.experiment import Experiment
+from overfocus.training.linear_probe import Features, LinearHead, features_of, fit_head
+
+MANY = 2000
+"""Most images that choose the strength of a probe: more would take minutes."""
+VIEW = "train, as evaluated"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A linear probe and the network that was fine-tuned from it: split -> scores, of the same images."""
+
+    probe: dict[str, dict[str, float]]
+    fine_tuned: dict[str, dict[str, float]]
+
+    @property
+    def keeps_probe(self) -> bool:
+        """Whether the fine-tuned network names fewer of the held-out images than the probe, so that this is kept."""
+        return "val" in self.probe and self.fine_tuned["val"]["accuracy"] < self.probe["val"]["accuracy"]
+
+    @property
+    def kept(self) -> dict[str, dict[str, float]]:
+        """The scores of the network that is kept."""
+        return self.probe if self.keeps_probe else self.fine_tuned
+
+    def sentence(self) -> str:
+        """Say which network is kept, and why."""
+        if "val" not in self.probe:
+            return "The fine-tuned network is kept unjudged: with so few images in a class none are held out."
+        probe, tuned, images = self.probe["val"], self.fine_tuned["val"], self.probe["val"]["images"]
+        kept = "linear probe" if self.keeps_probe else "fine-tuned network"
+        return (
+            f"The {kept} is kept: on {images} held-out images the fine-tuned network has an accuracy of "
+            f"{tuned['accuracy']:.4f}, the probe that it began as {probe['accuracy']:.4f}."
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        kept = "probe" if self.keeps_probe else "fine-tuned"
+        return {"kept": kept, "why": self.sentence(), "probe": self.probe, "fine_tuned": self.fine_tuned}
+
+
+def as_evaluated(experiment: Experiment, dataset: Dataset, device: torch.device) -> Stream:
+    """Return the training images without augmentation, in their order, whole in every process."""
+    plain = experiment.model_copy(update={"data": experiment.data.model_copy(update={"augment": Augment()})})
+    return plain.stream(replace(dataset, splits={VIEW: dataset.splits["train"]}), VIEW, device=device)
+
+
+def with_probed_head(model: nn.Module, experiment: Experiment, dataset: Dataset, device: torch.device) -> nn.Module:
+    """Return a copy of `model`, which is on `device`, with a linear probe as its head: fitted to the training images as
+    evaluation sees them. It is the same in every process, and again when a run is resumed.
+    """
+    features = features_of(model, as_evaluated(experiment, dataset, device).epoch())
+    return probe_of(features, len(dataset.classes), Key.seeded(experiment.seed).fold_in("tune")).into(model)
+
+
+def probe_of(features: Features, classes: int, key: Key) -> LinearHead:
+    """Return a linear probe; of many images `MANY`, balanced over the classes, choose its strength."""
+    if len(features.labels) <= MANY:
+        return fit_head(features, classes, key)
+    some = balanced(features.labels, MANY, key.fold_in("some").seed())
+    chosen = fit_head(Features(features.values[some], features.labels[some]), classes, key)
+    return fit_head(features, classes, key, penalties=(chosen.penalty,))
+
+
+def freeze_below_last_stage(model: nn.Module) -> None:
+    """Leave nothing to be trained but the classifier and the stage below it."""
+    numbers = stages(model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(numbers[name] >= max(numbers.values()) - 1)
+
+
+def freeze_norm(model: nn.Module) -> None:
+    """Let batch norms normalise by the means and variances that they have, as in evaluation; scale and shift learn."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
