@@ -15,7 +15,7 @@ MOST = 512
 MUCH = 0.2
 """Share of a picture that is worth a sentence."""
 FITS = {
-    "crop": "cut to {} pixels around the centre; {} lose more than 20 %; --fit pad keeps all.",
+    "crop": "cut to {} pixels around the centre; {} lose more than 20 %; {keep} all.",
     "pad": "padded to {} pixels; of {} the bars take more than 20 %.",
     "squash": "squashed to {} pixels; {} change their aspect by more than 20 %.",
 }
@@ -32,7 +32,8 @@ def how_fitted(dataset: Dataset, how: Preprocess) -> str:
     if not changed:
         return ""
     much = sum(_lost(size, how) > MUCH for size in changed)
-    return "Images are " + FITS[how.fit].format(f"{height} x {width}", f"{much:,} of {len(sizes):,}")
+    keep = "--fit pad keeps" if how.crop_share == 1 else "--fit pad with --set data.crop_share=1 keeps"
+    return "Images are " + FITS[how.fit].format(f"{height} x {width}", f"{much:,} of {len(sizes):,}", keep=keep)
 
 
 def _headers(dataset: Dataset) -> list[Header]:
