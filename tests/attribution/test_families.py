@@ -111,9 +111,16 @@ def test_maps_of_families_that_went_wrong_are_about_the_picture(name, side):
     check(name, side)
 
 
+OPEN = pytest.mark.xfail(strict=True, reason="an Identity on one of two ways out of a layer is taken for that layer")
+CASES = [
+    pytest.param(name, side, marks=OPEN if (name, side) == ("timm:xception41p", 32) else ())
+    for name in (*TORCHVISION, *TIMM)
+    for side in SIDES
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("name", [*TORCHVISION, *TIMM])
+@pytest.mark.parametrize(("name", "side"), CASES)
 def test_maps_of_every_family_are_about_the_picture(name, side):
     check(name, side)
 
