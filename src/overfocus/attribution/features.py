@@ -93,10 +93,15 @@ class _Record:
         self.runs: dict[str, int] = {}
 
     def hook(self, name: str) -> Any:
-        def keep(module: nn.Module, args: Any, output: Any) -> None:
+        def keep(module: nn.Module, args: Any, output: Any) -> Any:
             self.runs[name] = self.runs.get(name, 0) + 1
-            if isinstance(output, Tensor) and output.requires_grad and (grid := self.images.grid(output)) is not None:
+            if not (isinstance(output, Tensor) and output.requires_grad):
+                return None
+            # What only hands on its input gets a node of its own, or it would pass for the layer that made it.
+            output = output.view_as(output) if args and output is args[0] else output
+            if (grid := self.images.grid(output)) is not None:
                 self.found[name] = _Layer(output, grid, output.grad_fn)
+            return output
 
         return keep
 
