@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from overfocus.attribution.capture import FEATURES, Activations, capture
 from overfocus.attribution.frozen_eval import fitting, frozen_eval, logits_of, own_images
-from overfocus.attribution.target import Target, target_weights
+from overfocus.attribution.target import Target, weighing
 from overfocus.core.errors import OverfocusError
 
 Weigh = Callable[[Tensor], Tensor]
@@ -37,7 +37,7 @@ class Attribution:
         at: str = FEATURES,
     ) -> Tensor:
         """Map `images` [B, C, H, W] for `target` (see `target.target_weights`), at the layer `at` (see `capture`)."""
-        return self._maps(model, images, lambda logits: target_weights(logits.detach(), target, labels), at)
+        return self._maps(model, images, weighing(target, labels), at)
 
     def with_notes(
         self,
@@ -48,7 +48,10 @@ class Attribution:
         at: str = FEATURES,
     ) -> tuple[Tensor, tuple[str, ...]]:
         """Do the same, and return for each image what is to be said of its map; "" where that is nothing."""
-        return self(model, images, target, labels, at), ("",) * len(images)
+        return self._noted(model, images, weighing(target, labels), at)
+
+    def _noted(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> tuple[Tensor, tuple[str, ...]]:
+        return self._maps(model, images, weigh, at), ("",) * len(images)
 
     def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
         """Map `images` for their logits [B, K] weighed by `weigh(logits)`."""

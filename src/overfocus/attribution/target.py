@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,6 +29,11 @@ def target_weights(logits: Tensor, target: Target = "predicted", labels: Tensor 
     if not isinstance(target, Tensor):
         raise OverfocusError(f"target is a {type(target).__name__}; {_CHOICES}")
     return _given(logits, target.detach().to(logits.device), "target")
+
+
+def weighing(target: Target = "predicted", labels: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """Return the function of logits [B, K] that gives their `target_weights`."""
+    return lambda logits: target_weights(logits.detach(), target, labels)
 
 
 _CHOICES = "give 'predicted', 'label', a class, classes [B] as integers or weights of the logits [B, K] as floats"

@@ -33,9 +33,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from overfocus.attribution.attribution import FEATURES, Attribution, ClassScore, Weigh, check
+from overfocus.attribution.attribution import Attribution, ClassScore, Weigh, check
 from overfocus.attribution.frozen_eval import fitting, frozen_eval, logits_of, own_images
-from overfocus.attribution.target import Target, target_weights
+from overfocus.attribution.target import Target, weighing
 from overfocus.core.errors import OverfocusError
 
 AUTO = ("0", "mean", "blur")
@@ -82,18 +82,10 @@ class IntegratedGradients(Attribution):
         """Map `images` [B, C, H, W] for `target` as a call does, and return with the maps what was used and how well
         they add up.
         """
-        return self._integral(model, images, lambda logits: target_weights(logits.detach(), target, labels))
+        return self._integral(model, images, weighing(target, labels))
 
-    def with_notes(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        target: Target = "predicted",
-        labels: Tensor | None = None,
-        at: str = FEATURES,
-    ) -> tuple[Tensor, tuple[str, ...]]:
-        """Do the same, and say of each image which other baseline was taken, and whether the map adds up."""
-        found = self.integrate(model, images, target, labels)
+    def _noted(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> tuple[Tensor, tuple[str, ...]]:
+        found = self._integral(model, images, weigh)
         return found.maps, tuple(self._note(found, row) for row in range(len(found.maps)))
 
     def _maps(self, model: nn.Module, images: Tensor, weigh: Weigh, at: str) -> Tensor:
