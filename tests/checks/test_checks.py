@@ -149,11 +149,26 @@ def test_few_and_uneven_classes(tmp_path):
     assert finding.sentence.startswith("1 class with fewer than 10")
 
 
-def test_processes_read_what_threads_read(photos, monkeypatch):
-    threads = check(photos).as_dict()
-    monkeypatch.setattr(survey, "MANY", 10)
-    monkeypatch.setattr(survey, "processors", lambda: 2)
-    assert check(photos).as_dict() == threads
+def test_more_threads_read_the_same(photos, monkeypatch):
+    one = check(photos).as_dict()
+    monkeypatch.setattr(survey, "CHUNK", 3)
+    monkeypatch.setattr(survey, "processors", lambda: 5)
+    assert check(photos).as_dict() == one
+
+
+def test_a_turned_copy_is_the_same_picture(photos):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photograph(5).rotate(90, expand=True).save(photos / "train" / "ants" / "turned.jpg", exif=turned)
+    value = check(photos).findings["duplicates"].value
+    assert value == {"groups": 1, "exact_groups": 0, "surplus": 1}
+
+
+def test_broken_exif_leaves_a_picture_readable(photos):
+    photograph(801).save(photos / "train" / "bees" / "odd.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
+    report = check(photos)
+    assert report.findings["unreadable"].severity == Severity.FINE
+    assert report.findings["stored"].value["have an EXIF turn"] == 0
 
 
 def test_a_sample_is_read_and_named(photos):
@@ -194,3 +209,33 @@ def test_near_pairs_are_those_of_all_pairs(monkeypatch, crowd):
 
 def test_the_report_is_json(photos):
     assert json.loads(json.dumps(check(photos).as_dict()))["severity"] == "fine"
+
+
+def test_masks_are_looked_at(photos):
+    masks = photos.parent / "masks"
+    for number in range(20):
+        mask = np.zeros((72, 96), np.uint8)
+        mask[10:30, 20:50] = 255
+        if number == 3:
+            mask[:] = 0
+        if number == 4:
+            mask[:] = 255
+        folder = masks / "train" / "ants"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask if number != 5 else mask[:40]).save(folder / f"{number}.png")
+    finding = check(photos, boxes=masks).findings["annotations"]
+    assert finding.severity == Severity.WARNING
+    # The other class and the other part have no masks: 20 + 40 pictures, and one mask is empty.
+    assert (finding.value["misfits"], finding.value["whole_picture"], finding.value["without"]) == (1, 1, 61)
+
+
+def test_boxes_are_looked_at(photos):
+    table = photos.parent / "boxes.csv"
+    rows = [
+        f"train/ants/{number}.jpg,0,0,{96 if number == 2 else 30},{72 if number == 2 else 20}" for number in range(20)
+    ]
+    table.write_text("file,x0,y0,x1,y1\n" + "\n".join([*rows, "nowhere.jpg,1,2,30,40"]))
+    finding = check(photos, boxes=table).findings["annotations"]
+    assert finding.severity == Severity.WARNING
+    assert (finding.value["boxes"], finding.value["whole_picture"], finding.value["without"]) == (20, 1, 60)
+    assert sum(finding.value["left_out"].values()) == 1

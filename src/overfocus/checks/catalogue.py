@@ -40,9 +40,11 @@ class DataReport:
         return [(known[name], finding) for name, finding in order]
 
     def paragraph(self) -> str:
-        """Return the findings that matter as one paragraph, empty where there are none."""
+        """Return the findings that matter as one paragraph, empty where there are none; what the note of the data says
+        already is left out.
+        """
         serious = [finding.sentence for _, finding in self.worst_first if finding.severity >= Severity.WARNING]
-        return " ".join(serious)
+        return " ".join(sentence for sentence in serious if sentence not in self.survey.dataset.note)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""

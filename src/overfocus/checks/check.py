@@ -60,18 +60,7 @@ class Check(ABC):
         """Answer the question; the same survey gives the same answer."""
 
 
-MOST = 3
+NAMED = 3
 """Names that a sentence lists."""
 SHOWN = 12
 """Examples that a page shows."""
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return "1 picture", "2 pictures"."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def listed(names: Sequence[str], most: int = MOST) -> str:
-    """Return the first names, and how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

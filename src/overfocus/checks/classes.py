@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from overfocus.checks.check import Check, DataFinding, Severity, counted, listed
+from overfocus.checks.check import NAMED, Check, DataFinding, Severity
 from overfocus.checks.survey import Survey
+from overfocus.core.words import counted, listed
 
 FEW = 10
 """Training images below which a class can hardly be learned or held out."""
@@ -29,9 +30,9 @@ class Classes(Check):
         ratio = max(train) / max(min(train), 1)
         share = max(train) / max(sum(train), 1)
         sentences = [
-            f"{counted(len(few), 'class', 'classes')} with fewer than {FEW} training images: {listed(few)}."
+            f"{counted(len(few), 'class', 'classes')} with fewer than {FEW} training images: {listed(few, NAMED)}."
             if few else "",
-            f"Without test images: {listed(untested)}." if untested else "",
+            f"Without test images: {listed(untested, NAMED)}." if untested else "",
             f"The largest class has {ratio:.1f} times as many training images as the smallest; one answer for all "
             f"would have an accuracy of {share:.2f}, so read balanced accuracy." if ratio >= UNEVEN else "",
         ]  # fmt: skip

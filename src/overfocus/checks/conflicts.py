@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from overfocus.checks.check import SHOWN, Check, DataFinding, Example, Severity, counted
+from overfocus.checks.check import SHOWN, Check, DataFinding, Example, Severity
 from overfocus.checks.survey import Survey
+from overfocus.core.words import counted
 
 
 class Conflicts(Check):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from overfocus.checks.check import SHOWN, Check, DataFinding, Example, Severity, counted
+from overfocus.checks.check import SHOWN, Check, DataFinding, Example, Severity
 from overfocus.checks.same_picture import exact
 from overfocus.checks.survey import Survey
+from overfocus.core.words import counted
 
 
 class Duplicates(Check):

@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from io import BytesIO
-from itertools import starmap
 from math import nan
 from pathlib import Path, PurePath
 
 import numpy as np
 from PIL import Image
 
+from overfocus.core.errors import OverfocusError
+from overfocus.data.depth import is_deep
+from overfocus.data.image_files import opened
+from overfocus.data.orientation import exif_turn, turn_left, turned
+
 THUMBNAIL = 16
 """Side of the small copy by which near duplicates are confirmed."""
 SMALL = 64
 """Pixels from which on a larger JPEG is decoded at a half, a quarter or an eighth."""
 DEEP = ("I", "F")
-"""First letters of Pillow's modes with more than 8 bits for a value."""
-Work = tuple[str | bytes, str, str, int, int]
-"""What `examined` takes."""
-ORIENTATION = 0x0112
-"""EXIF's tag of how a viewer turns the picture; 1 is upright."""
+"""First letters of the modes of grey in more than 8 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +50,8 @@ class Picture:
     """Sum of a JPEG's first quantization table, which stands for its quality; NaN for other formats."""
     metadata: tuple[str, ...] = ()
     """Names of what the file says besides the pixels, such as exif, dpi or icc_profile."""
+    deep: bool = False
+    """Whether it has more than 8 bits a channel."""
     transparent: bool = False
     fingerprint: int = 0
     """Perceptual hash, 64 bits: the signs of the lowest frequencies (imagehash.phash)."""
@@ -62,11 +63,6 @@ class Picture:
         """Ending of the file's name, as it is written."""
         return PurePath(self.name).suffix
 
-    @property
-    def deep(self) -> bool:
-        """Whether a value has more than 8 bits."""
-        return self.mode.startswith(DEEP)
-
     @cached_property
     def flat(self) -> bool:
         """Whether the small copy is of nearly one colour, so that its perceptual hash says nothing."""
@@ -75,33 +71,27 @@ class Picture:
 
 def examined(source: str | bytes, name: str, part: str, label: int, row: int) -> Picture:
     """Return the facts of the image at the path, or in the bytes, `source`; what is wrong with it is a fact too."""
-    stored = b""
     try:
         stored = source if isinstance(source, bytes) else Path(source).read_bytes()
-        with Image.open(BytesIO(stored)) as picture:
+        with opened(stored, name) as picture:
             return _facts(picture, stored, name, part, label, row)
-    except Image.UnidentifiedImageError:
-        reason = "the file is empty" if not stored else "not an image that Pillow can read"
     except OSError as error:
         reason = error.strerror or str(error)
-    except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = str(error)
+    except OverfocusError as error:
+        reason = str(error).removeprefix(f"{name}: ").partition("; ")[0]
     return Picture(name, part, label, row, error=reason)
-
-
-def all_examined(work: list[Work]) -> list[Picture]:
-    """Return the facts of several images. It lies in this file so that a process that reads them needs no torch."""
-    return list(starmap(examined, work))
 
 
 def _facts(picture: Image.Image, stored: bytes, name: str, part: str, label: int, row: int) -> Picture:
     from imagehash import phash
 
-    mode, width, height = picture.mode, *picture.size  # those of the file; a draft below changes them
-    info, turn = picture.info, picture.getexif().get(ORIENTATION, 1)
+    # Before a draft and the decoding change what the file says.
+    mode, width, height = picture.mode, *picture.size
+    turn, left, deep = exif_turn(picture), turn_left(picture, "viewer"), is_deep(picture)
+    transparent, metadata = picture.has_transparency_data, tuple(sorted(map(str, picture.info)))
     tables = getattr(picture, "quantization", None)
     picture.draft("RGB", (SMALL, SMALL))
-    small = _eight_bits(picture)
+    small = turned(_eight_bits(picture), left)
     return Picture(
         name, part, label, row,
         bytes=len(stored),
@@ -110,10 +100,11 @@ def _facts(picture: Image.Image, stored: bytes, name: str, part: str, label: int
         mode=mode,
         height=height,
         width=width,
-        turn=turn if turn in range(1, 9) else 1,
+        turn=turn,
+        deep=deep,
+        transparent=transparent,
         quality=float(sum(tables[0])) if tables else nan,
-        metadata=tuple(sorted(str(key) for key in info)),
-        transparent="transparency" in info or mode in {"RGBA", "LA", "PA", "RGBa", "La"},
+        metadata=metadata,
         fingerprint=int(str(phash(small)), 16),
         thumbnail=np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
     )  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from overfocus.checks.check import SHOWN, Check, DataFinding, Example, Severity, counted, listed
+from overfocus.checks.check import SHOWN, Check, DataFinding, Example, Severity
 from overfocus.checks.picture import Picture
 from overfocus.checks.survey import Survey
+from overfocus.core.words import counted, listed
 
 LONG = 1.5
 """Longer side as a multiple of the shorter from which on a square cut at the centre loses a third of the picture."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context
+from itertools import starmap
 
-from overfocus.checks.picture import Picture, Work, all_examined
+from overfocus.checks.picture import Picture, examined
 from overfocus.checks.same_picture import same_pictures
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
@@ -17,9 +17,10 @@ from overfocus.data.decode import processors
 from overfocus.data.image_files import StoredImages
 from overfocus.data.images import WrappedImages
 
-MANY = 4000
-"""Images from which on a second process is worth its start."""
-CHUNK = 64
+CHUNK, MASKS = 64, 500
+"""Images that a thread is given at a time, and masks that are looked at, at even distances."""
+Work = tuple[str | bytes, str, str, int, int]
+"""What `examined` takes."""
 OnProgress = Callable[[int, int], None]
 
 
@@ -32,6 +33,8 @@ class Survey:
     """Of all splits, in their order; of some rows where only a sample was read."""
     total: int
     """How many images the set has."""
+    masks: Mapping[Picture, float | str]
+    """Share of the picture that its mask covers, or why it does not fit; of at most `MASKS` pictures."""
 
     @cached_property
     def readable(self) -> tuple[Picture, ...]:
@@ -75,7 +78,17 @@ def survey(dataset: Dataset, most: int | None = None, on_progress: OnProgress = 
         pictures.append(picture)
         if len(pictures) % CHUNK == 0 or len(pictures) == len(work):
             on_progress(len(pictures), len(work))
-    return Survey(dataset, tuple(pictures), total)
+    return Survey(dataset, tuple(pictures), total, dict(_masked(dataset, pictures)))
+
+
+def _masked(dataset: Dataset, pictures: Sequence[Picture]) -> Iterator[tuple[Picture, float | str]]:
+    with_masks = [each for each in pictures if not each.error and dataset.splits[each.part].masks]
+    for picture in with_masks[:: max(1, len(with_masks) // MASKS)]:
+        masks = next(iter(dataset.splits[picture.part].masks.values()))
+        try:
+            yield picture, float(masks[picture.row].float().mean())
+        except OverfocusError as error:
+            yield picture, str(error)
 
 
 def from_files(images: Images) -> bool:
@@ -100,13 +113,7 @@ def _stored(dataset: Dataset, images: Images, row: int) -> tuple[str | bytes, st
 
 def _examined(work: list[Work]) -> Iterator[Picture]:
     """Yield the facts of each image, in order."""
-    count = processors()
     chunks = [work[first : first + CHUNK] for first in range(0, len(work), CHUNK)]
-    if len(work) < MANY or count < 2:
-        with ThreadPoolExecutor(count) as threads:
-            for pictures in threads.map(all_examined, chunks):
-                yield from pictures
-        return
-    with ProcessPoolExecutor(count, get_context("spawn")) as processes:
-        for pictures in processes.map(all_examined, chunks):
+    with ThreadPoolExecutor(processors()) as threads:
+        for pictures in threads.map(lambda chunk: list(starmap(examined, chunk)), chunks):
             yield from pictures

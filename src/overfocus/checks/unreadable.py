@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from overfocus.checks.check import Check, DataFinding, Severity, counted, listed
+from overfocus.checks.check import NAMED, Check, DataFinding, Severity
 from overfocus.checks.survey import Survey
+from overfocus.core.words import counted, listed
 
 
 class Unreadable(Check):
@@ -20,7 +21,7 @@ class Unreadable(Check):
         value = {"images": {picture.name: picture.error for picture in broken}}
         if not broken:
             return DataFinding(Severity.FINE, f"All {counted(len(survey.pictures), 'file')} can be read.", value)
-        names = listed([f"{picture.name} ({picture.error})" for picture in broken])
+        names = listed([f"{picture.name} ({picture.error})" for picture in broken], NAMED)
         return DataFinding(
             Severity.PROBLEM,
             f"{counted(len(broken), 'file')} cannot be read: {names}; replace them, or use --on-bad-image skip.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from overfocus.checks.check import Check, DataFinding, Severity, counted, listed
+from overfocus.checks.check import NAMED, Check, DataFinding, Severity
 from overfocus.checks.survey import Survey
+from overfocus.core.words import counted, listed
 
 ANNOTATIONS = ("boxes", "annotations", "masks")
 """What of an inventory another check reports."""
@@ -22,7 +23,7 @@ class Unused(Check):
         inventory = survey.dataset.inventory
         left_out = [each for each in inventory.not_used if each.what not in ANNOTATIONS]
         pictures = inventory.unused_pictures
-        unused = f"Not used: {listed([*map(str, left_out)])}." if left_out else ""
+        unused = f"Not used: {listed([*map(str, left_out)], NAMED)}." if left_out else ""
         said = " ".join(filter(None, (unused, *inventory.warnings)))
         severity = Severity.WARNING if pictures or inventory.warnings else Severity.NOTE if said else Severity.FINE
         return DataFinding(

@@ -12,6 +12,7 @@ from typing import Any
 from unicodedata import normalize
 
 from overfocus.core.errors import OverfocusError
+from overfocus.core.words import listed
 
 NUMBER = re.compile(r"[0-9]+")
 SHOWN = 5
@@ -156,4 +157,4 @@ def _folded(name: str) -> str:
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
+    return listed(names, SHOWN)

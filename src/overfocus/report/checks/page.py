@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from overfocus.checks.catalogue import DataReport
-from overfocus.checks.check import DataFinding, Example
+from overfocus.checks.check import Example
 from overfocus.checks.picture import Picture
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import write
@@ -32,17 +32,13 @@ class Shown:
 def write_page(report: DataReport, path: Path) -> Path:
     """Write the page of a check to `path` and return it. The same data gives the same bytes."""
     sections = [
-        (check, finding, [_shown(report, example) for example in finding.examples], _rows(finding))
+        (check, finding, [_shown(report, example) for example in finding.examples], finding.rows[:ROWS])
         for check, finding in report.worst_first
     ]
-    text = render("check.html.j2", report=report, sections=sections, classes=list(_classes(report)), rows=ROWS)
+    text = render("check.html.j2", report=report, sections=sections, classes=list(_classes(report)))
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, text)
     return path
-
-
-def _rows(finding: DataFinding) -> Sequence[Sequence[str]]:
-    return finding.rows[:ROWS]
 
 
 def _shown(report: DataReport, example: Example) -> Shown:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overfocus.core.files import write
+from overfocus.core.words import counted
 from overfocus.report.drawing.overlay import bar
 from overfocus.report.html import render
 from overfocus.report.label import JOINERS, label, visible
@@ -56,17 +57,13 @@ def page(comparison: Comparison, gallery: Gallery, tables: Sequence[str] = ()) -
 def _extent(results: Results) -> str:
     study = results.study
     parts = [
-        _count(len(study.methods), "method"),
-        _count(len(study.seeds), "seed"),
-        _count(len(study.sizes), "data size"),
+        counted(len(study.methods), "method"),
+        counted(len(study.seeds), "seed"),
+        counted(len(study.sizes), "data size"),
     ]
     total = len(results.results) + len(results.failed) + len(results.missing)
     done = "all" if len(results.results) == total else f"{len(results.results)} of"
     return f"{', '.join(parts)}: {done} {total} runs finished. Network {visible(study.model.name)}."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def trouble(results: Results) -> Trouble | None:
         return None
     found = [(visible(str(key)), reason) for key, reason in why.items()]
     counts = {"failed": results.failed, "not finished yet": results.missing, "not examined yet": results.unexamined}
-    parts = [f"{_count(len(keys), 'run')} {what}" for what, keys in counts.items() if keys]
+    parts = [f"{counted(len(keys), 'run')} {what}" for what, keys in counts.items() if keys]
     sentence = (
         f"{' and '.join(parts)}. What is said here rests on the others; a seed that lacks a run is left out of a pair."
     )
