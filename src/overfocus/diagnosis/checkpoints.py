@@ -24,7 +24,7 @@ from overfocus.diagnosis.foreign import CheckpointOptions, Foreign, read_foreign
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.sections.outliers import Outliers
 from overfocus.training.checkpoint import load_run
-from overfocus.training.experiment import DataSettings, Experiment, data_settings, settle
+from overfocus.training.experiment import Experiment, data_settings, settle
 from overfocus.training.run import Run
 
 log = logging.getLogger(__name__)
@@ -86,10 +86,8 @@ def _as_weights_say(whats: Sequence[str], given: dict[str, Any], options: Checkp
         how = preprocess_for(what, options)
         if how is None:
             continue
-        own = {f"data.{name}": getattr(how, name) for name in GEOMETRY if name in DataSettings.model_fields}
-        own = {key: value for key, value in own.items() if value is not None and key not in given}
-        if how.size is None:
-            own = {}
+        own = {f"data.{name}": getattr(how, name) for name in GEOMETRY if how.size is not None}
+        own = {key: value for key, value in own.items() if key not in given}
         for key, value in own.items():
             other, before = said.setdefault(key, (what, value))
             if before != value:
