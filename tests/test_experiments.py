@@ -103,7 +103,7 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 def test_no_script_is_left_out_here():
     assert SCRIPTS == [
         "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "leak.py", "look.py", "matched.py",
-        "photographs.py",
+        "photo_methods.py", "photographs.py",
         "seeds.py", "together.py",
     ]  # fmt: skip
 
@@ -286,7 +286,7 @@ def test_photographs_are_drawn_by_seed_and_tuned_beside_their_probe(monkeypatch,
 
     folder = photos(tmp_path / "photos", classes=2, train=6, test=1) / "train"
     told = run(
-        "photographs.py", monkeypatch, capsys, folder, "--per-class", "3", "--draws", "2", "--out", tmp_path / "out",
+        "photo_methods.py", "photographs.py", monkeypatch, capsys, folder, "--per-class", "3", "--draws", "2", "--out", tmp_path / "out",
         "--set", "recipe.epochs=1", "--set", "data.size=32",
     )  # fmt: skip
     assert told.count("on 6 pictures") == 2
