@@ -286,7 +286,7 @@ def test_photographs_are_drawn_by_seed_and_tuned_beside_their_probe(monkeypatch,
 
     folder = photos(tmp_path / "photos", classes=2, train=6, test=1) / "train"
     told = run(
-        "photo_methods.py", "photographs.py", monkeypatch, capsys, folder, "--per-class", "3", "--draws", "2", "--out", tmp_path / "out",
+        "photographs.py", monkeypatch, capsys, folder, "--per-class", "3", "--draws", "2", "--out", tmp_path / "out",
         "--set", "recipe.epochs=1", "--set", "data.size=32",
     )  # fmt: skip
     assert told.count("on 6 pictures") == 2
