@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import torch
-from photographs import drawn, trained
+from photographs import ARMS, drawn, trained
 from scipy.stats import t
 from torch import Tensor
 
@@ -89,7 +89,9 @@ def measured(given: argparse.Namespace, method: str, seed: int) -> dict[str, flo
     run = given.out / f"{method}-{given.per_class}-{seed}"
     kept = run / "measured.json"
     if not kept.exists():
-        manifest, seconds = trained(data, run, seed, ["--method", METHODS[method], *given.options])
+        manifest, seconds = trained(
+            data, run, seed, ["--size", "128", "--method", METHODS[method], *given.options, *ARMS["lp-ft"]]
+        )
         accuracy = manifest["last"]["scores"]["test"]["accuracy"]
         found = {"accuracy": accuracy, **examined(run, given.masks, given.images), "seconds": seconds}
         kept.write_text(json.dumps(found))
