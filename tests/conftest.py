@@ -2,6 +2,10 @@
 
 import pytest
 
+from overfocus.core.allocator import keep_freed_memory
+
+keep_freed_memory()  # as the command line does
+
 LONGEST = ("test_site.py", "test_benchmarks.py", "test_local_engine.py", "test_ray_engine.py", "test_laws.py")
 
 

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from overfocus.cli import check, diagnose, downstream, evaluate, lists, study, train
+from overfocus.core.allocator import keep_freed_memory
 from overfocus.core.errors import OverfocusError
 
 GROUPS = {
@@ -87,6 +88,7 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:2]
     _catch_signals()
     _print_anything()
+    keep_freed_memory()
     warnings.filterwarnings("default", ".* is now called ", DeprecationWarning)
     warnings.formatwarning = _in_a_line
     sys.argv[1:] = with_tags(sys.argv[1:])

@@ -35,8 +35,10 @@ def main() -> None:
     jobs: SimpleQueue[str] = SimpleQueue()
     lines = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - read for as long as this process lives
     threading.Thread(target=_read, args=(lines, jobs), daemon=True).start()
+    from overfocus.core.allocator import keep_freed_memory
     from overfocus.study.work import do
 
+    keep_freed_memory()
     while True:
         outcomes.write(f"{pickle.dumps(do(pickle.loads(bytes.fromhex(jobs.get())))).hex()}\n")
 
