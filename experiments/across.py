@@ -30,9 +30,9 @@ Pair = tuple[RunKey, RunKey]
 
 def rows(first: Results, second: Results, methods: tuple[str, str] | None) -> Iterator[str]:
     """Yield a line of the table for each number of each method that both studies have."""
-    known = {each.key for each in second.measures}
+    known = {(each.key, each.title) for each in second.measures}
     for group in pairs(first, second, methods):
-        for measure in (each for each in first.measures if each.key in known):
+        for measure in (each for each in first.measures if (each.key, each.title) in known):
             yield line(first, second, group, measure)
 
 
@@ -51,7 +51,7 @@ def pairs(first: Results, second: Results, methods: tuple[str, str] | None) -> l
 
 def line(first: Results, second: Results, group: list[Pair], measure: Measure) -> str:
     """Return one number of one method."""
-    values = np.array([[first.results[a].value(measure.key), second.results[b].value(measure.key)] for a, b in group]).T
+    values = np.array([[first.value(a, measure.key), second.value(b, measure.key)] for a, b in group]).T
     one, other = values[:, np.isfinite(values).all(axis=0)]
     found = paired(other, one, better=measure.better)
     of = found.difference

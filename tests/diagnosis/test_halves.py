@@ -9,7 +9,10 @@ from torch import nn
 
 import overfocus as of
 from overfocus.core.key import Key
-from overfocus.diagnosis.fillings import FILLINGS, fillings
+from overfocus.diagnosis.classifier import Classifier
+from overfocus.diagnosis.diagnosis import Diagnosis
+from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.fillings import FILLINGS, fillings, in_words
 from overfocus.diagnosis.half_planes import centroids, half_planes
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.sections.halves import Halves
@@ -163,6 +166,38 @@ def test_both_halves_of_a_picture_make_it_whole():
     one, other = seen[-8:-6]  # the first filling, 0 where normalised, in the one and the other half
     assert torch.allclose(one + other, pixels - 0.5)
     assert ((one == 0) ^ (other == 0)).all()
+
+
+def test_what_it_trained_with_is_left_out_of_the_first_number():
+    pixels, labels = even()
+    sample = from_pixels(pixels, labels, ("0", "1"), batch=7)
+
+    def found(trained_with):
+        classifier = Classifier(
+            "net", Everywhere(), (0.5,) * 3, (1.0,) * 3, ("0", "1"), "look", trained_with=trained_with
+        )
+        return of.diagnose(classifier, sample, only=["halves"], seed=4)
+
+    none, patch, all_of_them = found(None), found(("patch",)), found(tuple(FILLINGS))
+    assert patch["halves"]["half_new"].value == 1  # by another picture alone it is wrong
+    assert none["halves"]["half_new"].value == none["halves"]["half"].value == patch["halves"]["half"].value < 1
+    assert not all_of_them["halves"]["half_new"].answered
+    assert len({each.findings[0].notes[1] for each in (none, patch, found(()))}) == 3
+    assert [each.evidence.about["trained_with"] for each in (none, patch)] == [None, ["patch"]]
+
+
+def test_a_diagnosis_of_before_counts_every_filling():
+    found = asked(Everywhere(), *even())
+    about = {name: value for name, value in found.evidence.about.items() if name != "trained_with"}
+    before = Diagnosis(Evidence(found.evidence.arrays, about))
+    assert before["halves"]["half_new"].value == found["halves"]["half"].value
+
+
+def test_fillings_in_words_keep_their_order():
+    assert in_words(["noise", "mean", "blur"]) == "the mean colour, blur or noise"
+    assert in_words({"patch", "mean"}, "and") == "the mean colour and another picture"
+    assert in_words(["blur"]) == "blur"
+    assert in_words([]) == ""
 
 
 def test_at_most_so_many_images_and_one_class_alone_has_no_other_picture():

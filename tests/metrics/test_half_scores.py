@@ -10,8 +10,8 @@ LABELS = torch.tensor([0, 0, 1, 1, 2])
 WHOLE = torch.tensor([0, 0, 1, 2, 2])
 
 
-def scored(answers):
-    found = half_scores({name: torch.tensor(classes) for name, classes in answers.items()}, WHOLE, LABELS)
+def scored(answers, trained_with=()):
+    found = half_scores({name: torch.tensor(classes) for name, classes in answers.items()}, WHOLE, LABELS, trained_with)
     return {name: values.tolist() for name, (_, values) in found.items()}
 
 
@@ -25,6 +25,15 @@ def test_each_filling_and_half_counts_alike():
     assert found["other_half"] == [1, 0, 1, 0.5, 1]
     assert found["both"] == [1, 0, 0.5, 0.5, 0.5]
     assert found["agreement"] == [1, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_what_it_trained_with_is_left_out():
+    answers = {"mean": [[0, 0, 1, 1, 0], [0, 1, 1, 0, 2]], "noise": [[0, 1, 0, 1, 2], [0, 1, 1, 1, 2]]}
+    for trained_with, same in (((), "half"), (["mean"], "half_noise"), (["noise", "patch"], "half_mean")):
+        found = scored(answers, trained_with)
+        assert found["half_new"] == found[same]
+        assert found["half"] == scored(answers)["half"]
+    assert torch.tensor(scored(answers, ["noise", "mean"])["half_new"]).isnan().all()
 
 
 def test_what_is_kept_is_of_the_pictures_that_were_right_and_less_what_one_class_keeps():

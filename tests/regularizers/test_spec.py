@@ -1,6 +1,7 @@
 import pytest
 
 from overfocus.core.errors import UnknownName
+from overfocus.diagnosis.fillings import FILLINGS
 from overfocus.regularizers.cutmix import CutMix
 from overfocus.regularizers.cutout import Cutout
 from overfocus.regularizers.mixup import Mixup
@@ -87,3 +88,22 @@ def test_oneof_asks_for_what_its_members_ask_for():
     assert "ema" in method.teachers
     assert method.scheduled
     assert method.acting(frozenset({"elsewhere"})) == Chain()
+
+
+@pytest.mark.parametrize(
+    ("spec", "fillings"),
+    [
+        ("plain", ""), ("sgdrop", ""), ("dropblock", ""), ("dropblock(at='image')", "mean"), ("cutout", "mean"),
+        ("cutout(fill='mean')", "mean"), ("cutout(fill=0.5)", "mean"), ("cutout(fill='noise')", "noise"),
+        ("cutout(fill='noise', at='features')", ""), ("mixup", "patch"), ("cutmix(at='layer1')", ""),
+        ("cutout + cutmix + sgdrop", "mean patch"),
+        ("oneof(cutout(fill='noise'), plain, mixup + cutmix)", "noise patch"),
+    ],
+)  # fmt: skip
+def test_a_method_says_what_it_shows_in_place_of_a_part_of_an_image(spec, fillings):
+    assert parse(spec).fillings == set(fillings.split()) <= set(FILLINGS)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_filling_has_a_name(name):
+    assert methods()[name]().fillings <= set(FILLINGS)

@@ -29,11 +29,11 @@ def sections_of(wide, draw):
     near = [float(np.clip(each + 0.01 * draw.normal(), 0, 1)) for each in (0.8, 0.3, 0.6, 0.2)]
     attacks = zip(("clean", "fgsm", "pgd_2", "pgd_8"), near)
     scores = {
+        "halves": {"half": score(wide, "accuracy, half hidden"), "whole": score(near[0], "accuracy, nothing hidden"),
+                   **{f"half_{fill}": score(wide * near[0], f"accuracy, {fill}") for fill in FILLINGS}},
         "spread": {"effective_area_predicted": score(wide, "effective area", unit="of the map"),
                    "occlusion_area_predicted": score(wide / 2, "effective area by occlusion", unit="of the picture"),
                    "gini_true": score(0.5, "Gini, true class")},
-        "halves": {"half": score(wide, "accuracy, half hidden"), "whole": score(near[0], "accuracy, nothing hidden"),
-                   **{f"half_{fill}": score(wide * near[0], f"accuracy, {fill}") for fill in FILLINGS}},
         "hiding": {"overfocus": score(1 - wide, "overfocus score", "lower")},
         "robustness": {name: score(value, f"accuracy, {name}") for name, value in attacks},
         "localization": {"max_box_acc_v2": score(near[2], "MaxBoxAccV2"),

@@ -83,7 +83,7 @@ def diagnose_checkpoints(
         on_bad_image=experiment.data.on_bad_image,
     )  # fmt: skip
     sample = replace(sample, source=f"{looked_at(dataset, name, len(sample))} {dataset.note}".strip())
-    classifiers = _named(classifier_of(each, dataset, request.options, device) for each in request.models)
+    classifiers = _compared(_named(classifier_of(each, dataset, request.options, device) for each in request.models))
     extra: list[Section] = [Robustness(auto=request.autoattack)]
     if request.ood:
         root, on_bad_image = request.data.get("data.root"), experiment.data.on_bad_image
@@ -119,6 +119,15 @@ def _named(classifiers: Iterator[Classifier]) -> list[Classifier]:
         number = seen[classifier.name]
         named.append(classifier if number == 1 else replace(classifier, name=f"{classifier.name} #{number}"))
     return named
+
+
+def _compared(classifiers: list[Classifier]) -> list[Classifier]:
+    """Return classifiers that all count as trained with what one of them was: what is familiar to one alone would
+    favour it.
+    """
+    known = [each.trained_with for each in classifiers if each.trained_with is not None]
+    together = tuple(sorted({fill for each in known for fill in each})) if known else None
+    return [replace(each, trained_with=together) for each in classifiers]
 
 
 @contextmanager

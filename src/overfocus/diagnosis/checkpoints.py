@@ -23,6 +23,7 @@ from overfocus.diagnosis.examination import LIMIT
 from overfocus.diagnosis.foreign import CheckpointOptions, Foreign, read_foreign
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.sections.outliers import Outliers
+from overfocus.regularizers.spec import parse
 from overfocus.training.checkpoint import load_run
 from overfocus.training.experiment import Experiment, data_settings, settle
 from overfocus.training.run import Run
@@ -188,6 +189,7 @@ def _of_run(what: str, run: Run, dataset: Dataset | None, options: CheckpointOpt
         f"{name} ({experiment.method})", model, tuple(manifest["mean"]), tuple(manifest["std"]),
         tuple(manifest["classes"]), at,
         f"{what}, {epoch}{_shown_otherwise(manifest, dataset)}",
+        trained_with=tuple(sorted(parse(experiment.method).fillings)),
     )  # fmt: skip
 
 

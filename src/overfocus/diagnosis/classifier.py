@@ -56,6 +56,8 @@ class Classifier:
     """Where the weights came from."""
     channel_order: ChannelOrder = "rgb"
     """How the model wants its channels; mean and std are in the order of the pixels."""
+    trained_with: tuple[str, ...] | None = None
+    """The fillings, of `diagnosis.fillings`, that it was shown in training; None where that is not known."""
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or any(each <= 0 for each in self.std):

@@ -92,12 +92,14 @@ def _collected(
 ) -> Evidence:  # fmt: skip
     """Run the model for every section in turn."""
     classifier = tried(classifier, sample)
+    known = classifier.trained_with
     evidence = Evidence(
         collector.collect(classifier, sample, on_progress),
         {
             "model": classifier.name, "classes": list(classifier.classes), "seed": seed, "map": collector.map,
             "layer": classifier.at, "size": list(sample.size), "mean": list(classifier.mean),
-            "std": list(classifier.std), "note": classifier.note, "sections": [], "settings": {}, **provenance(),
+            "std": list(classifier.std), "note": classifier.note,
+            "trained_with": None if known is None else list(known), "sections": [], "settings": {}, **provenance(),
         },
     )  # fmt: skip
     for section in sections:

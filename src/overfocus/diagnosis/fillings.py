@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from overfocus.core.key import Key
@@ -12,6 +14,12 @@ FILLINGS = {"mean": "the mean colour", "blur": "blur", "noise": "noise", "patch"
 """Name -> what it is."""
 BLUR = 1 / 8
 """Sigma of the blur as a share of the shorter side: what is smaller is gone, the colour of large parts stays."""
+
+
+def in_words(names: Collection[str], link: str = "or") -> str:
+    """Return fillings by their names as "the mean colour, blur or noise", in the order of `FILLINGS`."""
+    words = [text for name, text in FILLINGS.items() if name in names]
+    return f" {link} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def fillings(pixels: Tensor, mean: Tensor, key: Key, donors: Tensor | None = None) -> dict[str, Tensor]:

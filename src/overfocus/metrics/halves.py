@@ -10,7 +10,7 @@ halves. `kept` is therefore of the pictures that were right at first, less what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import inf
 
 import torch
@@ -21,6 +21,10 @@ from overfocus.metrics.score import Metric
 
 EITHER = "mean over both halves of the share named rightly"
 HALF = Metric("accuracy, half of the object hidden", f"{EITHER}, and over fillings", "higher")
+NEW = Metric(
+    "accuracy, half of the object hidden by what is new to it",
+    f"{EITHER}, and over the fillings that the network did not train with", "higher",
+)  # fmt: skip
 WHOLE = Metric("accuracy, nothing hidden", "share named rightly", "higher")
 KEPT = Metric(
     "kept with half of the object hidden",
@@ -39,17 +43,22 @@ BOTH = Metric("right by each half alone", "mean over fillings of the share named
 AGREEMENT = Metric("agreement of the halves", "mean over fillings of the share whose two halves are named alike")
 
 
-def half_scores(answers: Mapping[str, Tensor], whole: Tensor, labels: Tensor) -> dict[str, tuple[Metric, Tensor]]:
+def half_scores(
+    answers: Mapping[str, Tensor], whole: Tensor, labels: Tensor, trained_with: Collection[str] = ()
+) -> dict[str, tuple[Metric, Tensor]]:
     """Return name -> what it means, and its values [N] float64; NaN where a picture has no answer.
 
     answers: filling -> the classes [2, N] int64 that are named with one half shown, and with the other; below 0 for
-    none. whole: the classes [N] that are named with nothing hidden. labels: [N].
+    none. whole: the classes [N] that are named with nothing hidden. labels: [N]. trained_with: the fillings that the
+    network saw in training.
     """
     named = torch.stack(list(answers.values()))
     right = (named == labels).double()
     half, least = right.mean(dim=(0, 1)), floor(whole, labels)
     kept = torch.where(whole == labels, (half - least) / (1 - least), torch.nan)
+    new = right[[row for row, fill in enumerate(answers) if fill not in trained_with]]
     return {
+        "half_new": (NEW, new.mean(dim=(0, 1))),
         "half": (HALF, half),
         "whole": (WHOLE, (whole == labels).double()),
         "kept": (KEPT, kept),

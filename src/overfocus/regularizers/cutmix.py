@@ -55,6 +55,7 @@ from overfocus.regularizers.regularizer import (
 class CutMix(Transform):
     """Paste a box of another image and mix the labels by area."""
 
+    filling = "patch"
     prob: float = 0.5
     alpha: float = 1.0
     per: Literal["image", "batch"] = "image"

@@ -51,6 +51,7 @@ from overfocus.regularizers.regularizer import (
 class Cutout(Transform):
     """Hide squares of the image."""
 
+    filling = "mean"
     size: float | tuple[float, float] = 0.5
     fill: Literal["zero", "mean", "noise"] | float = "zero"
     holes: int = 1
@@ -67,6 +68,11 @@ class Cutout(Transform):
         check_range(self, "holes", 1, 1000)
         check_range(self, "prob", 0, 1)
         check_choice(self, "per", ("image", "batch"))
+
+    @property
+    def fillings(self) -> frozenset[str]:
+        """Noise where that is its `fill`, else an even colour."""
+        return frozenset({"noise"}) if self.fill == "noise" and self.at == IMAGE else super().fillings
 
     def act(self, batch: Batch, key: Key) -> Batch:
         """Cut images [B, C, H, W] or feature maps [B, C, h, w]."""

@@ -55,6 +55,7 @@ _KNOTS = 65
 class DropBlock(Transform):
     """Hide blocks of a feature map."""
 
+    filling = "mean"
     drop: float = 0.1
     size: int = 3
     schedule: Literal["constant", "linear"] = "constant"

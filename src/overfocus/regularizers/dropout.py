@@ -30,6 +30,7 @@ from overfocus.regularizers.regularizer import FEATURES, Transform, check_range
 class Dropout(Transform):
     """Zero single features."""
 
+    filling = "mean"
     drop: float = 0.5
     at: str = FEATURES
 

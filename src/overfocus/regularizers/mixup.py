@@ -45,6 +45,7 @@ from overfocus.regularizers.regularizer import IMAGE, Transform, applies, check_
 class Mixup(Transform):
     """Blend every image and its label with another one's."""
 
+    filling = "patch"
     prob: float = 1.0
     alpha: float = 1.0
     per: Literal["image", "batch"] = "image"

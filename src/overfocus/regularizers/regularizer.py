@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -64,6 +64,13 @@ class Regularizer:
         """Whether the method drops whole positions of a map, and so needs several."""
         return False
 
+    @property
+    def fillings(self) -> frozenset[str]:
+        """What the method shows in place of a part of an image, by the names of `diagnosis.fillings`: a network that
+        is trained with it gets used to that.
+        """
+        return frozenset()
+
     def acting(self, places: frozenset[str]) -> Regularizer:
         """Return what this method does at any of `places`: itself, or nothing."""
         return self if places & self.places else Chain()
@@ -89,6 +96,13 @@ class Transform(Regularizer):
     """A method that does the same to images and to features: to what there is at its place `at`."""
 
     at: str
+    filling: ClassVar[str] = ""
+    """What it shows in place of a part of an image; "" for nothing that has a name in `diagnosis.fillings`."""
+
+    @property
+    def fillings(self) -> frozenset[str]:
+        """Its filling, if it acts on images."""
+        return frozenset({self.filling} if self.filling and self.at == IMAGE else ())
 
     def act(self, batch: Batch, key: Key) -> Batch:
         """Act on images [B, C, H, W] or features [B, ...], and on targets."""
@@ -128,6 +142,11 @@ class Group(Regularizer):
     def drops_positions(self) -> bool:
         """Whether a member does."""
         return any(member.drops_positions for member in self.members)
+
+    @property
+    def fillings(self) -> frozenset[str]:
+        """What any member shows."""
+        return frozenset().union(*(member.fillings for member in self.members))
 
 
 @dataclass(frozen=True)

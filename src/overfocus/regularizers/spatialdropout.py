@@ -30,6 +30,7 @@ from overfocus.regularizers.regularizer import FEATURES, Transform, check_range
 class SpatialDropout(Transform):
     """Zero whole channels."""
 
+    filling = "mean"
     drop: float = 0.2
     at: str = FEATURES
 

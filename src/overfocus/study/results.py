@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import nan
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 
 from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.catalogue import headline
+from overfocus.diagnosis.fillings import FILLINGS
 from overfocus.metrics.score import Better
 from overfocus.statistics.sequential import ONCE, Look
+from overfocus.study import half_object
 from overfocus.study.answers import Answers
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, RunKey, Size, is_examined
 from overfocus.study.study import Study, read_study
@@ -46,6 +48,7 @@ class Measure:
     def difference_unit(self) -> str:
         """What a difference is counted in: points for accuracies and for shares of the answers."""
         is_accuracy = self.key == "accuracy" or self.key.endswith(".accuracy")
+        is_accuracy = is_accuracy or self.key == half_object.KEY
         return "points" if is_accuracy or self.is_followed else self.unit
 
     @property
@@ -137,11 +140,28 @@ class Results:
             elif split != self.split:
                 found.append(Measure(f"{split}.accuracy", f"accuracy on {split}", "higher", margin=0.01))
         for section, content in examined.items():
+            found += [self.half_object] if section == half_object.SECTION and self.half_object else []
             for name, score in content["scores"].items():
-                found.append(
-                    Measure(f"{section}.{name}", score["title"], score["better"], score["unit"], section=section)
-                )
+                key = f"{section}.{name}"
+                if key != half_object.KEY:  # of a run by itself: what its own method did not train with
+                    found.append(Measure(key, score["title"], score["better"], score["unit"], section=section))
         return found
+
+    @cached_property
+    def new_fillings(self) -> list[str]:
+        """What half of the object was hidden by in every examination and no method of the study trained with."""
+        known = half_object.familiar(self.study.methods)
+        examined = next((each for each in self.results.values() if each.sections), None)
+        asked = [fill for fill in FILLINGS if examined and isfinite(examined.value(half_object.score_of(fill)))]
+        return [fill for fill in asked if fill not in known]
+
+    @cached_property
+    def half_object(self) -> Measure | None:
+        """The accuracy with half of the object hidden, over `new_fillings`; None where there are none."""
+        if not self.new_fillings:
+            return None
+        title = half_object.title(self.new_fillings)
+        return Measure(half_object.KEY, title, "higher", margin=0.01, section=half_object.SECTION)
 
     def headline_measures(self, section: str) -> list[Measure]:
         """Return the headline scores of a section, the most telling first."""
@@ -156,7 +176,7 @@ class Results:
         """Return method -> the numbers [S] of its runs in the order of the study's seeds; NaN where one is missing."""
         key = measure if isinstance(measure, str) else measure.key
         return {
-            method: np.array([self._value(RunKey(method, size, seed), key) for seed in self.study.seeds])
+            method: np.array([self.value(RunKey(method, size, seed), key) for seed in self.study.seeds])
             for method in self.study.methods
         }
 
@@ -178,8 +198,13 @@ class Results:
         keys = (RunKey(method, size, seed) for seed in self.study.seeds)
         return [self.results[key] for key in keys if key in self.results]
 
-    def _value(self, key: RunKey, measure: str) -> float:
-        return self.results[key].value(measure) if key in self.results else nan
+    def value(self, key: RunKey, measure: str) -> float:
+        """Return the number of a measure, by its key, of one run; NaN where the run is missing or has none."""
+        if key not in self.results:
+            return nan
+        if measure == half_object.KEY:
+            return float(np.mean([self.results[key].value(half_object.score_of(fill)) for fill in self.new_fillings]))
+        return self.results[key].value(measure)
 
 
 def _followed(split: str, cue: str) -> Measure:

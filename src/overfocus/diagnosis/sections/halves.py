@@ -19,7 +19,7 @@ from overfocus.core.key import Key
 from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence, joined
-from overfocus.diagnosis.fillings import FILLINGS, fillings
+from overfocus.diagnosis.fillings import FILLINGS, fillings, in_words
 from overfocus.diagnosis.half_planes import centroids, half_planes
 from overfocus.diagnosis.mix import partners
 from overfocus.diagnosis.sample import Sample
@@ -41,7 +41,7 @@ class Halves(Section):
     question: ClassVar[str] = "Does it know the object from either half?"
     order: ClassVar[int] = 5
     passes: ClassVar[int] = 6
-    headline: ClassVar[tuple[str, ...]] = ("half", "whole", "kept", "half_mean", "half_patch", "agreement")
+    headline: ClassVar[tuple[str, ...]] = ("half_new", "whole", "kept", "half_mean", "half_patch", "agreement")
     images: int = 500
     """At most this many: each is shown in 8 ways."""
 
@@ -67,7 +67,7 @@ class Halves(Section):
         rows, count = evidence.tensor("halves/rows").long(), len(evidence.labels)
         labels, whole = evidence.labels[rows], named(evidence.logits[rows])
         answers = {fill: evidence.tensor(f"halves/answers/{fill}") for fill in evidence.below("halves/answers")}
-        found = half_scores(answers, whole, labels)
+        found = half_scores(answers, whole, labels, _trained_with(evidence) or ())
         metric, kept = found["kept"]
         reason = "" if kept.isfinite().any() else NOTHING_TO_LOSE
         scores = {"kept": mean_score(metric, kept[whole == labels], seed=evidence.seed, note=reason)}
@@ -120,18 +120,36 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     return (
         "All that lies on one side of a line is hidden, background included, then all on the other side. The line runs "
         f"at a random angle through a centre: {'; '.join(centres)}.{parts}",
-        "A network is used to the filling that it was trained with: the mean colour with Cutout, other pictures with "
-        "CutMix. Compare methods by fillings that neither trained with.",
+        _familiar(_trained_with(evidence)),
+    )
+
+
+def _trained_with(evidence: Evidence) -> list[str] | None:
+    """Return the fillings that the network was shown in training; None where that is not known."""
+    return evidence.about.get("trained_with")
+
+
+def _familiar(trained_with: list[str] | None) -> str:
+    why = "A network is used to what it was trained with: the mean colour with Cutout, other pictures with CutMix."
+    if trained_with is None:
+        return f"{why} What this one was trained with is not known, so every filling counts as new to it."
+    if not trained_with:
+        return f"{why} This one was trained with no filling, so all are new to it."
+    return (
+        f"{why} This one, or one that it is compared with, was trained with {in_words(trained_with, 'and')}: the first "
+        "number leaves that out."
     )
 
 
 def _sentence(scores: Mapping[str, Score]) -> str:
-    half, whole, kept = scores["half"], scores["whole"], scores["kept"]
+    half, new, whole, kept = (scores[name] for name in ("half", "half_new", "whole", "kept"))
     fills = {text: scores[f"half_{fill}"].value for fill, text in FILLINGS.items() if f"half_{fill}" in scores}
     by = ", ".join(f"{percent(value)} by {text}" for text, value in fills.items())
     left = f"{percent(kept.value)} of the accuracy above chance is left" if kept.answered else kept.note
+    first, how = (new, " by what is new to it") if new.answered and new.value != half.value else (half, "")
+    over = f"over all of these {percent(half.value)}, and " if how else ""
     return (
-        f"It is right on {percent(whole.value)} of the pictures, and on {percent(half.value)} with half of the object "
-        f"hidden ({half}, n = {half.n:,}; {by}): {left}. Both halves are named alike in "
+        f"It is right on {percent(whole.value)} of the pictures, and on {percent(first.value)} with half of the object "
+        f"hidden{how} ({first}, n = {first.n:,}; {by}): {over}{left}. Both halves are named alike in "
         f"{percent(scores['agreement'].value)}."
     )

@@ -12,6 +12,7 @@ from overfocus.core.interval import Interval
 from overfocus.report.label import Label, label
 from overfocus.report.number import NONE, in_percent, in_points
 from overfocus.report.scale import Scale, known
+from overfocus.report.study.claim import claim
 from overfocus.statistics.verdict import Compared, Effect, Verdict
 from overfocus.study.comparison import Comparison
 from overfocus.study.results import ACCURACY, BEST, Results
@@ -110,7 +111,17 @@ def sentences(comparison: Comparison, size: Size) -> list[Markup]:
     ahead = max(values, key=lambda method: values[method])
     others = {method: effect for method, effect in last.effects.items() if method != ahead}
     sized = f"with {size.words}, " if len(comparison.study.sizes) > 1 else ""
-    return [_ahead(ahead, last, sized), *_grouped(others), *_luck(last.effects)]
+    return [_ahead(ahead, last, sized), *_grouped(others), *_luck(last.effects), *_half_object(comparison, size)]
+
+
+def _half_object(comparison: Comparison, size: Size) -> list[Markup]:
+    """Say what half of the object leaves; nothing where it was not asked."""
+    measure = comparison.results.half_object
+    of = comparison.of(measure, size) if measure else None
+    if measure is None or of is None or not of.means[of.baseline].answered:
+        return []
+    title = f"{measure.title[:1].upper()}{measure.title[1:]}"
+    return [Markup("{} ({} of {}).").format(claim(title, of), _mean(of, of.baseline), _name(of.baseline))]
 
 
 def _ahead(ahead: str, last: Compared, sized: str) -> Markup:

@@ -19,6 +19,7 @@ from overfocus.report.drawing.plot import QUIET, Plot
 from overfocus.report.study.claim import claim, listed, seeds, short
 from overfocus.statistics.estimate import mean_interval, means
 from overfocus.study.comparison import Comparison
+from overfocus.study.half_object import familiar, score_of
 from overfocus.study.results import Results
 from overfocus.study.run_key import Size
 
@@ -47,12 +48,13 @@ def robustness(comparison: Comparison, size: Size) -> Plot | None:
 def half_object(comparison: Comparison, size: Size) -> Plot | None:
     """Return the accuracy that half of the object leaves, by what hides the other half; None where it was not asked."""
     results = comparison.results
-    half, whole = results.measure("halves.half"), "halves.whole"
-    named = [(whole, "nothing hidden"), *((f"halves.half_{fill}", name) for fill, name in FILLINGS.items())]
+    half, known = results.half_object or results.measure("halves.half"), familiar(results.study.methods)
+    named = [("halves.whole", "nothing hidden")]
+    named += [(score_of(fill), f"{name}{' (trained with)' * (fill in known)}") for fill, name in FILLINGS.items()]
     groups = _groups(results, size, named, "")
     if not groups or half is None:
         return None
-    title = claim("Accuracy with half of the object hidden", comparison.of(half, size))
+    title = claim(half.title[:1].upper() + half.title[1:], comparison.of(half, size))
     return _dots(title, groups, "accuracy", {"chance": 1 / len(results.classes)})
 
 

@@ -101,7 +101,7 @@ def _run_row(results: Results, key: RunKey) -> Row:
     numbers: Sequence[float | None] = (None,) * (1 + len(results.measures))
     if run := results.results.get(key):
         state = "finished"
-        numbers = [float(run.manifest["seconds"]), *(run.value(each.key) for each in results.measures)]
+        numbers = [float(run.manifest["seconds"]), *(results.value(key, each.key) for each in results.measures)]
     folder = key.folder(results.folder).relative_to(results.folder).as_posix()
     return (key.method, key.size.per_class, key.size.fraction, key.seed, state, *numbers, folder)
 

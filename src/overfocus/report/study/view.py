@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.fillings import FILLINGS, in_words
 from overfocus.report.drawing.plot import Plot
 from overfocus.report.label import Label, label
 from overfocus.report.number import Number, in_own_unit, in_percent, in_points
+from overfocus.report.study.claim import short
 from overfocus.report.study.curves import accuracy_by_size, training_curves
 from overfocus.report.study.dots import (
     followed_cues,
@@ -24,7 +26,8 @@ from overfocus.report.study.reliability import reliability
 from overfocus.report.study.spread import spread_against_accuracy
 from overfocus.statistics.verdict import Compared, Effect
 from overfocus.study.comparison import Comparison
-from overfocus.study.results import Measure
+from overfocus.study.half_object import SECTION, familiar
+from overfocus.study.results import Measure, Results
 from overfocus.study.run_key import Size
 
 SHOWN = 2
@@ -67,9 +70,7 @@ class Chapter:
 
 
 CHAPTERS = (
-    Chapter("halves", (half_object,), "halves",
-            note="A method is used to the filling that it trained with: the mean colour with Cutout, other pictures "
-            "with CutMix. Compare by another."),
+    Chapter("halves", (half_object,), "halves"),
     Chapter("wider", (spread_against_accuracy,), "spread", "Spread against accuracy", "Does looking wider pay?",
             "A wider map is not a better model by itself: it can widen onto the background. SGDrop acts on the layer "
             "of the map; occlusion asks the picture."),
@@ -98,10 +99,21 @@ def _filled(comparison: Comparison, chapter: Chapter) -> Chapter:
     sizes = study.sizes if chapter.section else ()
     tables = (_measure_table(comparison, chapter.section, size) for size in sizes)
     about = chapter if chapter.title else SECTIONS[chapter.section]
+    note = _familiar(comparison.results) if chapter.section == SECTION else chapter.note
     return replace(
-        chapter, title=about.title, question=about.question, charts=tuple(filter(None, at_once)),
+        chapter, title=about.title, question=about.question, note=note, charts=tuple(filter(None, at_once)),
         more=tuple(filter(None, more)), tables=tuple(filter(None, tables)),
     )  # fmt: skip
+
+
+def _familiar(results: Results) -> str:
+    """Say which fillings do not count, on whose account, and which do."""
+    known = familiar(results.study.methods)
+    if not known:
+        return "No method here trained with any of the fillings, so all of them count."
+    whose = "; ".join(f"{FILLINGS[fill]} ({', '.join(map(short, of))})" for fill, of in known.items())
+    counted = f"what counts is {in_words(results.new_fillings)}" if results.new_fillings else "none is left that counts"
+    return f"Left out is what a method here trained with, and is used to: {whose}; {counted}."
 
 
 def _charts(comparison: Comparison, draw: Callable[..., Plot | None]) -> Iterator[tuple[str, Plot]]:

@@ -48,9 +48,18 @@ def _show(comparison: Comparison, size: Size, console: Console) -> None:
     bounded = any(mean.bounded for mean in of.means.values())
     note = "± and [ ]: 95 % over seeds; in points against " if bounded else "in points against "
     say(console, f"{note}{label(of.baseline, most=30).short}", "dim")
+    _show_half_object(comparison, size, console)
     answer = " ".join(sentence.striptags() for sentence in sentences(comparison, size))
     say(console, f"\n{answer}")
     _show_followed(comparison, size, console)
+
+
+def _show_half_object(comparison: Comparison, size: Size, console: Console) -> None:
+    """Print what half of the object leaves; nothing where it was not asked."""
+    measure = comparison.results.half_object
+    if measure and any(mean.answered for mean in comparison.of(measure, size).means.values()):
+        say(console, f"\n{measure.title[:1].upper()}{measure.title[1:]}", "bold")
+        print_table(_table(comparison.of(measure, size)), console)
 
 
 def _show_followed(comparison: Comparison, size: Size, console: Console) -> None:
