@@ -2,6 +2,7 @@
 
     python experiments/look.py runs/totem/plain runs/totem/sgdrop                # made by experiments/totem.toml
     python experiments/look.py STUDY/runs/100-per-class/plain STUDY/runs/100-per-class/sgdrop --root DATA
+    python experiments/look.py runs/totem32/plain runs/totem32/sgdrop --limit 100 --numbers robustness.pgd_8
 
 Each folder holds the runs of a method, one for each seed; the first is the baseline. It prints means over seeds, and
 differences to the baseline with 95 % t intervals, paired by seed. `totem`, --limit 100, n = 3 (without hiding):
@@ -30,12 +31,14 @@ NUMBERS = (
 )  # fmt: skip
 
 
-def numbers(folder: Path, limit: int, root: str | None) -> list[float]:
-    """Return the NUMBERS of one run, on the images that it is tested on."""
+def numbers(folder: Path, names: list[str], limit: int, root: str | None) -> list[float]:
+    """Return scores of one run by `names`, SECTION.SCORE, on the images that it is tested on."""
     dataset, _ = dataset_for([str(folder)], {"data.root": root} if root else {})
     classifier = classifier_of(str(folder), dataset, CheckpointOptions(), "cpu")
-    found = of.diagnose(classifier, split_of(dataset)[1], only=["halves", "spread", "hiding"], limit=limit)
-    return [found[section][score].value for section, score in (name.split(".") for name in NUMBERS)]
+    pairs = [name.split(".") for name in names]
+    sections = list(dict.fromkeys(section for section, _ in pairs))
+    found = of.diagnose(classifier, split_of(dataset)[1], only=sections, limit=limit)
+    return [found[section][score].value for section, score in pairs]
 
 
 def main() -> None:
@@ -43,15 +46,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", type=Path, nargs="+", help="folders of runs seed0, seed1, ...")
     parser.add_argument("--limit", type=int, default=1000, help="images, balanced over the classes")
+    parser.add_argument("--numbers", default=",".join(NUMBERS), help="SECTION.SCORE,... of a diagnosis")
     parser.add_argument("--root", help="where named data sets lie")
     options = parser.parse_args()
-    values = []
+    names, values = options.numbers.split(","), []
     for method in options.methods:
         seeds = sorted(method.glob("seed*"))
-        values.append(np.array([numbers(seed, options.limit, options.root) for seed in seeds]))
+        values.append(np.array([numbers(seed, names, options.limit, options.root) for seed in seeds]))
     print("| | " + " | ".join(method.name for method in options.methods) + " |")
     print("|---" * (len(values) + 1) + "|")
-    for column, name in enumerate(NUMBERS):
+    for column, name in enumerate(names):
         base = values[0][:, column]
         cells = [f"{mean_interval(base):.3f}"]
         for other in values[1:]:
