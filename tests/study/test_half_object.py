@@ -102,7 +102,9 @@ def test_its_verdict_is_in_points_as_that_of_accuracy(tmp_path):
 def test_what_was_trained_with_is_told_apart_in_the_chart_and_below_it(tmp_path):
     comparison = Comparison(planted(tmp_path, [PLAIN, GREY, MIX], BY))
     drawn = half_object(comparison, size_of(comparison.results))
-    marked = [line.name.partition(":")[0] for line in drawn.lines if "trained" in line.name]
+    marked = [line.name.partition(":")[0] for line in drawn.lines if "(seen)" in line.name]
+    half = next(line for line in drawn.lines if line.name == "half hidden: plain")
+    assert half.y[0] == pytest.approx(comparison.results.values(KEY, size_of(comparison.results))[PLAIN].mean())
     assert {FILLINGS["mean"], FILLINGS["patch"]} == {name.partition(" (")[0] for name in marked}
     note = chapters(comparison)[0].note
     assert f"{FILLINGS['mean']} ({GREY})" in note

@@ -202,9 +202,10 @@ class Results:
         """Return the number of a measure, by its key, of one run; NaN where the run is missing or has none."""
         if key not in self.results:
             return nan
-        if measure == half_object.KEY:
-            return float(np.mean([self.results[key].value(half_object.score_of(fill)) for fill in self.new_fillings]))
-        return self.results[key].value(measure)
+        if measure != half_object.KEY:
+            return self.results[key].value(measure)
+        by_filling = [self.results[key].value(half_object.score_of(fill)) for fill in self.new_fillings]
+        return float(np.mean(by_filling)) if by_filling else nan
 
 
 def _followed(split: str, cue: str) -> Measure:

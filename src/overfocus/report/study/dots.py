@@ -19,7 +19,7 @@ from overfocus.report.drawing.plot import QUIET, Plot
 from overfocus.report.study.claim import claim, listed, seeds, short
 from overfocus.statistics.estimate import mean_interval, means
 from overfocus.study.comparison import Comparison
-from overfocus.study.half_object import familiar, score_of
+from overfocus.study.half_object import KEY, familiar, score_of
 from overfocus.study.results import Results
 from overfocus.study.run_key import Size
 
@@ -49,8 +49,8 @@ def half_object(comparison: Comparison, size: Size) -> Plot | None:
     """Return the accuracy that half of the object leaves, by what hides the other half; None where it was not asked."""
     results = comparison.results
     half, known = results.half_object or results.measure("halves.half"), familiar(results.study.methods)
-    named = [("halves.whole", "nothing hidden")]
-    named += [(score_of(fill), f"{name}{' (trained with)' * (fill in known)}") for fill, name in FILLINGS.items()]
+    named = [("halves.whole", "nothing hidden"), (KEY, "half hidden")]
+    named += [(score_of(fill), f"{name}{' (seen)' * (fill in known)}") for fill, name in FILLINGS.items()]
     groups = _groups(results, size, named, "")
     if not groups or half is None:
         return None

@@ -113,7 +113,7 @@ def _familiar(results: Results) -> str:
         return "No method here trained with any of the fillings, so all of them count."
     whose = "; ".join(f"{FILLINGS[fill]} ({', '.join(map(short, of))})" for fill, of in known.items())
     counted = f"what counts is {in_words(results.new_fillings)}" if results.new_fillings else "none is left that counts"
-    return f"Left out is what a method here trained with, and is used to: {whose}; {counted}."
+    return f"Left out is what a method here has seen in training, and is used to: {whose}; {counted}."
 
 
 def _charts(comparison: Comparison, draw: Callable[..., Plot | None]) -> Iterator[tuple[str, Plot]]:
