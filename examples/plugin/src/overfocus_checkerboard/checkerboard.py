@@ -27,6 +27,11 @@ class Checkerboard(Regularizer):
     cell: int = 8
     prob: float = 0.5
 
+    @property
+    def fillings(self) -> frozenset[str]:
+        """The mean colour, which is 0 after normalisation: comparisons with half of the object hidden leave it out."""
+        return frozenset({"mean"})
+
     def on_batch(self, batch: Batch, key: Key) -> Batch:
         """Hide cells of images [B, C, H, W]; the input is not overwritten."""
         height, width = batch.values.shape[-2:]
