@@ -16,7 +16,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.diagnosis.catalogue import headline
 from overfocus.metrics.score import Better
 from overfocus.statistics.sequential import ONCE, Look
-from overfocus.study.answers import Answers
+from overfocus.study.answers import Answers, out_of_fold
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, RunKey, Size, is_examined
 from overfocus.study.study import Study, read_study
 from overfocus.training.evaluate import FOLLOWS, follows
@@ -45,7 +45,7 @@ class Measure:
     @property
     def difference_unit(self) -> str:
         """What a difference is counted in: points for accuracies and for shares of the answers."""
-        is_accuracy = self.key == "accuracy" or self.key.endswith(".accuracy")
+        is_accuracy = self.key in ("accuracy", "best_accuracy") or self.key.endswith(".accuracy")
         return "points" if is_accuracy or self.is_followed else self.unit
 
     @property
@@ -177,6 +177,13 @@ class Results:
         """Return the finished runs of a method, by seed."""
         keys = (RunKey(method, size, seed) for seed in self.study.seeds)
         return [self.results[key] for key in keys if key in self.results]
+
+    def out_of_fold(self, method: str, size: Size) -> Answers | None:
+        """Return what the runs of a method say of all pictures that they were not trained on, fold after fold; of a
+        cross-validation that is done several times, several times. None without folds, and without a finished run.
+        """
+        found = [run.answers for run in self.of(method, size)]
+        return out_of_fold(found) if found and self.study.folds else None
 
     def _value(self, key: RunKey, measure: str) -> float:
         return self.results[key].value(measure) if key in self.results else nan

@@ -88,6 +88,28 @@ def plan(results: Results) -> list[str]:
     ]
 
 
+def cross_validation(comparison: Comparison) -> list[str]:
+    """Say what a study by folds rests on, and the accuracy over all pictures; nothing for another."""
+    results, folds = comparison.results, comparison.study.folds
+    if not folds:
+        return []
+    times = len(comparison.study.seeds) // folds
+    often = f", done {times} times" if times > 1 else ""
+    found = [
+        f"Cross-validation in {folds} folds{often}: the run of seed s is tested on fold s mod {folds} and trained on the "
+        "other folds, so runs share training pictures. Intervals and p values are those of the corrected resampled t "
+        f"test (Nadeau and Bengio 2003), whose variance is (1 / n + 1 / {folds - 1}) s\u00b2; sign flips and the "
+        "bootstrap, which take runs as independent, are left out. More pictures would tell more, more folds would not."
+    ]
+    for size in comparison.sizes:
+        whole = {m: a for m in comparison.study.methods if (a := results.out_of_fold(m, size))}
+        named = ", ".join(f"{label(m, most=30).short} {100 * a.accuracy():.2f} %" for m, a in whole.items())
+        count = max(len(a.labels) for a in whole.values())
+        sized = f", {size}" if len(comparison.sizes) > 1 else ""
+        found.append(f"Out of fold, over all {count:,} answers together{sized}: {named}.")
+    return found
+
+
 def false_discovery(comparison: Comparison) -> list[str]:
     """Say how many of all comparisons of the page are found after Benjamini and Hochberg; nothing without a p value."""
     found, count = comparison.discoveries
