@@ -27,6 +27,7 @@ from overfocus.diagnosis.catalogue import in_order
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.regularizers.spec import parse
 from overfocus.statistics.sequential import planned
+from overfocus.study.growth import note_seeds
 from overfocus.study.run_key import RunKey, Size
 from overfocus.training.experiment import (
     DataSettings,
@@ -267,8 +268,8 @@ def claimed(folder: Path, study: Study) -> Study:
     Raises OverfocusError where the folder holds something else, or a study whose shared settings differ.
     """
     path = folder / STUDY
-    if path.exists():
-        there = settle_study(path, {}, [])
+    there = settle_study(path, {}, []) if path.exists() else None
+    if there is not None:
         fixed = FIXED + PLANNED * bool(there.looks)
         changed = [name for name in fixed if _where(getattr(there, name)) != _where(getattr(study, name))]
         changed = [name for name in changed if name != "epochs" or not _grown(there, study)]
@@ -283,6 +284,7 @@ def claimed(folder: Path, study: Study) -> Study:
         raise OverfocusError(f"{folder} is not empty and holds no study; give a new folder as --out")
     if not path.exists() or path.read_text(encoding="utf-8") != study.toml():
         write(path, study.toml())
+    note_seeds(folder, study.seeds, there and there.seeds)
     return study
 
 

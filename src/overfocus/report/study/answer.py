@@ -14,6 +14,7 @@ from overfocus.report.number import NONE, in_percent, in_points
 from overfocus.report.scale import Scale, known
 from overfocus.statistics.verdict import Compared, Effect, Verdict
 from overfocus.study.comparison import Comparison
+from overfocus.study.growth import Change, changes, ranges
 from overfocus.study.results import ACCURACY, BEST, Results
 from overfocus.study.run_key import Size
 
@@ -96,7 +97,7 @@ def cross_validation(comparison: Comparison) -> list[str]:
     times = len(comparison.study.seeds) // folds
     often = f", done {times} times" if times > 1 else ""
     found = [
-        f"Cross-validation in {folds} folds{often}: the run of seed s is tested on fold s mod {folds} and trained on the "
+        f"Cross-validation in {folds} folds{often}: the run of seed s is tested on fold s mod {folds}, trained on the "
         "other folds, so runs share training pictures. Intervals and p values are those of the corrected resampled t "
         f"test (Nadeau and Bengio 2003), whose variance is (1 / n + 1 / {folds - 1}) s\u00b2; sign flips and the "
         "bootstrap, which take runs as independent, are left out. More pictures would tell more, more folds would not."
@@ -108,6 +109,22 @@ def cross_validation(comparison: Comparison) -> list[str]:
         sized = f", {size}" if len(comparison.sizes) > 1 else ""
         found.append(f"Out of fold, over all {count:,} answers together{sized}: {named}.")
     return found
+
+
+def grown(results: Results) -> list[str]:
+    """Say which seeds were added, or left out, after results were there; nothing of a plan, whose seeds are fixed."""
+    return [] if results.look.looks else [_changed(each) for each in changes(results.folder)]
+
+
+def _changed(change: Change) -> str:
+    parts = [
+        f"seeds {ranges(of)} were {what}" for of, what in ((change.added, "added"), (change.removed, "left out")) if of
+    ]
+    text = " and ".join(parts)
+    return (
+        f"{text[:1].upper()}{text[1:]} after results of seeds {ranges(change.seen)} were there ({change.date[:10]}): "
+        "the level of 5 % does not hold for that. --until-settled plans it."
+    )
 
 
 def false_discovery(comparison: Comparison) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from overfocus.core.interval import finite
 from overfocus.report.study.table_text import Column, Row, StudyTable, as_csv, as_latex, as_markdown
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
+from overfocus.study.growth import changes
 from overfocus.study.results import ACCURACY, BEST, Results
 from overfocus.study.run_key import RunKey, Size
 
@@ -181,7 +183,8 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "page": {"comparisons": all_of_them, "p_page_at_most_0.05": small},
         "look": {"looks": list(look.looks), "number": look.number, "share": look.share} if look.looks else None,
         "split": results.split, "baseline": results.study.baseline, "methods": list(results.study.methods),
-        "seeds": list(results.study.seeds), "finished": len(results.results),
+        "seeds": list(results.study.seeds),
+        "seeds_changed": [asdict(each) for each in changes(results.folder)], "finished": len(results.results),
         "failed": {str(key): why for key, why in results.failed.items()},
         "missing": [str(key) for key in results.missing],
         "unexamined": [str(key) for key in results.unexamined], "sizes": sizes,
