@@ -9,6 +9,7 @@ import pytest
 from grid import Inline, finish, grid, numbers
 from small import photos
 
+from overfocus.commands.study import planned_seeds
 from overfocus.core.errors import OverfocusError
 from overfocus.report.study.page import write_report
 from overfocus.report.study.tables import as_dict
@@ -42,6 +43,11 @@ def test_a_number_of_seeds_says_how_often(data):
     for wrong in ({"seeds": [0, 1]}, {"looks": [4, 8], "seeds": 2}, {"data.folds": 4}, {"folds": 1}):
         with pytest.raises(OverfocusError, match="folds"):
             settle_study(None, {"folds": 4, **wrong}, [])
+
+
+def test_no_plan_has_folds():
+    with pytest.raises(OverfocusError, match="folds"):
+        planned_seeds(True, None, None, 5)
 
 
 def test_every_picture_is_answered_once(done):

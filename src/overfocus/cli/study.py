@@ -124,7 +124,7 @@ def study(  # noqa: PLR0913
         | o.given("model", name=model)
         | o.given("recipe", batch=batch, lr=lr)
         | o.given("examine", sections=sections, limit=limit, ood=ood)
-        | planned_seeds(until_settled, seeds, max_seeds)
+        | planned_seeds(until_settled, seeds, max_seeds, folds)
         | ({"recipe.epochs": passes[0]} if len(passes) == 1 else o.given("", epochs=passes or None))
     )
     settled = settle_study(file, settings, changes or [])

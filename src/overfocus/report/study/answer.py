@@ -149,7 +149,7 @@ def sentences(comparison: Comparison, size: Size) -> list[Markup]:
     ahead = max(values, key=lambda method: values[method])
     others = {method: effect for method, effect in last.effects.items() if method != ahead}
     sized = f"with {size.words}, " if len(comparison.study.sizes) > 1 else ""
-    return [_ahead(ahead, last, sized), *_grouped(others), *_luck(last.effects)]
+    return [_ahead(ahead, last, sized), *_grouped(others, comparison.study.folds), *_luck(last.effects)]
 
 
 def _ahead(ahead: str, last: Compared, sized: str) -> Markup:
@@ -172,10 +172,11 @@ def _mean(last: Compared, method: str) -> str:
     return f"{mean.value}\u00a0%" if isfinite(mean.key) else NONE
 
 
-def _grouped(effects: Mapping[str, Effect]) -> list[Markup]:
+def _grouped(effects: Mapping[str, Effect], folds: int) -> list[Markup]:
     """Name the other methods by verdict, with their differences in points."""
     parts = []
-    for verdict, title in GROUPS.items():
+    titles = GROUPS | {"too few seeds": "Too few pictures to say"} if folds else GROUPS
+    for verdict, title in titles.items():
         found = [(m, in_points(e.paired.difference)) for m, e in effects.items() if e.verdict == verdict]
         named = [Markup("{} ({})").format(_name(m), d.value) for m, d in found]
         if named:
