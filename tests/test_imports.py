@@ -1,4 +1,4 @@
-"""Imports go one way: core -> data, models, attribution, metrics, regularizers -> training, statistics, checks ->
+"""Imports go one way: core -> data, models, attribution, metrics, regularizers -> checks -> training, statistics ->
 diagnosis -> study -> downstream, export, integrations -> report -> commands -> cli; no two files import one another.
 """
 
@@ -16,7 +16,8 @@ LEVELS = [
     {"core", "version"},
     {"renamed"},
     {"data", "models", "attribution", "metrics", "regularizers"},
-    {"training", "statistics", "checks"},
+    {"checks"},
+    {"training", "statistics"},
     {"diagnosis"},
     {"study"},
     {"downstream", "export", "integrations"},

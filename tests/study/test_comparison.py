@@ -63,7 +63,7 @@ def test_classes_are_one_family(comparison):
     np.testing.assert_allclose(means, accuracy[PLAIN].mean(axis=0))
 
 
-@pytest.mark.parametrize("key", ["accuracy", "no-disc.accuracy", "confidence.accuracy"])
+@pytest.mark.parametrize("key", ["accuracy", "best_accuracy", "no-disc.accuracy", "confidence.accuracy"])
 def test_differences_of_accuracies_are_in_points(key):
     assert Measure(key, "", "higher", unit="of images").difference_unit == "points"
     assert Measure("spread.area", "", "higher", unit="of the map").difference_unit == "of the map"

@@ -34,6 +34,15 @@ def study(  # noqa: PLR0913
     ] = None,
     baseline: Annotated[str | None, typer.Option(metavar="SPEC", help="What the others are compared with.")] = None,
     seeds: Annotated[int | None, o.SEEDS] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="K",
+            help="Cross-validation, for sets too small for test images: each run is tested on one of K folds of all "
+            "labelled images; --seeds then says how often it is done, 1 unless given.",
+        ),
+    ] = None,
     until_settled: Annotated[
         bool,
         typer.Option(
@@ -88,10 +97,11 @@ def study(  # noqa: PLR0913
     """Compare methods over seeds and data sizes, and report.
 
     There are five seeds unless --seeds says otherwise; with --until-settled as many as it takes, at most --max-seeds,
-    compared at numbers of seeds that study.toml fixes before the first run. For a seed, all methods share first
-    weights, images and batch order. The same command resumes a study that was stopped; with more methods, seeds or data
-    sizes it adds those, and with more sections it examines the finished runs again. Several commands, also on other
-    machines, may work on one folder.
+    compared at numbers of seeds that study.toml fixes before the first run. With --folds 5 there are five folds
+    instead, and every labelled image is tested on once. For a seed, all methods share first weights, images and batch
+    order. The same command resumes a study that was stopped; with more methods, seeds or data sizes it adds those, and
+    with more sections it examines the finished runs again. Several commands, also on other machines, may work on one
+    folder.
 
     \b
     overfocus study --methods "plain; cutout; cutmix" --data photos --out runs/a
@@ -106,7 +116,7 @@ def study(  # noqa: PLR0913
     passes = o.numbers(epochs, "--epochs", int)
     sections = None if examine is None else [] if examine.strip() == "none" else o.names(examine)
     settings = (
-        o.given("", methods=o.names(methods, ";") or None, baseline=baseline, seeds=seeds)
+        o.given("", methods=o.names(methods, ";") or None, baseline=baseline, seeds=seeds, folds=folds)
         | o.given("", per_class=o.numbers(per_class, "--per-class", int) or None)
         | o.given("", fraction=o.numbers(fraction, "--fraction", float) or None)
         | o.given("data", name=data, root=root, size=size, val=val)
@@ -114,7 +124,7 @@ def study(  # noqa: PLR0913
         | o.given("model", name=model)
         | o.given("recipe", batch=batch, lr=lr)
         | o.given("examine", sections=sections, limit=limit, ood=ood)
-        | planned_seeds(until_settled, seeds, max_seeds)
+        | planned_seeds(until_settled, seeds, max_seeds, folds)
         | ({"recipe.epochs": passes[0]} if len(passes) == 1 else o.given("", epochs=passes or None))
     )
     settled = settle_study(file, settings, changes or [])

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from overfocus.commands.check import first_look
+from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing_folder, write
 from overfocus.data.joined import looked_at
 from overfocus.diagnosis.catalogue import SECTIONS, in_order
@@ -108,6 +109,10 @@ def diagnose_checkpoints(
 
 def _sections(request: DiagnosisRequest) -> list[str]:
     without = in_order(request.without)
+    if request.only and not set(in_order(request.only)) - set(without):
+        raise OverfocusError("--without leaves out all of --only; give one of them, or a section more to --only")
+    if len(without) == len(SECTIONS):
+        raise OverfocusError("--without leaves out every section; leave one, or give --only")
     return [name for name in in_order(request.only or SECTIONS) if name not in without]
 
 

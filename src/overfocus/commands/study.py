@@ -43,10 +43,15 @@ def carry_out(
     return status
 
 
-def planned_seeds(until_settled: bool, seeds: int | None, most: int | None) -> dict[str, Any]:
+def planned_seeds(until_settled: bool, seeds: int | None, most: int | None, folds: int | None = None) -> dict[str, Any]:
     """Return the settings of a study that ends when it is settled, at `most` seeds at the latest; none for another."""
     if not until_settled and most is None:
         return {}
+    if folds:
+        raise OverfocusError(
+            "--folds and --until-settled exclude each other: a plan adds independent runs, and folds share their "
+            "training images; leave one out"
+        )
     if not until_settled or seeds is not None:
         raise OverfocusError("--max-seeds belongs to --until-settled, and --seeds does not: give both or --seeds alone")
     return {"seeds": most or MOST_SEEDS, "looks": list(planned(most or MOST_SEEDS))}

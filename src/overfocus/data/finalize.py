@@ -47,9 +47,14 @@ def finished(
     return Dataset(name, splits, classes, mean, std, note, inventory=inventory).noting(
         "Read as grey, since all of a sample are; channels=3 makes it RGB." if grey else "",
         f"Stored as JPEG of quality about {quality}: lossy." if quality else "",
-        f"No test images came along: {HOLDOUT:.0%} of each class were held out, whatever the seed." if held else "",
+        held_note() if held else "",
         str(inventory),
     )
+
+
+def held_note() -> str:
+    """Return the sentence on test images that were held out."""
+    return f"No test images came along: {HOLDOUT:.0%} of each class were held out, whatever the seed."
 
 
 def check_trainable(dataset: Dataset) -> None:

@@ -66,7 +66,7 @@ def load(  # noqa: PLR0913
     dataset = _decoded_as(_named(str(data), root, download, channels), preprocess)
     if boxes is not None:
         dataset = annotated(dataset, Path(boxes))
-    dataset = _parts(dataset, seed, val, per_class, fraction)
+    dataset = parted(dataset, seed, val, per_class, fraction)
     if on_bad_image == "skip":
         dataset = _readable(dataset)
     dataset = dataset.noting(how_decoded(dataset, preprocess))
@@ -116,7 +116,9 @@ def _named(data: str, root: str | Path | None, download: bool, channels: int | N
     raise UnknownName("data set", data, CARDS)
 
 
-def _parts(dataset: Dataset, seed: int, val: float, per_class: int | None, fraction: float | None) -> Dataset:
+def parted(
+    dataset: Dataset, seed: int, val: float = 0.0, per_class: int | None = None, fraction: float | None = None
+) -> Dataset:
     """Hold out `val`, then thin the training images."""
     splits = dict(dataset.splits)
     if "train" not in splits:

@@ -99,14 +99,16 @@ def _collected(
             "model": classifier.name, "classes": list(classifier.classes), "seed": seed, "map": collector.map,
             "layer": classifier.at, "size": list(sample.size), "mean": list(classifier.mean),
             "std": list(classifier.std), "note": classifier.note,
-            "trained_with": None if known is None else list(known), "sections": [], "settings": {}, **provenance(),
+            "trained_with": None if known is None else list(known), "sections": [], "settings": {},
+            "section_versions": {}, **provenance(),
         },
     )  # fmt: skip
     for section in sections:
         arrays = section.collect(classifier, sample, evidence, on_progress)
         names, settings = [*evidence.about["sections"], section.name], dict(evidence.about["settings"])
         settings[section.name] = section.settings()
-        evidence = evidence.with_arrays(arrays, sections=names, settings=settings)
+        versions = {**evidence.about["section_versions"], section.name: section.version}
+        evidence = evidence.with_arrays(arrays, sections=names, settings=settings, section_versions=versions)
     return evidence
 
 

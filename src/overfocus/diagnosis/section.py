@@ -138,6 +138,8 @@ class Section(ABC):
     """Cost with default settings, in passes forward over the sample; measured, passes back included."""
     headline: ClassVar[tuple[str, ...]] = ()
     """Scores that are shown first, the most telling first; empty where their names depend on the data: its first."""
+    version: ClassVar[int] = 1
+    """One more whenever the same settings give other numbers than before; a study diagnoses runs of older ones anew."""
     needs: ClassVar[str] = ""
     """What the data must have, in a few words; `lacking` checks it."""
     judge = renamed_property("Section", "judge", "evaluate")

@@ -8,6 +8,8 @@ from math import isfinite, nan
 from overfocus.core.interval import Interval
 
 NONE, MINUS = "no answer", "\u2212"
+LEAST = 1e-9
+"""Numbers nearer to 0 are a rounded 0."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,16 @@ def p_value(p: float) -> Number:
 def _scaled(of: Interval, factor: float, digits: int, sign: str = "") -> Number:
     if not of.answered:
         return Number(NONE, note=of.note)
-    value, low, high = (f"{factor * each:{sign}.{digits}f}".replace("-", MINUS) for each in (of.value, of.low, of.high))
+    value, low, high = (
+        f"{_rounded(factor * each, digits):{sign}.{digits}f}".replace("-", MINUS)
+        for each in (of.value, of.low, of.high)
+    )
     return Number(value, f"[{low}, {high}]" if of.bounded else "", of.value)
+
+
+def _rounded(number: float, digits: int) -> float:
+    """Round, without the sign of a rounded 0."""
+    return round(number, digits) + 0.0
 
 
 def score_in_words(score: Interval, sign: str = "") -> Number:
@@ -83,5 +93,6 @@ def compact(value: float, sign: str = "") -> str:
     """Return a number with three decimals, or four digits where it is small or large."""
     if not isfinite(value):
         return NONE
+    value = 0.0 if abs(value) < LEAST else value
     plain = f"{value:{sign}.3f}" if value == 0 or 0.001 <= abs(value) < 10_000 else f"{value:{sign}.3g}"
     return plain.replace("-", MINUS)

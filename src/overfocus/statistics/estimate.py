@@ -13,18 +13,20 @@ from scipy import stats
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.interval import Interval
+from overfocus.statistics.folds import widening
 
 LEVEL = 0.95
 SAME = 1e-12
 """Numbers that differ by less than this share of the largest of them are equal but for rounding."""
 
 
-def mean_interval(values: np.ndarray) -> Interval:
+def mean_interval(values: np.ndarray, folds: int = 0) -> Interval:
     """Return the mean of `values` [S] over seeds with its 95 % t interval: mean ± t(0.975, n - 1) s / sqrt(n).
 
     Numbers that are not finite are left out and counted in the note. The ends are NaN for fewer than two numbers, and
     where all are equal: then nothing is known of the noise. The ends may lie outside the range of the measure. How
-    often it covers the true mean: docs/decisions/0008-what-a-verdict-rests-on.md.
+    often it covers the true mean: docs/decisions/0008-what-a-verdict-rests-on.md. `folds`: of a cross-validation, whose
+    standard error is corrected (`statistics.folds`); 0 for independent runs.
     """
     values = line(values)
     kept = values[np.isfinite(values)]
@@ -35,13 +37,13 @@ def mean_interval(values: np.ndarray) -> Interval:
     note = "; ".join(filter(None, (note, why)))
     if why:
         return Interval(mean, n=len(kept), note=note)
-    low, high = stats.t.interval(LEVEL, len(kept) - 1, loc=mean, scale=stats.sem(kept))
+    low, high = stats.t.interval(LEVEL, len(kept) - 1, loc=mean, scale=stats.sem(kept) * widening(len(kept), folds))
     return Interval(mean, float(low), float(high), len(kept), note)
 
 
-def means(values: Mapping[str, np.ndarray]) -> dict[str, Interval]:
-    """Return the mean over seeds of each method's numbers [S], of those methods that have any."""
-    found = {method: mean_interval(each) for method, each in values.items()}
+def means(values: Mapping[str, np.ndarray], folds: int = 0) -> dict[str, Interval]:
+    """Return the mean over seeds of each method's numbers [S], of those methods that have any; `folds` as above."""
+    found = {method: mean_interval(each, folds) for method, each in values.items()}
     return {method: mean for method, mean in found.items() if mean.answered}
 
 

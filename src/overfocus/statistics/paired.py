@@ -16,6 +16,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.core.interval import Interval, finite
 from overfocus.metrics.score import NORMAL, Better
 from overfocus.statistics.estimate import LEVEL, constant, line, unbounded
+from overfocus.statistics.folds import SHARED, widening
 from overfocus.statistics.power import smallest_detectable
 from overfocus.statistics.sequential import spent
 
@@ -39,8 +40,8 @@ class Paired:
     noise: float
     """Standard deviation of the differences over seeds; NaN for one seed."""
     p: float
-    """Two-sided, of the paired t test; NaN where all differences are equal. At a look of a plan, over the share of the
-    level that the look may spend."""
+    """Two-sided, of the paired t test, over folds of the corrected resampled t test; NaN where all differences are
+    equal. At a look of a plan, over the share of the level that the look may spend."""
     p_sign_flip: float
     """The same of the sign-flip permutation test; it needs no normal noise, and is never below 2 / 2^n."""
     improvement: Interval
@@ -64,14 +65,18 @@ class Paired:
 
 
 def paired(
-    method: np.ndarray, baseline: np.ndarray, *, better: Better = "higher", seed: int = 0, share: float = 1.0
-) -> Paired:
+    method: np.ndarray, baseline: np.ndarray, *, better: Better = "higher", seed: int = 0, share: float = 1.0,
+    folds: int = 0,
+) -> Paired:  # fmt: skip
     """Compare `method` [S] with `baseline` [S], numbers of the same seeds in the same order.
 
     Seeds on which one of them is not finite are left out and counted in the note. `better` says what an improvement
     and a win is; for "neither" it is the higher number. `seed` is that of the resampling. `share`: the part of the
     level that this look may spend, for a study that may stop early (`statistics.sequential`); the bootstrap and the
-    probability of improvement are as at a single look. Every formula, and when it has no answer: docs/statistics.md.
+    probability of improvement are as at a single look. `folds`: of a cross-validation, 0 for independent runs; t test,
+    interval and detectable difference are then corrected (`statistics.folds`), and sign flips, bootstrap and the ends
+    of the probability of improvement, which take the numbers as independent, have no answer. Every formula, and when it
+    has no answer: docs/statistics.md.
     """
     method, baseline, note = _both(method, baseline)
     n = len(method)
@@ -83,11 +88,12 @@ def paired(
     noise = _noise(differences)
     mean = Interval(float(differences.mean()), n=n, note=note)
     return Paired(
-        n, _bounded(mean, differences, partial(_t_ends, share=share)),
-        _bounded(mean, differences, partial(_bootstrap_ends, seed=seed)), noise,
-        spent(t_test(differences), share), spent(sign_flip(differences, seed=seed), share),
-        improvement(method, baseline, better),
-        int((gain > 0).sum()), int((gain == 0).sum()), smallest_detectable(noise, n),
+        n, _bounded(mean, differences, partial(_t_ends, share=share, folds=folds)),
+        Interval(mean.value, n=n, note=SHARED) if folds
+        else _bounded(mean, differences, partial(_bootstrap_ends, seed=seed)), noise,
+        spent(t_test(differences, folds), share), nan if folds else spent(sign_flip(differences, seed=seed), share),
+        _unbounded(improvement(method, baseline, better)) if folds else improvement(method, baseline, better),
+        int((gain > 0).sum()), int((gain == 0).sum()), smallest_detectable(noise * widening(n, folds), n),
     )  # fmt: skip
 
 
@@ -118,11 +124,15 @@ def benjamini_hochberg(p: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def t_test(differences: np.ndarray) -> float:
-    """Return the two-sided p of the paired t test from `differences` [n]; NaN for one, and where all are equal."""
+def t_test(differences: np.ndarray, folds: int = 0) -> float:
+    """Return the two-sided p of the paired t test from `differences` [n], of the corrected resampled t test where they
+    are of `folds`; NaN for one, and where all are equal.
+    """
     if len(differences) < 2 or constant(differences):
         return nan
-    _, p = stats.ttest_1samp(differences, 0)
+    t, p = stats.ttest_1samp(differences, 0)
+    if folds:
+        p = 2 * stats.t.sf(abs(t) / widening(len(differences), folds), len(differences) - 1)  # pyright: ignore
     return float(p)  # pyright: ignore[reportArgumentType] - a number: the differences are one line
 
 
@@ -188,11 +198,21 @@ def _bounded(mean: Interval, differences: np.ndarray, ends: Callable[[np.ndarray
     return replace(mean, low=low, high=high)
 
 
-def _t_ends(differences: np.ndarray, share: float) -> tuple[float, float]:
+def _t_ends(differences: np.ndarray, share: float, folds: int) -> tuple[float, float]:
     if not share:
         return -inf, inf
-    ends = stats.ttest_1samp(differences, 0).confidence_interval(1 - (1 - LEVEL) * share)
+    level = 1 - (1 - LEVEL) * share
+    if folds:
+        error = stats.sem(differences) * widening(len(differences), folds)
+        low, high = stats.t.interval(level, len(differences) - 1, loc=differences.mean(), scale=error)
+        return float(low), float(high)
+    ends = stats.ttest_1samp(differences, 0).confidence_interval(level)
     return float(ends.low), float(ends.high)
+
+
+def _unbounded(found: Interval) -> Interval:
+    """Return a probability of improvement over folds, whose ends would take them as independent."""
+    return replace(found, low=nan, high=nan, note=SHARED)
 
 
 def _bootstrap_ends(differences: np.ndarray, seed: int) -> tuple[float, float]:

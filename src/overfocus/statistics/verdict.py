@@ -19,6 +19,7 @@ from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.interval import Interval, finite
 from overfocus.metrics.score import Better
 from overfocus.statistics.estimate import line, mean_interval
+from overfocus.statistics.folds import SHARED
 from overfocus.statistics.paired import Paired, holm, paired
 from overfocus.statistics.pictures import NOT_KEPT, Pictures
 from overfocus.statistics.power import LEVEL, seeds_to_flip, seeds_to_settle
@@ -114,36 +115,38 @@ class Compared:
         }  # fmt: skip
 
 
-def compared(
+def compared(  # noqa: PLR0913
     values: Mapping[str, np.ndarray], baseline: str, *, better: Better = "higher", margin: float = nan,
     unit: str = "", seed: int = 0, pictures: Callable[[str], Pictures | None] = lambda method: None,
-    look: Look = ONCE,
+    look: Look = ONCE, folds: int = 0,
 ) -> Compared:  # fmt: skip
     """Compare every method of `values` (method -> [S], one number for each seed, NaN for a missing run) with
     `baseline`. The methods but the baseline are one family for Holm: call once for each measure and data size.
 
     unit: written after a difference; "points" are hundredths, for accuracies. seed: that of the resampling. pictures:
     the predictions behind a method's numbers, of the seeds that it shares with the baseline; None where they are not
-    kept. look: where a study that may stop early stands.
+    kept. look: where a study that may stop early stands. folds: of a cross-validation, whose numbers are one for each
+    fold; 0 for independent runs (`statistics.folds`).
     Raises UnknownName for a baseline that is not there.
     """
     if baseline not in values:
         raise UnknownName("method", baseline, values)
-    terms = Terms(better, margin, unit, seed=seed, look=look)
+    terms = Terms(better, margin, unit, seed=seed, look=look, folds=folds)
     others = [method for method in values if method != baseline]
     pairs = [(values[method], values[baseline]) for method in others]
     found = _effects(pairs, terms, [pictures(method) for method in others])
-    means = {method: mean_interval(each) for method, each in values.items()}
+    means = {method: mean_interval(each, folds) for method, each in values.items()}
     return Compared(baseline, better, margin, unit, means, dict(zip(others, found, strict=True)))
 
 
 def per_class_effects(
     method: np.ndarray, baseline: np.ndarray, *, margin: float = nan, unit: str = "points", seed: int = 0,
-    pictures: Pictures | None = None, look: Look = ONCE,
+    pictures: Pictures | None = None, look: Look = ONCE, folds: int = 0,
 ) -> list[Effect]:  # fmt: skip
     """Return the effect of a method on the accuracy of each of K classes, which are one family for Holm.
 
-    method, baseline: [S, K], one row for each seed, NaN where there is no number. pictures, look: as for `compared`.
+    method, baseline: [S, K], one row for each seed, NaN where there is no number. pictures, look, folds: as for
+    `compared`.
     """
     method, baseline = np.asarray(method, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if method.ndim != 2 or method.shape != baseline.shape:
@@ -153,15 +156,16 @@ def per_class_effects(
         )
     pairs = list(zip(method.T, baseline.T, strict=True))
     of_class = [pictures and pictures.of(number) for number in range(len(pairs))]
-    return _effects(pairs, Terms(margin=margin, unit=unit, family="classes", seed=seed, look=look), of_class)
+    terms = Terms(margin=margin, unit=unit, family="classes", seed=seed, look=look, folds=folds)
+    return _effects(pairs, terms, of_class)
 
 
 def _effects(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]], terms: Terms, pictures: Sequence[Pictures | None]
 ) -> list[Effect]:
     """Return the effects of one family."""
-    share = terms.look.share
-    found = [paired(line(a), line(b), better=terms.better, seed=terms.seed, share=share) for a, b in pairs]
+    own = {"better": terms.better, "seed": terms.seed, "share": terms.look.share, "folds": terms.folds}
+    found = [paired(line(a), line(b), **own) for a, b in pairs]
     adjusted = holm([each.p_sign_flip if isnan(each.p) else each.p for each in found])
     flipped = holm([each.p_sign_flip for each in found])
     family = int(np.isfinite(adjusted).sum())
@@ -175,6 +179,8 @@ def _effect(
     verdict = _verdict(found, p, pictures, terms)
     new = _new_seeds(found, family, terms) if verdict == "too few seeds" else 0.0
     two_level = pictures.interval(terms.look.share) if pictures else NOT_KEPT
+    if terms.folds:  # every picture is tested once in each cross-validation: the interval over folds is over pictures
+        two_level = Interval(two_level.value, note=SHARED)
     caveat = caveats(verdict, found, terms, p=p, p_sign_flip=p_sign_flip, family=family, new=new, two_level=two_level)
     return Effect(found, p, p_sign_flip, verdict, claim(verdict, found, terms), caveat, new, two_level)
 
@@ -197,7 +203,11 @@ def _verdict(found: Paired, p: float, pictures: Pictures | None, terms: Terms) -
 
 
 def _new_seeds(found: Paired, family: int, terms: Terms) -> float:
-    """Return how many seeds a new study takes: for equal differences those of the sign-flip test, which decides."""
+    """Return how many seeds a new study takes: for equal differences those of the sign-flip test, which decides; NaN
+    for folds.
+    """
+    if terms.folds:  # more folds of the same pictures would not
+        return nan
     if found.constant:
         return float(seeds_to_flip(family)) if found.difference.value else nan
     level = LEVEL / family if family else LEVEL

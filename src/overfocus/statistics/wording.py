@@ -32,6 +32,13 @@ class Terms:
     """That of the resampling."""
     look: Look = ONCE
     """Where a study that may stop early stands."""
+    folds: int = 0
+    """Of a cross-validation; 0 for independent runs."""
+
+    @property
+    def runs(self) -> str:
+        """What the numbers are of."""
+        return "folds" if self.folds else "seeds"
 
     def __post_init__(self) -> None:
         if self.better not in get_args(Better):
@@ -71,16 +78,17 @@ def claim(verdict: Verdict, found: Paired, terms: Terms) -> str:
         return f"{verdict} by {size}" if terms.better == "higher" else f"{verdict} ({higher}) by {size}"
     if verdict == "no difference":
         if found.constant:
-            return f"no difference: the same number on all {found.n} seeds"
+            return f"no difference: the same number on all {found.n} {terms.runs}"
         return f"no difference larger than {terms.amount(terms.margin)}: {terms.change(found.difference, signed=True)}"
-    return f"too few seeds to say: {_undecided(found, terms)}"
+    few = "too few pictures" if terms.folds else "too few seeds"
+    return f"{few} to say: {_undecided(found, terms)}"
 
 
 def _undecided(found: Paired, terms: Terms) -> str:
     if not found.n:
         return "no seed has both runs"
     if found.n > 1 and found.constant and not found.difference.value:
-        return f"the same number on all {found.n} seeds, and the images leave a difference open"
+        return f"the same number on all {found.n} {terms.runs}, and the images leave a difference open"
     return terms.change(found.difference, signed=True)
 
 
@@ -121,6 +129,9 @@ def _on_other_pictures(verdict: Verdict, two_level: Interval, terms: Terms) -> s
 
 
 def _what_it_takes(found: Paired, terms: Terms, new: float) -> str:
+    if terms.folds:
+        seen = terms.amount(float(f"{found.detectable:.2g}"))
+        return f"{seen} would have shown in 4 of 5 such cross-validations" if isfinite(found.detectable) else ""
     if terms.look.following:
         return f"the plan goes on to {terms.look.following} seeds"
     if new == inf:
@@ -140,7 +151,7 @@ def _too_small(found: Paired, terms: Terms) -> str:
 def _unconfirmed(found: Paired, terms: Terms, p_sign_flip: float, family: int) -> str:
     if found.constant:
         return "this rests on the sign-flip test"
-    if p_sign_flip <= LEVEL:
+    if p_sign_flip <= LEVEL or terms.folds:
         return ""
     needed = seeds_to_flip(family, LEVEL * terms.look.share)
     if found.n < needed:

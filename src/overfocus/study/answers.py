@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -52,6 +53,13 @@ class Answers:
                 return Answers(**{name: file[name] for name in file.files})
         except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
             raise OverfocusError(f"{path} is damaged ({error}); remove it, and run the study again") from error
+
+
+def out_of_fold(answers: Sequence[Answers]) -> Answers:
+    """Return the predictions of the folds of a cross-validation, one after the other: each picture is answered by a run
+    that was not trained on it.
+    """
+    return Answers(*(np.concatenate([getattr(each, of.name) for each in answers]) for of in fields(Answers)))
 
 
 @torch.no_grad()

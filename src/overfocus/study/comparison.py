@@ -14,6 +14,7 @@ from overfocus.statistics.paired import benjamini_hochberg
 from overfocus.statistics.pictures import Pictures
 from overfocus.statistics.power import LEVEL
 from overfocus.statistics.verdict import Compared, Effect, compared, per_class_effects
+from overfocus.study.answers import Answers, out_of_fold
 from overfocus.study.results import ACCURACY, BEST, Measure, Results
 from overfocus.study.run_key import RunKey, Size
 from overfocus.study.study import Study
@@ -44,6 +45,7 @@ class Comparison:
             self._compared[key] = compared(
                 self.results.values(measure, size), self.study.baseline, better=measure.better, margin=measure.margin,
                 unit=measure.difference_unit, pictures=partial(self._pictures, measure, size), look=self.results.look,
+                folds=self.study.folds,
             )  # fmt: skip
         return self._compared[key]
 
@@ -90,6 +92,8 @@ class Comparison:
             if (own := RunKey(method, size, seed)) in found
             and (base := RunKey(self.study.baseline, size, seed)) in found
         ]
+        if self.study.folds:
+            pairs = _over_folds(pairs, self.study.folds)
         labels = [each.labels for pair in pairs for each in pair]
         if measure not in (ACCURACY, BEST) or not pairs or not all(np.array_equal(labels[0], each) for each in labels):
             return None
@@ -113,14 +117,26 @@ class Comparison:
                 accuracy[baseline],
                 pictures=self._pictures(ACCURACY, size, method),
                 look=self.results.look,
+                folds=self.study.folds,
             )
             for method in self.study.others
         }
         return [
             Compared(
                 baseline, ACCURACY.better, nan, ACCURACY.difference_unit,
-                {method: mean_interval(values[:, number]) for method, values in accuracy.items()},
+                {method: mean_interval(values[:, number], self.study.folds) for method, values in accuracy.items()},
                 {method: of[number] for method, of in effects.items()},
             )
             for number in range(len(self.results.classes))
         ]  # fmt: skip
+
+
+def _over_folds(pairs: list[tuple[Answers, Answers]], folds: int) -> list[tuple[Answers, Answers]]:
+    """Return what two methods say of all pictures of a cross-validation as one pair; none of several that differ, where
+    the same picture is there several times.
+    """
+    if not pairs:
+        return []
+    own, base = (out_of_fold(side) for side in zip(*pairs, strict=True))
+    alike = np.array_equal(own.last, base.last) and np.array_equal(own.best, base.best)
+    return [(own, base)] if alike or len(pairs) <= folds else []

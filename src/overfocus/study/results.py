@@ -18,7 +18,7 @@ from overfocus.diagnosis.fillings import FILLINGS
 from overfocus.metrics.score import Better
 from overfocus.statistics.sequential import ONCE, Look
 from overfocus.study import half_object
-from overfocus.study.answers import Answers
+from overfocus.study.answers import Answers, out_of_fold
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, RunKey, Size, is_examined
 from overfocus.study.study import Study, read_study
 from overfocus.training.evaluate import FOLLOWS, follows
@@ -47,7 +47,7 @@ class Measure:
     @property
     def difference_unit(self) -> str:
         """What a difference is counted in: points for accuracies and for shares of the answers."""
-        is_accuracy = self.key == "accuracy" or self.key.endswith(".accuracy")
+        is_accuracy = self.key in ("accuracy", "best_accuracy") or self.key.endswith(".accuracy")
         is_accuracy = is_accuracy or self.key == half_object.KEY
         return "points" if is_accuracy or self.is_followed else self.unit
 
@@ -206,6 +206,13 @@ class Results:
             return self.results[key].value(measure)
         by_filling = [self.results[key].value(half_object.score_of(fill)) for fill in self.new_fillings]
         return float(np.mean(by_filling)) if by_filling else nan
+
+    def out_of_fold(self, method: str, size: Size) -> Answers | None:
+        """Return what the runs of a method say of all pictures that they were not trained on, fold after fold; of a
+        cross-validation that is done several times, several times. None without folds, and without a finished run.
+        """
+        found = [run.answers for run in self.of(method, size)]
+        return out_of_fold(found) if found and self.study.folds else None
 
 
 def _followed(split: str, cue: str) -> Measure:

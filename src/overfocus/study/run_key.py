@@ -11,6 +11,7 @@ from typing import Any, Literal
 from zlib import crc32
 
 from overfocus.core.files import write
+from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.regularizers.spec import respelled
 from overfocus.training.run import Run
 
@@ -98,14 +99,24 @@ class RunKey:
 
 
 def is_examined(folder: Path, examination: Mapping[str, Any]) -> bool:
-    """Whether the run in `folder` went through this examination, and not through an earlier one by other settings."""
+    """Whether the run in `folder` went through this examination, and not through an earlier one by other settings or by
+    an older version of a section.
+    """
     if not examination:
         return True
     try:
         about = json.loads((folder / DIAGNOSIS / "scores.json").read_text(encoding="utf-8"))["about"]
-        return about.get(EXAMINATION) == examination
+        return about.get(EXAMINATION) == examination and _is_current(about)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # none, or broken: it is made anew
         return False
+
+
+def _is_current(about: Mapping[str, Any]) -> bool:
+    """Whether every section that was evaluated had its present version; 1 where none was written down."""
+    versions = about.get("section_versions", {})
+    return all(
+        versions.get(name, 1) == SECTIONS[name].version for name in about.get("sections", ()) if name in SECTIONS
+    )
 
 
 def slug(spec: str) -> str:

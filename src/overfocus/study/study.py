@@ -27,6 +27,7 @@ from overfocus.diagnosis.catalogue import in_order
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.regularizers.spec import parse
 from overfocus.statistics.sequential import planned
+from overfocus.study.growth import note_seeds
 from overfocus.study.run_key import RunKey, Size
 from overfocus.training.experiment import (
     DataSettings,
@@ -42,7 +43,7 @@ from overfocus.training.settings import Settings
 
 STUDY = "study.toml"
 """The resolved study in its folder, every default written out."""
-FIXED = ("data", "model", "recipe", "epochs", "threads", "looks")
+FIXED = ("folds", "data", "model", "recipe", "epochs", "threads", "looks")
 """What may not change between two commands on one folder: the runs there would no longer be comparable."""
 PLANNED = ("methods", "baseline", "seeds", "per_class", "fraction")
 """What may not change either in a study that may stop early, since its first look may have been seen."""
@@ -100,8 +101,11 @@ class Study(Settings):
     """Specs, such as "cutmix(prob=0.5) + sgdrop"; `overfocus methods` lists the names."""
     baseline: str = ""
     """The method that the others are compared with; the first one unless given."""
+    folds: int = Field(0, ge=0)
+    """Cross-validation: every labelled image is tested on once, by runs that were not trained on its fold. 0: none."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """Which, or how many: 0, 1, 2, ...; with `looks`, the most that are run."""
+    """Which, or how many: 0, 1, 2, ...; with `looks`, the most that are run. With `folds`, seed s is tested on fold s
+    mod folds of split number s // folds, and a number says how often the cross-validation is done, 1 unless given."""
     looks: tuple[int, ...] = ()
     """Numbers of seeds at which the study is compared and ends if every verdict on accuracy is settled, the last being
     all; they and what is compared are fixed before the first run. Empty: all seeds are run, and compared once."""
@@ -121,7 +125,16 @@ class Study(Settings):
     @model_validator(mode="before")
     @classmethod
     def _written_out(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("folds"):
+            values = {"seeds": 1, **values}
         return as_pretrained(values)
+
+    @field_validator("folds")
+    @classmethod
+    def _several(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("folds = 1: give 2 at least, or 0 for none")
+        return folds
 
     @field_validator("methods")
     @classmethod
@@ -136,8 +149,8 @@ class Study(Settings):
 
     @field_validator("seeds", mode="before")
     @classmethod
-    def _listed(cls, seeds: Any) -> Any:
-        return tuple(range(seeds)) if isinstance(seeds, int) else seeds
+    def _listed(cls, seeds: Any, info: Any) -> Any:
+        return tuple(range(seeds * (info.data.get("folds") or 1))) if isinstance(seeds, int) else seeds
 
     @field_validator("seeds")
     @classmethod
@@ -164,6 +177,25 @@ class Study(Settings):
         if any(value <= 0 for value in values) or len(set(values)) < len(values) * (info.field_name != "epochs"):
             raise ValueError(f"{info.field_name} = {list(values)}: give different numbers above 0")
         return values
+
+    @model_validator(mode="after")
+    def _folded(self) -> Study:
+        if self.data.folds:
+            raise ValueError("data.folds: those of a study stand at its top: folds = ...")
+        if not self.folds:
+            return self
+        if self.looks:
+            raise ValueError(
+                "looks and folds exclude each other: a plan adds independent runs, and folds share their training "
+                "images; leave one out"
+            )
+        whole = {seed - seed % self.folds + fold for seed in self.seeds for fold in range(self.folds)}
+        if whole - {*self.seeds}:
+            raise ValueError(
+                f"seeds = {list(self.seeds)}: with folds = {self.folds} give how often the cross-validation is done, "
+                f"or all seeds of each, for example {list(range(self.folds))}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _whole(self) -> Study:
@@ -205,7 +237,8 @@ class Study(Settings):
 
     def experiment(self, key: RunKey) -> Experiment:
         """Return the experiment of a run: what all share, with the method, data size and seed of its own."""
-        data = self.data.model_copy(update={"per_class": key.size.per_class, "fraction": key.size.fraction})
+        own = {"per_class": key.size.per_class, "fraction": key.size.fraction, "folds": self.folds}
+        data = self.data.model_copy(update=own)
         recipe = self.recipe
         if self.epochs:
             given = self.per_class or self.fraction or (None,)
@@ -235,8 +268,8 @@ def claimed(folder: Path, study: Study) -> Study:
     Raises OverfocusError where the folder holds something else, or a study whose shared settings differ.
     """
     path = folder / STUDY
-    if path.exists():
-        there = settle_study(path, {}, [])
+    there = settle_study(path, {}, []) if path.exists() else None
+    if there is not None:
         fixed = FIXED + PLANNED * bool(there.looks)
         changed = [name for name in fixed if _where(getattr(there, name)) != _where(getattr(study, name))]
         changed = [name for name in changed if name != "epochs" or not _grown(there, study)]
@@ -251,6 +284,7 @@ def claimed(folder: Path, study: Study) -> Study:
         raise OverfocusError(f"{folder} is not empty and holds no study; give a new folder as --out")
     if not path.exists() or path.read_text(encoding="utf-8") != study.toml():
         write(path, study.toml())
+    note_seeds(folder, study.seeds, there and there.seeds)
     return study
 
 

@@ -16,13 +16,14 @@ from overfocus.core.preprocess import DEFAULT, Colour, Fit, Interpolation, Orien
 from overfocus.data import Augment, Dataset, Stream, load
 from overfocus.data.decode import first_size
 from overfocus.data.images import Images, TensorImages
-from overfocus.data.load import fitted_set
+from overfocus.data.load import fitted_set, parted
 from overfocus.data.planted_shortcut import PlantedShortcut
 from overfocus.data.subset import held_out
 from overfocus.models.pretrained import Pretrained, in_channels, pretrained_weights
 from overfocus.models.zoo import create_model
 from overfocus.regularizers.regularizer import Regularizer
 from overfocus.regularizers.spec import parse
+from overfocus.training.folds import fold_of
 from overfocus.training.recipe import Recipe
 from overfocus.training.settings import Settings
 
@@ -48,6 +49,9 @@ class DataSettings(Settings):
     per_class: int | None = Field(None, ge=1)
     fraction: float | None = Field(None, gt=0, le=1)
     val: float = Field(0.0, ge=0, lt=1)
+    folds: int = Field(0, ge=0)
+    """Cross-validation: seed s is tested on fold s mod `folds` of split number s // `folds` of all labelled images, and
+    trained on the other folds. 0: the set's own test images, or those that are held out."""
     held_back: bool = False
     """Leave out all images but those for training and validation, so that nothing can be chosen on them."""
     boxes: str | None = None
@@ -68,6 +72,13 @@ class DataSettings(Settings):
     """Left out: what is customary for the set."""
     shortcut: PlantedShortcut | None = None
     """A shortcut painted into the images on purpose."""
+
+    @field_validator("folds")
+    @classmethod
+    def _several(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("folds = 1: give 2 at least, or 0 for none")
+        return folds
 
     @field_validator("intensity", "background")
     @classmethod
@@ -162,11 +173,13 @@ class Experiment(Settings):
     def dataset(self) -> Dataset:
         """Load the data: the same subset for the same seed, whatever model and method."""
         data = self.data
+        parts: Any = {"per_class": data.per_class, "fraction": data.fraction, "val": data.val, "seed": self.seed}
         dataset = load(
-            data.name, root=data.root, size=data.size, per_class=data.per_class, fraction=data.fraction, val=data.val,
-            seed=self.seed, download=data.download, boxes=data.boxes, channels=data.channels,
-            preprocess=data.preprocess,
+            data.name, root=data.root, size=data.size, download=data.download, boxes=data.boxes,
+            channels=data.channels, preprocess=data.preprocess, **({} if data.folds else parts),
         )  # fmt: skip
+        if data.folds:
+            dataset = parted(fold_of(dataset, data.folds, self.seed), **parts)
         if data.held_back:
             dataset = replace(dataset, splits={k: v for k, v in dataset.splits.items() if k in ("train", "val")})
         dataset = dataset if data.size is not None else _of_one_size(dataset, data.preprocess)

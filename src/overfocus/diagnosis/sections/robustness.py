@@ -71,6 +71,7 @@ class Robustness(Section):
     order: ClassVar[int] = 60
     passes: ClassVar[int] = 60
     headline: ClassVar[tuple[str, ...]] = ("pgd_2", "pgd_8", "fgsm", "clean", "salient", "other")
+    version: ClassVar[int] = 2  # 1: ten steps of PGD
     needs: ClassVar[str] = "1 or 3 channels"
     images: int = 250
     """At most this many: PGD needs passes forward and back until an image falls or its loss stops rising."""

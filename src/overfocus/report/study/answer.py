@@ -15,6 +15,7 @@ from overfocus.report.scale import Scale, known
 from overfocus.report.study.claim import claim
 from overfocus.statistics.verdict import Compared, Effect, Verdict
 from overfocus.study.comparison import Comparison
+from overfocus.study.growth import Change, changes, ranges
 from overfocus.study.results import ACCURACY, BEST, Results
 from overfocus.study.run_key import Size
 
@@ -89,6 +90,44 @@ def plan(results: Results) -> list[str]:
     ]
 
 
+def cross_validation(comparison: Comparison) -> list[str]:
+    """Say what a study by folds rests on, and the accuracy over all pictures; nothing for another."""
+    results, folds = comparison.results, comparison.study.folds
+    if not folds:
+        return []
+    times = len(comparison.study.seeds) // folds
+    often = f", done {times} times" if times > 1 else ""
+    found = [
+        f"Cross-validation in {folds} folds{often}: the run of seed s is tested on fold s mod {folds}, trained on the "
+        "other folds, so runs share training pictures. Intervals and p values are those of the corrected resampled t "
+        f"test (Nadeau and Bengio 2003), whose variance is (1 / n + 1 / {folds - 1}) s\u00b2; sign flips and the "
+        "bootstrap, which take runs as independent, are left out. More pictures would tell more, more folds would not."
+    ]
+    for size in comparison.sizes:
+        whole = {m: a for m in comparison.study.methods if (a := results.out_of_fold(m, size))}
+        named = ", ".join(f"{label(m, most=30).short} {100 * a.accuracy():.2f} %" for m, a in whole.items())
+        count = max(len(a.labels) for a in whole.values())
+        sized = f", {size}" if len(comparison.sizes) > 1 else ""
+        found.append(f"Out of fold, over all {count:,} answers together{sized}: {named}.")
+    return found
+
+
+def grown(results: Results) -> list[str]:
+    """Say which seeds were added, or left out, after results were there; nothing of a plan, whose seeds are fixed."""
+    return [] if results.look.looks else [_changed(each) for each in changes(results.folder)]
+
+
+def _changed(change: Change) -> str:
+    parts = [
+        f"seeds {ranges(of)} were {what}" for of, what in ((change.added, "added"), (change.removed, "left out")) if of
+    ]
+    text = " and ".join(parts)
+    return (
+        f"{text[:1].upper()}{text[1:]} after results of seeds {ranges(change.seen)} were there ({change.date[:10]}): "
+        "the level of 5 % does not hold for that. --until-settled plans it."
+    )
+
+
 def false_discovery(comparison: Comparison) -> list[str]:
     """Say how many of all comparisons of the page are found after Benjamini and Hochberg; nothing without a p value."""
     found, count = comparison.discoveries
@@ -111,7 +150,8 @@ def sentences(comparison: Comparison, size: Size) -> list[Markup]:
     ahead = max(values, key=lambda method: values[method])
     others = {method: effect for method, effect in last.effects.items() if method != ahead}
     sized = f"with {size.words}, " if len(comparison.study.sizes) > 1 else ""
-    return [_ahead(ahead, last, sized), *_grouped(others), *_luck(last.effects), *_half_object(comparison, size)]
+    luck = [*_grouped(others, comparison.study.folds), *_luck(last.effects)]
+    return [_ahead(ahead, last, sized), *luck, *_half_object(comparison, size)]
 
 
 def _half_object(comparison: Comparison, size: Size) -> list[Markup]:
@@ -144,10 +184,11 @@ def _mean(last: Compared, method: str) -> str:
     return f"{mean.value}\u00a0%" if isfinite(mean.key) else NONE
 
 
-def _grouped(effects: Mapping[str, Effect]) -> list[Markup]:
+def _grouped(effects: Mapping[str, Effect], folds: int) -> list[Markup]:
     """Name the other methods by verdict, with their differences in points."""
     parts = []
-    for verdict, title in GROUPS.items():
+    titles = GROUPS | {"too few seeds": "Too few pictures to say"} if folds else GROUPS
+    for verdict, title in titles.items():
         found = [(m, in_points(e.paired.difference)) for m, e in effects.items() if e.verdict == verdict]
         named = [Markup("{} ({})").format(_name(m), d.value) for m, d in found]
         if named:

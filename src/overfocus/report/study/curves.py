@@ -126,7 +126,9 @@ def training_curves(comparison: Comparison, size: Size) -> Plot | None:
     found = {name: _trained(comparison.results, size, name) for name in ("accuracy", "loss")}
     if all(len(epochs) < 2 for epochs, _ in found["accuracy"].values()):
         return None
-    last = means({key.name: np.array(each[:, -1]) for key, (_, each) in found["accuracy"].items()})
+    last = means(
+        {key.name: np.array(each[:, -1]) for key, (_, each) in found["accuracy"].items()}, comparison.study.folds
+    )
     text = (
         f"Last epoch, accuracy: {listed(last)}. {interval_note(last)} Lines are means over seeds, bands reach from the "
         "lowest to the highest seed."

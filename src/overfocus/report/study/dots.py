@@ -117,7 +117,7 @@ def _groups(results: Results, size: Size, named: Sequence[tuple[str, str]], pref
     """Return a group for each key that any run has a number of; its title is that of the score unless given."""
     found, by_method = {}, method_styles(results.study.methods)
     for key, title in named:
-        of = {by_method[m]: mean for m, mean in means(results.values(key, size)).items()}
+        of = {by_method[m]: mean for m, mean in means(results.values(key, size), results.study.folds).items()}
         measure = results.measure(key)
         if of:
             found[title or (measure.title.removeprefix(prefix) if measure else key)] = of

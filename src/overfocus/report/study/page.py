@@ -11,7 +11,7 @@ from overfocus.core.words import counted
 from overfocus.report.drawing.overlay import bar
 from overfocus.report.html import render
 from overfocus.report.label import JOINERS, label, visible
-from overfocus.report.study.answer import false_discovery, plan, size_tables
+from overfocus.report.study.answer import cross_validation, false_discovery, grown, plan, size_tables
 from overfocus.report.study.gallery import Gallery, study_gallery
 from overfocus.report.study.origin import costs, facts, runs, same_data
 from overfocus.report.study.tables import write_tables
@@ -58,7 +58,7 @@ def _extent(results: Results) -> str:
     study = results.study
     parts = [
         counted(len(study.methods), "method"),
-        counted(len(study.seeds), "seed"),
+        counted(study.folds, "fold") if study.folds == len(study.seeds) else counted(len(study.seeds), "seed"),
         counted(len(study.sizes), "data size"),
     ]
     total = len(results.results) + len(results.failed) + len(results.missing)
@@ -95,8 +95,10 @@ def rests(comparison: Comparison) -> list[str]:
     """Say what the numbers of the answer rest on, and what they do not."""
     results = comparison.results
     return [
+        *cross_validation(comparison),
         *plan(results),
-        *_intervals(len(results.study.seeds), len(results.study.others)),
+        *grown(results),
+        *([] if results.study.folds else _intervals(len(results.study.seeds), len(results.study.others))),
         *false_discovery(comparison),
         "The last epoch is compared, which nobody chose. The best epoch stands apart: "
         f"{results.best_note or 'chosen on held-out images'}.",

@@ -43,7 +43,9 @@ def reliability(comparison: Comparison, size: Size) -> Plot | None:
     if not runs:
         return None
     lines = {key: _line(key, each) for key, each in runs.items()}
-    gaps = means({key.name: np.array([_gap(*run) for run in each]) for key, each in runs.items()})
+    gaps = means(
+        {key.name: np.array([_gap(*run) for run in each]) for key, each in runs.items()}, comparison.study.folds
+    )
     text = (
         f"Mean confidence less accuracy, above 0 is over-confident: {listed(gaps)}. Bins of confidence over "
         f"{seeds(gaps)} together; those with fewer than {FEW} images are left out. Bands reach from the lowest to the "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from math import isfinite
+from math import isfinite, nan
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def _clouds(results: Results, measure: Measure, size: Size) -> list[Cloud]:
         points = np.stack((wide[method], right[method]), axis=1)
         points = points[np.isfinite(points).all(axis=1)]
         if len(points):
-            found.append(Cloud(key, points, mean_region(points)))
+            found.append(Cloud(key, points, mean_region(points, results.study.folds)))
     return found
 
 
@@ -114,6 +114,8 @@ def _together(results: Results, measure: Measure, size: Size) -> str:
     """Say how spread and accuracy go together over the runs of each seed."""
     both = [np.stack(list(results.values(each, size).values())) for each in (measure, ACCURACY)]
     found = rank_correlation(*both)
+    if results.study.folds:  # whose runs are not independent
+        found = replace(found, low=nan, high=nan)
     if not found.answered:
         return f"How they go together is not known: {found.note}."
     verdict = "they are not shown to go together"

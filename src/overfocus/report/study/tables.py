@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,24 @@ from overfocus.core.interval import finite
 from overfocus.report.study.table_text import Column, Row, StudyTable, as_csv, as_latex, as_markdown
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
+from overfocus.study.growth import changes
 from overfocus.study.results import ACCURACY, BEST, Results
 from overfocus.study.run_key import RunKey, Size
 
 METHOD, SIZE, SEEDS = Column("method", "method"), Column("size", "data size"), Column("seeds", "seeds")
 P, PAGE, VERDICT = Column("p", "p (Holm)"), Column("p_page", "p (page)"), Column("verdict", "verdict")
-HOLM = "p: paired t test, after Holm over the methods of one data size."
+T_TEST, CORRECTED = "paired t test", "corrected resampled t test (Nadeau and Bengio 2003)"
 FALSE_DISCOVERY = "p (page): after Benjamini and Hochberg over all comparisons of the page, classes included."
 PLUS_MINUS = "A ± B is a mean over seeds and half its 95 % t interval, not a standard deviation."
+
+
+def t_test_of(comparison: Comparison) -> str:
+    """Return the name of the test that p values are of."""
+    return CORRECTED if comparison.study.folds else T_TEST
+
+
+def _holm(comparison: Comparison) -> str:
+    return f"p: {t_test_of(comparison)}, after Holm over the methods of one data size."
 
 
 def methods_table(comparison: Comparison) -> StudyTable:
@@ -38,7 +49,7 @@ def methods_table(comparison: Comparison) -> StudyTable:
     note = (
         f"Baseline: {results.study.baseline}. {PLUS_MINUS} Accuracy on {results.split}, last epoch. "
         "Over seeds and pictures: the same difference, with its interval for other test pictures too. "
-        f"{HOLM} {FALSE_DISCOVERY} Chance of "
+        f"{_holm(comparison)} {FALSE_DISCOVERY} Chance of "
         "improvement: that a run is better than a run of the baseline. Best epoch: "
         f"{results.best_note or 'on held-out images'}."
     )
@@ -82,7 +93,7 @@ def measures_table(comparison: Comparison) -> StudyTable:
         for size, measure, of in comparison.headlines()
         for method, mean in of.means.items()
     ]  # fmt: skip
-    return StudyTable("measures", "Measures compared", heads, tuple(rows), f"{HOLM} {FALSE_DISCOVERY}")
+    return StudyTable("measures", "Measures compared", heads, tuple(rows), f"{_holm(comparison)} {FALSE_DISCOVERY}")
 
 
 def runs_table(results: Results) -> StudyTable:
@@ -120,7 +131,7 @@ def classes_table(comparison: Comparison) -> StudyTable:
         for name, of in zip(comparison.results.classes, comparison.by_class(size), strict=True)
     ]  # fmt: skip
     note = (
-        f"Baseline: {comparison.study.baseline}. {PLUS_MINUS} p: paired t test, after Holm over the classes. "
+        f"Baseline: {comparison.study.baseline}. {PLUS_MINUS} p: {t_test_of(comparison)}, after Holm over the classes. "
         f"{FALSE_DISCOVERY}"
     )
     return StudyTable("classes", "Accuracy by class", heads, tuple(rows), note)
@@ -140,6 +151,18 @@ def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
     return paths
 
 
+def _out_of_fold(results: Results, size: Size) -> dict[str, Any]:
+    """Return method -> accuracy over the answers to all pictures, and of each class, and how many there are."""
+    found = {m: a for m in results.study.methods if (a := results.out_of_fold(m, size))}
+    return {
+        method: {
+            "accuracy": answers.accuracy(), "n": len(answers.labels),
+            "per_class": dict(zip(results.classes, map(finite, answers.per_class(len(results.classes))), strict=True)),
+        }
+        for method, answers in found.items()
+    }  # fmt: skip
+
+
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     """Return what JSON can hold: for each data size the verdicts on accuracy and on the headline scores of the
     examination, and which runs are missing.
@@ -149,14 +172,19 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         found = of.as_dict()
         for method, effect in of.effects.items():
             found["effects"][method]["p_page"] = finite(comparison.p_page(effect))
+        if measure == ACCURACY and results.study.folds:
+            found["out_of_fold"] = _out_of_fold(results, size)
         sizes.setdefault(str(size), {})[measure.key] = found
     small, all_of_them = comparison.discoveries
-    look = results.look
+    look, folds = results.look, results.study.folds
+    times = len(results.study.seeds) // max(folds, 1)
     return {
+        "folds": {"number": folds, "times": times, "test": "corrected resampled t"} if folds else None,
         "page": {"comparisons": all_of_them, "p_page_at_most_0.05": small},
         "look": {"looks": list(look.looks), "number": look.number, "share": look.share} if look.looks else None,
         "split": results.split, "baseline": results.study.baseline, "methods": list(results.study.methods),
-        "seeds": list(results.study.seeds), "finished": len(results.results),
+        "seeds": list(results.study.seeds),
+        "seeds_changed": [asdict(each) for each in changes(results.folder)], "finished": len(results.results),
         "failed": {str(key): why for key, why in results.failed.items()},
         "missing": [str(key) for key in results.missing],
         "unexamined": [str(key) for key in results.unexamined], "sizes": sizes,

@@ -9,7 +9,7 @@ from rich.table import Table
 from overfocus.core.interval import Interval
 from overfocus.report.label import label
 from overfocus.report.number import NONE, in_points
-from overfocus.report.study.answer import false_discovery, plan, sentences
+from overfocus.report.study.answer import cross_validation, false_discovery, grown, plan, sentences
 from overfocus.report.terminal.tables import numbers_table, plain_console, print_table, say
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
@@ -30,7 +30,7 @@ def show_study(comparison: Comparison, console: Console | None = None) -> None:
     results, console = comparison.results, console or plain_console()
     for size in comparison.sizes:
         _show(comparison, size, console)
-    for text in (*plan(results), *false_discovery(comparison)):
+    for text in (*cross_validation(comparison), *plan(results), *grown(results), *false_discovery(comparison)):
         say(console, f"\n{text}", "dim")
     counts = [f"{len(of)} {what}" for of, what in ((results.failed, "failed"), (results.missing, "not finished")) if of]
     if counts:
@@ -46,7 +46,8 @@ def _show(comparison: Comparison, size: Size, console: Console) -> None:
     say(console, f"\n{words[:1].upper()}{words[1:]}: accuracy on {split}, last epoch", "bold")
     print_table(_table(of), console)
     bounded = any(mean.bounded for mean in of.means.values())
-    note = "± and [ ]: 95 % over seeds; in points against " if bounded else "in points against "
+    over = "folds, corrected" if comparison.study.folds else "seeds"
+    note = f"± and [ ]: 95 % over {over}; in points against " if bounded else "in points against "
     say(console, f"{note}{label(of.baseline, most=30).short}", "dim")
     _show_half_object(comparison, size, console)
     answer = " ".join(sentence.striptags() for sentence in sentences(comparison, size))
