@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from overfocus.data import Stream
 from overfocus.data.images import TensorImages
 from overfocus.data.split import Split
 from overfocus.regularizers.spec import parse
+from overfocus.training import finetune
 from overfocus.training.evaluate import evaluate
 from overfocus.training.finetune import Judged, probe_of
 from overfocus.training.linear_probe import Features, fit_head
@@ -144,14 +146,18 @@ def test_the_probe_is_the_regression_with_that_loss(kind):
 
 def test_the_adjusted_probe_of_two_classes_is_the_plain_one_less_the_log_odds():
     features = uneven([30, 5])
-    plain, adjusted = (fit_head(features, 2, Key.seeded(0), balance=kind) for kind in ("none", "logit-adjustment"))
+    plain, adjusted = (
+        fit_head(features, 2, Key.seeded(0), balance=kind, penalties=(1.0, 10.0))
+        for kind in ("none", "logit-adjustment")
+    )
     moved = (adjusted.bias - plain.bias)[1] - (adjusted.bias - plain.bias)[0]
     assert float(moved) == pytest.approx(float(torch.tensor(30 / 5).log()), abs=1e-5)
     assert adjusted.penalty == plain.penalty
 
 
 @pytest.mark.parametrize("kind", ["weights", "logit-adjustment"])
-def test_a_balanced_probe_finds_more_of_the_small_classes(kind):
+def test_a_balanced_probe_finds_more_of_the_small_classes(kind, monkeypatch):
+    monkeypatch.setattr(finetune, "fit_head", partial(fit_head, penalties=(1.0,)))
     train_on, test_on = uneven([120, 6, 6]), uneven([200, 200, 200], seed=1)
     plain, balanced = (probe_of(train_on, 3, Key.seeded(0), each) for each in ("none", kind))
     assert balanced.accuracy(test_on) > plain.accuracy(test_on) + 0.05
