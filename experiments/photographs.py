@@ -46,13 +46,17 @@ RATES, TUNED_ON = ("3e-4", "1e-3", "3e-3"), 1000
 """Peak rates of full tuning, and the draw that chooses among them."""
 
 
-def drawn(source: Path, target: Path, per_class: int, seed: int, most: int | None = None) -> None:
-    """Lay out links to the pictures: so many of each class in train/, all others, or `most` of them, in test/."""
+def drawn(source: Path, target: Path, per_class: int | tuple[int, ...], seed: int, most: int | None = None) -> None:
+    """Lay out links to the pictures: so many of each class in train/, of several numbers each in turn; all others, or
+    `most` of them, in test/.
+    """
+    turns = (per_class,) if isinstance(per_class, int) else per_class
     for number, folder in enumerate(sorted(each for each in source.iterdir() if each.is_dir())):
         files = sorted(each for each in folder.rglob("*") if is_picture(each.name))
         order = Key.seeded(seed, number).fold_in("draw").order(len(files)).tolist()
-        for place, row in enumerate(order[: None if most is None else per_class + most]):
-            part = target / ("train" if place < per_class else "test") / folder.name
+        share = turns[number % len(turns)]
+        for place, row in enumerate(order[: None if most is None else share + most]):
+            part = target / ("train" if place < share else "test") / folder.name
             part.mkdir(parents=True, exist_ok=True)
             (part / files[row].name).symlink_to(files[row].resolve())
 

@@ -102,9 +102,8 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 
 def test_no_script_is_left_out_here():
     assert SCRIPTS == [
-        "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "leak.py", "look.py", "matched.py",
-        "photo_methods.py", "photographs.py",
-        "seeds.py", "together.py",
+        "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "imbalance.py", "leak.py", "look.py",
+        "matched.py", "photo_methods.py", "photographs.py", "seeds.py", "together.py",
     ]  # fmt: skip
 
 
@@ -297,3 +296,26 @@ def test_photographs_are_drawn_by_seed_and_tuned_beside_their_probe(monkeypatch,
     assert (len(parts[0]), len(parts[1]), parts[0] & parts[1]) == (3, 3, set())
     again = {file.name for file in (tmp_path / "out" / "3-1" / "train" / "class1").iterdir()}
     assert again != parts[0]
+
+
+@pytest.mark.slow
+def test_each_balance_is_trained_once_on_the_same_uneven_draw(monkeypatch, capsys, tmp_path):
+    from small import photos
+
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    folder = photos(tmp_path / "photos", classes=3, train=7, test=1) / "train"
+    arguments = (folder, "--sizes", "4,2", "--size", "32", "--draws", "2", "--balances", "none,weights", "--out",
+                 tmp_path / "out", "--set", "recipe.epochs=1")  # fmt: skip
+    told = run("imbalance.py", monkeypatch, capsys, *arguments)
+    counts = [
+        [len(list((tmp_path / "out" / f"draw-{seed}" / "train" / f"class{n}").iterdir())) for n in range(3)]
+        for seed in (0, 1)
+    ]
+    assert counts == [[4, 2, 4], [2, 4, 2]]
+    assert [told.count("on 11 pictures"), told.count("on 13 pictures")] == [2, 2]
+    assert len(line_of(told, "| weights |")[-1].split()) == 3, "a difference and its interval"
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("manifest.json")}
+    again = run("imbalance.py", monkeypatch, capsys, *arguments)
+    assert len(written) == 4
+    assert written == {path: path.stat().st_mtime_ns for path in written}
+    assert line_of(again, "| weights |") == line_of(told, "| weights |")

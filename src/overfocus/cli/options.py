@@ -94,6 +94,14 @@ Tune = Annotated[
         "stage, or all from a random head.",
     ),
 ]
+Balance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="none|sampler|weights|logit-adjustment",
+        help="What training does about classes of unequal size: draw each equally often, weigh the loss, or add log "
+        "frequencies to the logits.",
+    ),
+]
 Classes = Annotated[
     str | None,
     typer.Option(

@@ -33,6 +33,7 @@ def train(  # noqa: PLR0913
     weights: o.Weights = None,
     pretrained: o.Pretrained = None,
     tune: o.Tune = None,
+    balance: o.Balance = None,
     method: Annotated[str | None, o.METHOD] = None,
     epochs: o.Epochs = None,
     batch: o.Batch = None,
@@ -73,7 +74,7 @@ def train(  # noqa: PLR0913
         | o.given("data", download=download or None, workers=workers, on_bad_image=on_bad_image)
         | o.pictures(fit, orientation, intensity, background)
         | o.given("model", name=model, at=at, stem=stem, weights=weights, pretrained=pretrained)
-        | o.given("recipe", epochs=epochs, batch=batch, lr=lr, probe=probe, tune=tune)
+        | o.given("recipe", epochs=epochs, batch=batch, lr=lr, probe=probe, tune=tune, balance=balance)
         | o.given("", method=method, seed=seed)
     )
     settled = settle_run(experiment, settings, changes or [], out)

@@ -83,10 +83,11 @@ class Targets:
         rows = chosen[:, None]
         return Targets(torch.where(rows, mine.labels, theirs.labels), torch.where(rows, mine.weights, theirs.weights))
 
-    def cross_entropy(self, logits: Tensor, smoothing: float = 0.0) -> Tensor:
+    def cross_entropy(self, logits: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> Tensor:
         """Return the mean cross-entropy [] of `logits` [B, K] in nats, in float32.
 
         `smoothing` moves that share of every target evenly to all K classes (Szegedy et al., 1512.00567).
+        `weights` [K] are factors of each class's share, smoothing included; see `core.balance`.
         Raises OverfocusError for fewer than two logits, whose cross-entropy is 0 whatever the label.
         """
         if logits.ndim != 2 or logits.shape[1] < 2:
@@ -95,6 +96,8 @@ class Targets:
                 "at least 2: for two classes give the network two outputs (one logit with a sigmoid is not supported)"
             )
         scores = logits.float().log_softmax(dim=1)
+        if weights is not None:
+            scores = scores * weights
         loss = -(scores.gather(1, self.labels) * self.weights).sum(dim=1)
         if smoothing:
             loss = torch.lerp(loss, -scores.mean(dim=1), smoothing)

@@ -12,6 +12,7 @@ from torch import Tensor
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.data.augment import Augment, Changes
+from overfocus.data.class_balanced import class_balanced
 from overfocus.data.decode import BadImage, OnBadImage, decoded, first_size, verified
 from overfocus.data.images import TensorImages
 from overfocus.data.resize import Size, as_size, fitted, interpolation_of, unfitted
@@ -66,6 +67,8 @@ class Stream:
     memory_budget_bytes: int = 4 * GIBIBYTE
     """Up to here a split is held on the device as a whole; of a larger one this much stays decoded with 0 workers."""
     on_bad_image: OnBadImage = "error"
+    balanced: bool = False
+    """Draw every class equally often (training only); an epoch is as long as ever. See `data.class_balanced`."""
     drop_last: bool = False
     """Leave out any last batch that is not full (training only)."""
     bad: list[BadImage] = field(default_factory=list, init=False)
@@ -143,19 +146,28 @@ class Stream:
         """Yield the batches of an epoch (counted from 0), from step `start` on."""
         key = Key.seeded(self.seed, epoch, device=self.device).fold_in("stream")
         count = len(self.split)
-        order = key.fold_in("order").order(count) if self.train else torch.arange(count, device=self.device)
+        order, turns = self._order(key, count)
         changes = self.augment.plan(key, count) if self.train else Changes()
         spans = [slice(step * self.batch, min((step + 1) * self.batch, count)) for step in range(start, len(self))]
         if self.path == "memory":
             return (
                 self._batch(order[span], self._pixels.index_select(0, order[span]), changes[span]) for span in spans
             )
-        return self._from_workers(epoch, order, changes, spans)
+        return self._from_workers(epoch, order, turns, changes, spans)
 
-    def _from_workers(self, epoch: int, order: Tensor, changes: Changes, spans: list[slice]) -> Iterator[Minibatch]:
+    def _order(self, key: Key, count: int) -> tuple[Tensor, Tensor | None]:
+        """Return the rows of an epoch and, where some come again, how often each came before."""
+        if self.train and self.balanced:
+            return class_balanced(self._labels, len(self.split.classes), key)
+        return key.fold_in("order").order(count) if self.train else torch.arange(count, device=self.device), None
+
+    def _from_workers(
+        self, epoch: int, order: Tensor, turns: Tensor | None, changes: Changes, spans: list[slice]
+    ) -> Iterator[Minibatch]:
         own = [self._own(span) for span in spans]
-        host = order.cpu()
-        keys = [[(epoch, row) for row in host[span].tolist()] for span in own]
+        again = torch.zeros_like(order) if turns is None else turns
+        host = torch.stack((order, again), dim=1).cpu()
+        keys = [[(epoch, row, turn) for row, turn in host[span].tolist()] for span in own]
         for span, pixels in zip(own, self._loader(keys), strict=True):
             if isinstance(pixels, OverfocusError):
                 raise pixels

@@ -25,8 +25,8 @@ from overfocus.data.resize import Size
 
 THREADS = 8
 """Of one process at most: more would only wait for the interpreter's lock."""
-EpochRow = tuple[int, int]
-"""Epoch and row: what an image's changes depend on, beside the seed."""
+EpochRow = tuple[int, int, int]
+"""Epoch, row, and how often it came before in the epoch: what an image's changes depend on, beside the seed."""
 Loader = Callable[[Sequence[list[EpochRow]]], Iterator[Tensor | OverfocusError]]
 """Yields a batch [B, C, H, W] uint8 for each list of keys, or the error of an image that cannot be read."""
 
@@ -53,10 +53,11 @@ class Worker(TorchDataset):
             return error
         return batch
 
-    def _image(self, epoch: int, row: int) -> Tensor:
+    def _image(self, epoch: int, row: int, turn: int) -> Tensor:
         image = self.images.read(row)
         if self.augment.by_image:
-            with _seeded(Key.seeded(self.seed, epoch, row).fold_in("image").seed()):
+            key = Key.seeded(self.seed, epoch, row).fold_in("image")
+            with _seeded((key.fold_in(turn) if turn else key).seed()):
                 image = self._transform(image)
         return checked_size(image, self.size, self.images.name(row))
 

@@ -22,7 +22,8 @@ def evaluate(
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     total: Callable[[Tensor], Tensor] = lambda sums: sums,
 ) -> dict[str, float]:
-    """Return accuracy in [0, 1], mean cross-entropy in nats, and the number of images of a split.
+    """Return accuracy and balanced accuracy (the mean recall of the classes that occur) in [0, 1], mean cross-entropy
+    in nats, and the number of images of a split.
 
     Where its cues name different classes, also the share of the answers that each is followed by, `follows_CUE`, and of
     those that follow none, `follows_none`. The model is run in evaluation mode; each module gets its own mode back.
@@ -33,7 +34,8 @@ def evaluate(
     # Counts of any size are exact in float64, which Apple's GPUs lack.
     cues = {name: classes.to(device) for name, classes in stream.split.cues.items()}
     dtype_of_sums = torch.float32 if device.type == "mps" else torch.float64
-    sums = torch.zeros(3 + len(cues), dtype=dtype_of_sums, device=device)
+    sums, many = torch.zeros(3 + len(cues), dtype=dtype_of_sums, device=device), len(stream.split.classes)
+    of_class = torch.zeros(2 * many, dtype=dtype_of_sums, device=device)
     with in_mode(model.modules()):
         for images, labels, rows in stream.epoch():
             if stream.shared:
@@ -44,9 +46,14 @@ def evaluate(
             answers = logits.argmax(dim=1)
             loss, count = F.cross_entropy(logits, labels, reduction="sum"), labels.new_tensor(len(labels))
             followed = ((answers == classes[rows]).sum() for classes in cues.values())
+            of_class.index_add_(0, labels, (answers == labels).to(dtype_of_sums))
+            of_class.index_add_(0, labels + many, torch.ones_like(labels, dtype=dtype_of_sums))
             sums += torch.stack(((answers == labels).sum(), loss, count, *followed))
+    named, counts = total(of_class).view(2, -1)
+    recalls = (named / counts)[counts > 0]
     right, loss, images, *followed = total(sums).tolist()
-    scores = {"accuracy": right / images, "loss": loss / images, "images": int(images)}
+    scores = {"accuracy": right / images, "balanced_accuracy": float(recalls.mean())}
+    scores |= {"loss": loss / images, "images": int(images)}
     if cues:
         shares = {name: count / images for name, count in zip(cues, followed, strict=True)}
         scores |= {f"{FOLLOWS}{name}": share for name, share in shares.items()}

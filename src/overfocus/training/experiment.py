@@ -205,7 +205,7 @@ class Experiment(Settings):
         augment = data.augment if data.augment is not None else Augment.default_for(dataset.name, side, tuned)
         return Stream(
             split, batch=self.recipe.batch, mean=dataset.mean, std=dataset.std, size=data.size, seed=self.seed,
-            augment=augment, train=name == "train", workers=data.workers,
+            augment=augment, train=name == "train", workers=data.workers, balanced=self.recipe.balance == "sampler",
             memory_budget_bytes=int(data.memory_gib * 2**30), on_bad_image=data.on_bad_image, **place,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from overfocus.core.balance import Kind
 from overfocus.core.key import Key
 from overfocus.data import Augment, Dataset, Stream
 from overfocus.data.subset import balanced
@@ -30,11 +31,13 @@ class Judged:
 
     probe: dict[str, dict[str, float]]
     fine_tuned: dict[str, dict[str, float]]
+    by: str = "accuracy"
+    """The score that decides: `balanced_accuracy` where the recipe balances classes."""
 
     @property
     def keeps_probe(self) -> bool:
-        """Whether the fine-tuned network names fewer of the held-out images than the probe, so that this is kept."""
-        return "val" in self.probe and self.fine_tuned["val"]["accuracy"] < self.probe["val"]["accuracy"]
+        """Whether the fine-tuned network is worse on the held-out images than the probe, so that this is kept."""
+        return "val" in self.probe and self.fine_tuned["val"][self.by] < self.probe["val"][self.by]
 
     @property
     def kept(self) -> dict[str, dict[str, float]]:
@@ -48,9 +51,13 @@ class Judged:
         probe, tuned, images = self.probe["val"], self.fine_tuned["val"], self.probe["val"]["images"]
         kept = "linear probe" if self.keeps_probe else "fine-tuned network"
         return (
-            f"The {kept} is kept: on {images} held-out images the fine-tuned network has an accuracy of "
-            f"{tuned['accuracy']:.4f}, the probe that it began as {probe['accuracy']:.4f}."
+            f"The {kept} is kept: on {images} held-out images the fine-tuned network has {self._score} of "
+            f"{tuned[self.by]:.4f}, the probe that it began as {probe[self.by]:.4f}."
         )
+
+    @property
+    def _score(self) -> str:
+        return "an accuracy" if self.by == "accuracy" else f"a {self.by.replace('_', ' ')}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
@@ -69,16 +76,17 @@ def with_probed_head(model: nn.Module, experiment: Experiment, dataset: Dataset,
     evaluation sees them. It is the same in every process, and again when a run is resumed.
     """
     features = features_of(model, as_evaluated(experiment, dataset, device).epoch())
-    return probe_of(features, len(dataset.classes), Key.seeded(experiment.seed).fold_in("tune")).into(model)
+    key = Key.seeded(experiment.seed).fold_in("tune")
+    return probe_of(features, len(dataset.classes), key, experiment.recipe.balance).into(model)
 
 
-def probe_of(features: Features, classes: int, key: Key) -> LinearHead:
+def probe_of(features: Features, classes: int, key: Key, balance: Kind = "none") -> LinearHead:
     """Return a linear probe; of many images `MANY`, balanced over the classes, choose its strength."""
     if len(features.labels) <= MANY:
-        return fit_head(features, classes, key)
+        return fit_head(features, classes, key, balance=balance)
     some = balanced(features.labels, MANY, key.fold_in("some").seed())
-    chosen = fit_head(Features(features.values[some], features.labels[some]), classes, key)
-    return fit_head(features, classes, key, penalties=(chosen.penalty,))
+    chosen = fit_head(Features(features.values[some], features.labels[some]), classes, key, balance=balance)
+    return fit_head(features, classes, key, penalties=(chosen.penalty,), balance=balance)
 
 
 def freeze_below_last_stage(model: nn.Module) -> None:

@@ -7,6 +7,11 @@ relies on the wrong cue (Kirichenko et al., 2204.02937) and the first half of LP
 
 A head is a multinomial logistic regression on standardised features. The strength of its L2 penalty is chosen by the
 log loss in stratified cross-validation on the same images, so no test image is looked at.
+
+Balanced, by `weights` and likewise by `sampler`, every class counts the same in both: an image of class c counts
+N / (K n_c) times. By `logit-adjustment` the head is fitted as it is and the log frequencies are subtracted from its
+bias. That is the post-hoc form of Menon et al. (2007.07314), and here also the form by the loss: since the bias is not
+penalised, the fit that has the log frequencies added to its logits has its optimum exactly there.
 """
 
 from __future__ import annotations
@@ -14,11 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from overfocus.core.balance import Kind, log_prior
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.core.modes import in_mode
@@ -50,7 +57,7 @@ class LinearHead:
     penalty: float
     """The strength of the L2 penalty that was chosen."""
     log_loss: float
-    """Of held-out folds at that strength, mean in nats."""
+    """Of held-out folds at that strength, before logit adjustment: mean in nats over images, or over classes."""
 
     def logits(self, features: Features) -> Tensor:
         """Return the logits [N, K] of `features`."""
@@ -104,8 +111,9 @@ def features_of(model: nn.Module, batches: Iterable[Sequence[Tensor]]) -> Featur
 
 
 def fit_head(
-    features: Features, classes: int, key: Key, *, penalties: Sequence[float] = PENALTIES, folds: int = FOLDS
-) -> LinearHead:
+    features: Features, classes: int, key: Key, *, penalties: Sequence[float] = PENALTIES, folds: int = FOLDS,
+    balance: Kind = "none",
+) -> LinearHead:  # fmt: skip
     """Fit a last layer for `classes` to `features`; `key` draws the folds.
 
     Raises OverfocusError where a class has fewer than two images, or features are not finite.
@@ -115,11 +123,11 @@ def fit_head(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    folds = min(folds, _checked(features, classes))
+    folds, even = min(folds, _checked(features, classes)), balance in ("sampler", "weights")
     search = GridSearchCV(
-        make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, class_weight="balanced" if even else None)),
         {"logisticregression__C": [1 / penalty for penalty in sorted(penalties, reverse=True)]},
-        scoring="neg_log_loss",
+        scoring=_balanced_score if even else "neg_log_loss",
         cv=StratifiedKFold(folds, shuffle=True, random_state=key.fold_in("folds").seed() % 2**32),
     )
     search.fit(features.values.double().numpy(), features.labels.numpy())
@@ -129,8 +137,19 @@ def fit_head(
         weight, bias = torch.cat((-weight, weight)) / 2, torch.cat((-bias, bias)) / 2
     weight = weight / torch.from_numpy(scaler.scale_)
     bias = bias - weight @ torch.from_numpy(scaler.mean_)
+    if balance == "logit-adjustment":
+        bias = bias - log_prior(torch.bincount(features.labels, minlength=classes))
     penalty = 1 / search.best_params_["logisticregression__C"]
     return LinearHead(weight.float(), bias.float(), penalty, -float(search.best_score_))
+
+
+def _balanced_score(estimator: Any, values: Any, labels: Any) -> float:
+    """Return minus the mean log loss in which every class counts the same."""
+    from sklearn.metrics import log_loss
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    counted = compute_sample_weight("balanced", labels)
+    return -float(log_loss(labels, estimator.predict_proba(values), sample_weight=counted, labels=estimator.classes_))
 
 
 def _checked(features: Features, classes: int) -> int:

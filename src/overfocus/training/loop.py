@@ -19,6 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from overfocus.core.balance import Balance
 from overfocus.core.deprecation import renamed_arguments
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
@@ -130,9 +131,10 @@ class Trainer:
         model = self._tuned(model.to(fabric.device))
         self.length = recipe.epochs_for(len(self.streams["train"].split))
         steps = self.length * len(self.streams["train"])
+        balance = Balance.of(recipe.balance, self.streams["train"].split.counts(), self.dataset.classes)
         self.objective = Objective(
             model, self.experiment.regularizer, at=self.experiment.model.at, classes=len(self.dataset.classes),
-            smoothing=recipe.smoothing, seed=self.experiment.seed, steps=steps,
+            smoothing=recipe.smoothing, seed=self.experiment.seed, steps=steps, balance=balance,
         )  # fmt: skip
         self.objective.check_size(torch.zeros(1, images.channels, *images.size(0), device=fabric.device))
         averaging = get_ema_multi_avg_fn(recipe.ema)
@@ -360,7 +362,7 @@ class Trainer:
         if not self.recipe.judged or self.linear_probe is None:
             return None
         scores = {name: self.score(name, self.linear_probe) for name in self._evaluated(self.length)}
-        return Judged(scores, self.history[-1].scores)
+        return Judged(scores, self.history[-1].scores, self.recipe.judged_by)
 
     def _manifest(self, judged: Judged | None) -> dict[str, Any]:
         """Return what a reader of the weights must know."""

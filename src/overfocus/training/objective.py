@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from overfocus.attribution.head import Head
+from overfocus.core.balance import Balance
 from overfocus.core.batch import Batch
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
@@ -53,6 +54,7 @@ class Objective(nn.Module):
     classes    number of classes, only to check the labels of the first batch; 0 leaves it
     smoothing  label smoothing of the loss, in [0, 1)
     seed       of all draws; the global random state is neither read nor moved
+    balance    what the loss does about classes of unequal size: `Balance.of(kind, counts)`; in training mode alone
     steps      length of training in calls, for methods with a schedule or ramp
     decay      of the EMA teacher, per call, where a method asks for one; in call t at most (1 + t) / (10 + t), so that
                the first weights, which know nothing, are soon forgotten; 1 leaves the teacher as it is
@@ -64,8 +66,10 @@ class Objective(nn.Module):
 
     step: Tensor
     key: Tensor
+    class_weights: Tensor | None
+    log_prior: Tensor | None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         model: nn.Module,
         method: Regularizer | None = None,
@@ -76,6 +80,7 @@ class Objective(nn.Module):
         seed: int = 0,
         steps: int = 0,
         decay: float = 0.99,
+        balance: Balance | None = None,
     ) -> None:
         super().__init__()
         self.model = _plain(model)
@@ -83,6 +88,9 @@ class Objective(nn.Module):
         self.classes, self.smoothing, self.steps, self.decay = classes, smoothing, steps, decay
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("key", Key.seeded(seed).words, persistent=False)
+        balance = balance or Balance()
+        self.register_buffer("class_weights", balance.weights, persistent=False)
+        self.register_buffer("log_prior", balance.log_prior, persistent=False)
         self._check(at)
         self._set_seams(layer_name(at, level=5))
         self.teacher = deepcopy(self.model).eval().requires_grad_(False) if "ema" in self.method.teachers else None
@@ -106,7 +114,8 @@ class Objective(nn.Module):
         logits = self._head(features.values)
         if weights is None:
             _check_width(labels, logits)
-        loss = features.targets.cross_entropy(logits, self.smoothing)
+        adjusted = logits if self.log_prior is None else logits.float() + self.log_prior
+        loss = features.targets.cross_entropy(adjusted, self.smoothing, self.class_weights)
         self.note(features, logits, loss, len(batch))
         return loss
 

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
+from overfocus.core.balance import Kind
 from overfocus.models.stages import staged_groups
 from overfocus.models.surgery import parameter_groups
 from overfocus.training.settings import Settings
@@ -60,6 +61,11 @@ class Recipe(Settings):
     gamma: float = Field(0.1, gt=0, le=1)
     smoothing: float = Field(0.0, ge=0, lt=1)
     """Label smoothing of the loss."""
+    balance: Kind = "none"
+    """What is done about classes of unequal size. `sampler`: training draws every class equally often; `weights`: the
+    loss is weighted by inverse frequency; `logit-adjustment`: the log frequencies are added to the logits in the loss.
+    See `core.balance` and `data.class_balanced`.
+    """
     clip: float = Field(0.0, ge=0)
     """Largest norm of the gradient; 0 leaves it."""
     accumulate: int = Field(1, ge=1)
@@ -108,6 +114,11 @@ class Recipe(Settings):
     def judged(self) -> bool:
         """Whether what is trained is measured against the probe that it began as."""
         return self.tune in ("lp-ft", "last-stage")
+
+    @property
+    def judged_by(self) -> str:
+        """The score by which it is."""
+        return "accuracy" if self.balance == "none" else "balanced_accuracy"
 
     def epochs_for(self, images: int) -> int:
         """Return the epochs of a training set of so many images."""
