@@ -23,6 +23,7 @@ from overfocus.diagnosis.examination import LIMIT
 from overfocus.diagnosis.foreign import CheckpointOptions, Foreign, read_foreign
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.sections.outliers import Outliers
+from overfocus.models.checkpoint_preprocess import GIVE
 from overfocus.regularizers.spec import parse
 from overfocus.training.checkpoint import load_run
 from overfocus.training.experiment import Experiment, data_settings, settle
@@ -246,8 +247,7 @@ def _preprocess(
         how, whence = Preprocess(mean=dataset.mean, std=dataset.std), "mean and std of the data's training images"
     else:
         raise OverfocusError(
-            f"{foreign.what} does not say how its pictures were normalised, and no guess is made: "
-            "give --mean and --std, or --preprocess imagenet, half, timm:NAME or torchvision:WEIGHTS"
+            f"{foreign.what} does not say how its pictures were normalised, and no guess is made: {GIVE}"
         )
     if len(how.mean) != channels:
         raise OverfocusError(
