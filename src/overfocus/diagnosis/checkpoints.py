@@ -127,8 +127,9 @@ def outsiders(
 ) -> Outliers:  # fmt: skip
     """Return the section that asks about images of a second data set `what` beside noise, in the size of `sample`.
 
-    root: where named data sets lie. preprocess: how those of the first are read and fitted, and these too. The set is
-    called by its name, that of a folder by the folder's.
+    All images of a set that came without test images are asked about, else its test images. root: where named data
+    sets lie. preprocess: how those of the first are read and fitted, and these too. The set is called by its name,
+    that of a folder by the folder's.
     Raises OverfocusError for a set with other channels, and as loading it does.
     """
     how = replace(preprocess, size=sample.size, mean=(), std=())
@@ -141,8 +142,8 @@ def _outsiders(what: str, how: Preprocess, channels: int, seed: int, root: str |
     own: dict[str, Any] = {"data.channels": channels} if Path(what).exists() else {}
     own |= {f"data.{name}": value for name, value in data_settings(how).items()}
     dataset, _ = _second(what, root, **own, **{"data.on_bad_image": on_bad_image})
-    _, split = split_of(dataset)
-    other = from_split(split, limit=LIMIT, seed=seed, size=how.size, on_bad_image=on_bad_image)
+    other_split = joined(dataset) if dataset.inventory.held_out else split_of(dataset)[1]
+    other = from_split(other_split, limit=LIMIT, seed=seed, size=how.size, on_bad_image=on_bad_image)
     if other.channels != channels:
         raise OverfocusError(
             f"ood {what} has {other.channels} channels and the data {channels}; give a set with as many"
