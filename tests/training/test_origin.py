@@ -356,3 +356,17 @@ def test_a_repository_is_examined_as_a_folder_is(hub, data):
 
     classifier = classifier_of("hf:owner/name", None, CheckpointOptions())
     assert (classifier.mean, classifier.classes) == (MEAN, tuple(f"class{n}" for n in range(5)))
+
+
+def test_a_study_of_such_weights_does_not_begin(data, tmp_path):
+    from overfocus.commands.study import carry_out
+    from overfocus.study.engines.backend import Backend
+    from overfocus.study.study import Study
+
+    values = {
+        "data": {"name": str(data)},
+        "model": {"weights": small_weights(tmp_path), "settings": {"widths": [4, 8]}},
+    }
+    with pytest.raises(OverfocusError, match="--mean and --std"):
+        carry_out(Study.read(values, "test"), tmp_path / "study", Backend())
+    assert not (tmp_path / "study").exists()
