@@ -56,3 +56,9 @@ def test_invalid_input_is_one_line(photos, overfocus, words):
 
 def test_data_that_is_not_there(overfocus, tmp_path):
     assert overfocus("check", tmp_path / "nothing")[0] == 2
+
+
+def test_what_is_not_used_is_printed_once(photos, overfocus):
+    (photos / "train" / "loose.jpg").write_bytes((photos / "train" / "bees" / "1.jpg").read_bytes())
+    _, out, _ = overfocus("check", photos)
+    assert " ".join(out.split()).count("they lie in no class folder") == 1

@@ -12,6 +12,7 @@ import overfocus as of
 from overfocus.commands.explain import explain_checkpoint
 from overfocus.commands.inspect import inspect_method
 from overfocus.core.preprocess import Preprocess
+from overfocus.data.joined import joined
 from overfocus.data.orientation import TURNS
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders
 from overfocus.diagnosis.sample import from_split
@@ -164,6 +165,16 @@ def test_images_of_other_classes_are_read_as_those_of_the_run(run, turned):
     dataset, _ = dataset_for([str(run)], {})
     sample = from_split(dataset.splits["test"])
     section = outsiders(str(turned / "set"), sample, 0, preprocess=dataset.preprocess)
-    expected = from_split(dataset.splits["test"], limit=1000, seed=0)
+    expected = from_split(joined(dataset), limit=1000, seed=0)  # no test images came along
     found, same = (torch.cat([each.pixels for each in s.batches(None)]) for s in (section.other, expected))
     assert torch.equal(found, same)
+
+
+def test_a_second_set_without_parts_is_asked_about_as_a_whole(run, turned, tmp_path):
+    from small import photos
+
+    dataset, _ = dataset_for([str(run)], {})
+    sample = from_split(dataset.splits["test"])
+    whole = photos(tmp_path / "whole", train=10, test=1)
+    assert outsiders(str(whole), sample, 0).other.labels.shape == (3,)
+    assert outsiders(str(whole / "train"), sample, 0).other.labels.shape == (30,)

@@ -297,3 +297,17 @@ def test_cub_layout(tmp_path, write_image):
     (root / "train_test_split.txt").unlink()
     with pytest.raises(OverfocusError, match=r"without train_test_split\.txt"):
         load(str(root))
+
+
+@pytest.mark.parametrize("border", [True, False])
+def test_the_border_colour_of_voc_is_no_object(folder, tmp_path, border):
+    values = labels_with_border()
+    colours = np.zeros((*values.shape, 3), dtype=np.uint8)
+    colours[values == 15] = (192, 128, 128)
+    colours[values == 255] = (224, 224, 192) if border else (224, 224, 64)
+    dataset = load(str(folder), boxes=write_masks(tmp_path / "masks", {"1": colours}))
+    split = dataset.splits["train"]
+    row = next(row for row in range(len(split)) if split.images.name(row).endswith("cat/1.jpg"))
+    expected = values == 15 if border else values > 0
+    assert torch.equal(split.masks["object"][row], torch.from_numpy(expected))
+    assert ("border" in dataset.note) is border

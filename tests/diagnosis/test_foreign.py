@@ -305,3 +305,19 @@ def test_models_of_different_sizes_are_not_examined_on_one_size_silently(tmp_pat
     with pytest.raises(OverfocusError, match=r"--size \(24, 24\).*\(28, 28\)"):
         dataset_for(both, {"data.name": str(photos)}, SMALL)
     assert dataset_for(both, {"data.name": str(photos), "data.size": 16}, SMALL)[1].data.size == 16
+
+
+@pytest.mark.parametrize("kind", ["file", "folder of transformers"])
+def test_a_checkpoint_is_read_once(kind, tmp_path, photos, monkeypatch):
+    from overfocus.models import checkpoint_files
+
+    read, whole = [], checkpoint_files._file
+    if kind == "file":
+        what, given = str(tmp_path / "w.pt"), SMALL
+        torch.save({"state_dict": small().state_dict(), "mean": MEAN, "std": STD}, what)
+    else:
+        what, given = str(huggingface(tmp_path)[0]), CheckpointOptions()
+    monkeypatch.setattr(checkpoint_files, "_file", lambda path: read.append(path) or whole(path))
+    dataset, _ = dataset_for([what], {"data.name": str(photos)}, given)
+    classifier_of(what, dataset, given)
+    assert len(read) == (kind == "file")  # transformers reads its own

@@ -236,7 +236,10 @@ def test_timms_checkpoint_saver(tmp_path):
 
 
 def torchvision_reference(path, model, ema=None, **arguments):
-    """Write what torchvision's references/classification/train.py writes."""
+    """Write what references/classification/train.py of github.com/pytorch/vision does (read in its `main`): `model`
+    without DistributedDataParallel, the states of optimiser and schedule, `epoch`, `args` (a Namespace); with
+    --model-ema `model_ema`, an AveragedModel, so n_averaged and names after `module.`; in forks of it a `scaler`.
+    """
     args = argparse.Namespace(
         model="resnet18", val_resize_size=256, val_crop_size=224, train_crop_size=224, interpolation="bilinear",
         weights=None, output_dir=str(path.parent), **arguments,
@@ -245,7 +248,7 @@ def torchvision_reference(path, model, ema=None, **arguments):
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 30)
     content = {
         "model": model.state_dict(), "optimizer": optimizer.state_dict(), "lr_scheduler": schedule.state_dict(),
-        "epoch": 3, "args": args,
+        "epoch": 3, "args": args, "scaler": torch.amp.GradScaler("cpu").state_dict(),
     }  # fmt: skip
     torch.save(content | ({"model_ema": ema.state_dict()} if ema else {}), path)
 

@@ -258,7 +258,7 @@ def test_weights_of_the_same_model_are_taken_without_a_word(tmp_path, caplog):
 
 def test_the_list_has_a_plain_line_for_every_model():
     cards = dict(model_names())
-    own = {"overfocus_cnn", "efficientnet_lite0", "timm:NAME", "package.module:factory"}
+    own = {"overfocus_cnn", "efficientnet_lite0", "timm:NAME", "hf:OWNER/NAME", "./FOLDER", "package.module:factory"}
     assert {*own, *torchvision_names()} == set(cards)
     assert cards["resnet18"] == "ResNet-18 from Deep Residual Learning for Image Recognition"
     assert all(card and "\n" not in card and "http" not in card and "`" not in card for card in cards.values())

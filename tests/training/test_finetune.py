@@ -41,7 +41,12 @@ def pretrained(folder, tmp_path_factory) -> Path:
 
 
 def tuned(folder, pretrained, tune="lp-ft", **changes):
-    values = {"model__weights": str(pretrained), "recipe": {"tune": tune, "epochs": 2, "precision": "32-true"}}
+    normalised = {"data__mean": [0.5, 0.5, 0.5], "data__std": [0.25, 0.25, 0.25]}
+    values = {
+        "model__weights": str(pretrained),
+        **normalised,
+        "recipe": {"tune": tune, "epochs": 2, "precision": "32-true"},
+    }
     return settings(folder, **{**values, **changes})
 
 

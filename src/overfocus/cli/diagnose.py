@@ -76,14 +76,11 @@ def diagnose(  # noqa: PLR0913
     from rich.console import Console
 
     from overfocus.commands.diagnose import DiagnosisRequest, as_dict, diagnose_checkpoints
-    from overfocus.core.classes import read_classes
-    from overfocus.diagnosis.checkpoints import CheckpointOptions
     from overfocus.report.terminal.diagnosis import diagnosis_table
 
-    options = CheckpointOptions(
-        model or "", tuple(setting or ()), weights or "", at or "", o.numbers(mean, "--mean", float),
-        o.numbers(std, "--std", float), best, read_classes(classes) if classes else (), which_weights or "",
-        preprocess or "", channel_order or "",
+    options = o.checkpoint(
+        model=model, settings=tuple(setting or ()), weights=weights, at=at, mean=mean, std=std, best=best,
+        classes=classes, which=which_weights, preprocess=preprocess, channel_order=channel_order,
     )  # fmt: skip
     request = DiagnosisRequest(
         tuple(checkpoints),
@@ -136,17 +133,14 @@ def explain(  # noqa: PLR0913
     overfocus explain runs/first cat.jpg --methods cam,occlusion --out maps
     """
     from overfocus.commands.explain import explain_checkpoint
-    from overfocus.core.classes import read_classes
-    from overfocus.diagnosis.checkpoints import CheckpointOptions
     from overfocus.report.terminal.tables import explained_table
 
     explained = explain_checkpoint(
         checkpoint, images, o.names(methods), out, target=target, size=size,
         data=o.given("data", name=data, root=root) | o.pictures(fit, orientation, intensity, background),
-        options=CheckpointOptions(
-            model or "", (), weights or "", at or "", o.numbers(mean, "--mean", float), o.numbers(std, "--std", float),
-            classes=read_classes(classes) if classes else (), which=which_weights or "", preprocess=preprocess or "",
-            channel_order=channel_order or "",
+        options=o.checkpoint(
+            model=model, weights=weights, at=at, mean=mean, std=std, classes=classes, which=which_weights,
+            preprocess=preprocess, channel_order=channel_order,
         ),
         device=device,
     )  # fmt: skip

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.layer_name import layer_name
+
+if TYPE_CHECKING:
+    from overfocus.diagnosis.checkpoints import CheckpointOptions
 
 N = TypeVar("N", int, float)
 
@@ -75,9 +78,18 @@ Ood = Annotated[
 ]
 
 # Network
-Model = Annotated[str | None, typer.Option(help="A name from `overfocus models`, timm:NAME or package.module:factory.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="A name from `overfocus models`, timm:NAME or package.module:factory; hf:OWNER/NAME or ./FOLDER with its "
+        "weights."
+    ),
+]
 CheckpointModel = Annotated[str | None, typer.Option("--model", help="Network of a bare file of weights.")]
-Weights = Annotated[str | None, typer.Option(help="File of weights of the model (safetensors or a state dict).")]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="Weights of the model: safetensors, a state dict, a checkpoint, a run, or hf:OWNER/NAME."),
+]
 Pretrained = Annotated[
     str | None,
     typer.Option(
@@ -165,6 +177,17 @@ Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
 def given(table: str, **options: Any) -> dict[str, Any]:
     """Return the options that are not None as settings of a `table`, by dotted key: {"data.size": 64}."""
     return {f"{table}.{name}" if table else name: value for name, value in options.items() if value is not None}
+
+
+def checkpoint(mean: str, std: str, classes: str | None, **options: Any) -> CheckpointOptions:
+    """Return how checkpoints that are no runs are to be read; what is not given is left out."""
+    from overfocus.core.classes import read_classes
+    from overfocus.diagnosis.checkpoints import CheckpointOptions
+
+    given = {name: value for name, value in options.items() if value is not None}
+    names = read_classes(classes) if classes else ()
+    means, stds = numbers(mean, "--mean", float), numbers(std, "--std", float)
+    return CheckpointOptions(mean=means, std=stds, classes=names, **given)
 
 
 def names(text: str | None, separator: str = ",") -> tuple[str, ...]:

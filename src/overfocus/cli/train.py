@@ -31,6 +31,10 @@ def train(  # noqa: PLR0913
     at: o.At = None,
     stem: Annotated[str | None, typer.Option(help="small: a stem for images of about 32 pixels.")] = None,
     weights: o.Weights = None,
+    which_weights: o.WhichWeights = None,
+    mean: o.Mean = "",
+    std: o.Std = "",
+    preprocess: o.Preprocess = None,
     pretrained: o.Pretrained = None,
     tune: o.Tune = None,
     balance: o.Balance = None,
@@ -73,7 +77,9 @@ def train(  # noqa: PLR0913
         o.given("data", name=data, root=root, size=size, per_class=per_class, fraction=fraction, val=val)
         | o.given("data", download=download or None, workers=workers, on_bad_image=on_bad_image)
         | o.pictures(fit, orientation, intensity, background)
-        | o.given("model", name=model, at=at, stem=stem, weights=weights, pretrained=pretrained)
+        | o.given("data", mean=o.numbers(mean, "--mean", float) or None, std=o.numbers(std, "--std", float) or None)
+        | o.given("model", name=model, at=at, stem=stem, weights=weights, which_weights=which_weights)
+        | o.given("model", preprocess=preprocess, pretrained=pretrained)
         | o.given("recipe", epochs=epochs, batch=batch, lr=lr, probe=probe, tune=tune, balance=balance)
         | o.given("", method=method, seed=seed)
     )

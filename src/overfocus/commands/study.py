@@ -16,6 +16,7 @@ from overfocus.study.forecast import Forecast, forecast
 from overfocus.study.run_study import Status, run_study
 from overfocus.study.study import Study, claimed
 from overfocus.study.work import device_of
+from overfocus.training.origin import check_normalised
 
 MOST_SEEDS = 20
 """Of a study that ends when it is settled, unless it says otherwise."""
@@ -30,6 +31,7 @@ def carry_out(
     """
     folder = folder.absolute()
     check_outsiders(study.examine.ood, study.data.root)
+    check_normalised(study.model, study.data)
     study = claimed(folder, study)
     with StudyProgress(folder, console) as progress, engine_for(backend, study, folder) as engine:
         progress.begin(study)

@@ -19,7 +19,8 @@ def check_classes(where: str, classes: tuple[str, ...]) -> None:
     """Refuse fewer than two classes."""
     if len(classes) < 2:
         raise OverfocusError(
-            f"{where}: one class only ({', '.join(classes)}); a classifier needs images of at least two"
+            f"{where}: one class only ({', '.join(classes)}), and a classifier needs two at least; add images of "
+            "another one, or, where that is the folder of a class, give the folder above it"
         )
 
 

@@ -15,7 +15,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.core.preprocess import DEFAULT, Orientation
 from overfocus.data.image_files import opened
 from overfocus.data.images import Images
-from overfocus.data.mask_labels import BORDER, LOSSY
+from overfocus.data.mask_labels import BORDER, BORDER_COLOUR, LOSSY
 from overfocus.data.orientation import turn_left, turned
 from overfocus.data.suffixes import is_picture
 
@@ -60,7 +60,7 @@ def read_mask(path: str, orientation: Orientation = DEFAULT.orientation, border:
         inside = values >= 128 if kind in LOSSY else values != 0  # lossy formats leave traces around an object
         mask = inside & (alpha > 0)
         if border:
-            mask &= values != BORDER
+            mask &= ~_borders(picture, values)
         if not mask.any() and not border:
             _check_empty(path, values, alpha)
         flat = turned(Image.fromarray(mask.astype(np.uint8)), turn)
@@ -80,6 +80,13 @@ def _values(picture: Image.Image) -> np.ndarray:
         return values
     colours = values.shape[2] - (picture.mode in ("LA", "La", "RGBA", "RGBa"))
     return values[..., :colours].max(axis=2)
+
+
+def _borders(picture: Image.Image, values: np.ndarray) -> np.ndarray:
+    """Return where a mask has the label of borders, or the colour that VOC's palette gives it: bool [H, W]."""
+    if picture.mode not in ("RGB", "RGBA"):
+        return values == BORDER
+    return (np.asarray(picture)[..., :3] == BORDER_COLOUR).all(axis=2)
 
 
 def _check_empty(path: str, values: np.ndarray, alpha: np.ndarray) -> None:

@@ -23,6 +23,7 @@ from overfocus.diagnosis.examination import LIMIT
 from overfocus.diagnosis.foreign import CheckpointOptions, Foreign, read_foreign
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.sections.outliers import Outliers
+from overfocus.models.checkpoint_preprocess import GIVE
 from overfocus.regularizers.spec import parse
 from overfocus.training.checkpoint import load_run
 from overfocus.training.experiment import Experiment, data_settings, settle
@@ -126,8 +127,9 @@ def outsiders(
 ) -> Outliers:  # fmt: skip
     """Return the section that asks about images of a second data set `what` beside noise, in the size of `sample`.
 
-    root: where named data sets lie. preprocess: how those of the first are read and fitted, and these too. The set is
-    called by its name, that of a folder by the folder's.
+    All images of a set that came without test images are asked about, else its test images. root: where named data
+    sets lie. preprocess: how those of the first are read and fitted, and these too. The set is called by its name,
+    that of a folder by the folder's.
     Raises OverfocusError for a set with other channels, and as loading it does.
     """
     how = replace(preprocess, size=sample.size, mean=(), std=())
@@ -140,8 +142,8 @@ def _outsiders(what: str, how: Preprocess, channels: int, seed: int, root: str |
     own: dict[str, Any] = {"data.channels": channels} if Path(what).exists() else {}
     own |= {f"data.{name}": value for name, value in data_settings(how).items()}
     dataset, _ = _second(what, root, **own, **{"data.on_bad_image": on_bad_image})
-    _, split = split_of(dataset)
-    other = from_split(split, limit=LIMIT, seed=seed, size=how.size, on_bad_image=on_bad_image)
+    other_split = joined(dataset) if dataset.inventory.held_out else split_of(dataset)[1]
+    other = from_split(other_split, limit=LIMIT, seed=seed, size=how.size, on_bad_image=on_bad_image)
     if other.channels != channels:
         raise OverfocusError(
             f"ood {what} has {other.channels} channels and the data {channels}; give a set with as many"
@@ -246,8 +248,7 @@ def _preprocess(
         how, whence = Preprocess(mean=dataset.mean, std=dataset.std), "mean and std of the data's training images"
     else:
         raise OverfocusError(
-            f"{foreign.what} does not say how its pictures were normalised, and no guess is made: "
-            "give --mean and --std, or --preprocess imagenet, half, timm:NAME or torchvision:WEIGHTS"
+            f"{foreign.what} does not say how its pictures were normalised, and no guess is made: {GIVE}"
         )
     if len(how.mean) != channels:
         raise OverfocusError(

@@ -15,6 +15,7 @@ from overfocus.models.checkpoint_facts import class_names, is_transformers, netw
 from overfocus.models.checkpoint_files import Checkpoint, read_checkpoint
 from overfocus.models.checkpoint_preprocess import Known, of_name, preprocess_of
 from overfocus.models.checkpoints import fill
+from overfocus.models.hub import located
 from overfocus.models.zoo import create_model
 from overfocus.training.experiment import settle
 
@@ -96,14 +97,14 @@ def read_foreign(what: str, options: CheckpointOptions) -> Foreign:
 
     Raises OverfocusError for a file that is no checkpoint, would run code, or does not say of which network it is.
     """
-    path = Path(what)
+    path = located(what)
     if path.is_dir() and not options.model and not (path / "config.json").is_file():
         raise OverfocusError(
             f"{what} is a folder, but not of a run: no manifest.json, no config.json; give a run, a file of weights, "
             "or --model NAME"
         )
     is_file = path.suffix.lower() in FILES or path.exists()
-    weights = what if is_file else options.weights
+    weights = path if is_file else options.weights
     checkpoint = read_checkpoint(weights) if weights else None
     network, settings = _network(what, is_file, checkpoint, options)
     given = settle(None, {}, [f"model.settings.{each}" for each in options.settings]).model.settings

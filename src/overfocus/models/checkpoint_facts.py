@@ -21,7 +21,7 @@ class Network(NamedTuple):
 
 def network_of(checkpoint: Checkpoint) -> Network | None:
     """Return the network that a checkpoint says it is of: one of our exports, of timm, or of torchvision's scripts."""
-    config, content = checkpoint.config, checkpoint.content if isinstance(checkpoint.content, Mapping) else {}
+    config = checkpoint.config
     name = config.get("architecture")
     if isinstance(name, str):
         ours = "settings" in config and "id2label" in config
@@ -29,11 +29,29 @@ def network_of(checkpoint: Checkpoint) -> Network | None:
         settings = {key: value for key, value in arguments.items() if key not in ("num_classes", "in_chans")}
         return Network(name if ours else f"timm:{name}", settings)
     arguments = arguments_of(checkpoint)
+    content = checkpoint.content if arguments else {}
     name = arguments.get("model")
     if isinstance(name, str) and "arch" in content:
         given = arguments.get("model_kwargs") or {}
         return Network(f"timm:{content['arch']}", given if isinstance(given, Mapping) else {})
     return Network(name, {}) if isinstance(name, str) and "val_crop_size" in arguments else None
+
+
+TRANSFORMERS = "transformers:"
+"""Before the kind of a network that transformers makes, such as transformers:vit."""
+# What a config.json of transformers says beside the constructor's settings, which the data says anew or nothing needs.
+NO_SETTINGS = (
+    "model_type", "architectures", "transformers_version", "torch_dtype", "dtype", "id2label", "label2id", "num_labels",
+    "num_channels", "problem_type", "auto_map", "_name_or_path",
+)  # fmt: skip
+
+
+def built_as(checkpoint: Checkpoint) -> Network | None:
+    """Return the network by its name for `create_model`, of a folder of transformers too; None where it is not said."""
+    if not is_transformers(checkpoint):
+        return network_of(checkpoint)
+    settings = {k: v for k, v in checkpoint.config.items() if k not in NO_SETTINGS and v is not None}
+    return Network(f"{TRANSFORMERS}{checkpoint.config['model_type']}", settings)
 
 
 def is_transformers(checkpoint: Checkpoint) -> bool:
@@ -43,7 +61,8 @@ def is_transformers(checkpoint: Checkpoint) -> bool:
 
 def arguments_of(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """Return the command line that timm's or torchvision's script keeps in its file, empty where there is none."""
-    arguments = checkpoint.content.get("args") if isinstance(checkpoint.content, Mapping) else None
+    content = {} if is_transformers(checkpoint) else checkpoint.content
+    arguments = content.get("args") if isinstance(content, Mapping) else None
     return arguments if isinstance(arguments, Mapping) else vars(arguments) if hasattr(arguments, "__dict__") else {}
 
 

@@ -16,6 +16,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
+from overfocus.models.hub import located
 
 FOLDER_FILES = (
     "model.safetensors",
@@ -32,6 +34,8 @@ FOLDER_FILES = (
     "pytorch_model.bin.index.json",
 )
 """What transformers, timm and accelerate call the weights in a folder."""
+MOST = 8
+"""Checkpoints that are kept until their tensors lie in a network."""
 # Mappings of tensors that are no network's.
 NOT_WEIGHTS = re.compile(r"optim|schedul|scaler|rng|random|callback|loops|averaging_state", re.IGNORECASE)
 
@@ -41,12 +45,15 @@ class Checkpoint:
     """What a file of weights holds."""
 
     path: Path
-    content: Any
-    """As it was saved: a state dict, or a mapping that holds one or several somewhere."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """Of the `config.json` beside it."""
     preprocessor: Mapping[str, Any] = field(default_factory=dict)
     """Of the `preprocessor_config.json` beside it."""
+
+    @cached_property
+    def content(self) -> Any:
+        """As it was saved: a state dict, or a mapping that holds one or several somewhere."""
+        return _shards(self.path) if self.path.name.endswith(".index.json") else _file(self.path)
 
     def state_dicts(self) -> dict[str, dict[str, Tensor]]:
         """Return every mapping that holds tensors, by the keys that lead to it, joined by dots; "" is the file itself.
@@ -63,7 +70,7 @@ class Checkpoint:
 
     def tables(self) -> Iterator[Mapping[str, Any]]:
         """Yield what the file says beside its weights: itself, its arguments and hyperparameters, its config.json."""
-        if isinstance(self.content, Mapping):
+        if "model_type" not in self.config and isinstance(self.content, Mapping):  # transformers writes tensors alone
             yield self.content
             for name in ("args", "hyper_parameters", "datamodule_hyper_parameters", "config", "meta"):
                 value = self.content.get(name)
@@ -75,22 +82,47 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a .safetensors, .pt, .pth, .bin or .ckpt file, or a folder as transformers, timm and accelerate write it.
+    """Read a .safetensors, .pt, .pth, .bin or .ckpt file, or a folder as transformers, timm and accelerate write it,
+    which may be `hf:OWNER/NAME` of the hub. What was read is kept until it lies in a network, see `forget`.
 
-    Raises OverfocusError where it is no checkpoint, is damaged, or would have to run code.
+    Raises OverfocusError where it is no checkpoint, is damaged, or would have to run code; of a folder of transformers
+    where its tensors are asked for.
     """
-    path = Path(path)
+    path = located(path)
     if path.is_dir():
         names = [name for name in FOLDER_FILES if (path / name).is_file()]
         if not names:
             raise OverfocusError(f"weights {path}: a directory without {FOLDER_FILES[0]}; give a file of weights")
         path = path / names[0]
     beside = path.parent if path.name in FOLDER_FILES else None
-    config, preprocessor = (
-        _json(beside / name) if beside else {} for name in ("config.json", "preprocessor_config.json")
-    )
-    content = _shards(path) if path.name.endswith(".index.json") else _file(path)
-    return Checkpoint(path, content, config, preprocessor)
+    stamp = _stamp(beside or path)
+    if stamp not in _kept:
+        config, preprocessor = (
+            _json(beside / name) if beside else {} for name in ("config.json", "preprocessor_config.json")
+        )
+        found = Checkpoint(path, config, preprocessor)
+        if "model_type" not in config:
+            _ = found.content
+        _kept[stamp] = found
+        if len(_kept) > MOST:
+            forget(next(iter(_kept.values())))
+    return _kept[stamp]
+
+
+def forget(checkpoint: Checkpoint) -> None:
+    """Free the memory of what was read, since it lies in a network now."""
+    for stamp in [stamp for stamp, kept in _kept.items() if kept is checkpoint]:
+        del _kept[stamp]
+
+
+_kept: dict[tuple, Checkpoint] = {}
+"""Every file with its length and when it was written -> what was read: first what it says, then its tensors."""
+
+
+def _stamp(path: Path) -> tuple:
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    states = [(str(each.absolute()), each.stat()) for each in files if each.is_file()]
+    return (str(path.absolute()), *((name, state.st_mtime_ns, state.st_size) for name, state in states))
 
 
 def _file(path: Path) -> Any:

@@ -21,6 +21,8 @@ INTERPOLATIONS = {0: "nearest", 1: "bicubic", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers: nearest, Lanczos, bilinear, bicubic."""
 FITS: dict[str, Any] = {"center": "crop", "squash": "squash", "border": "pad"}
 """What timm calls them."""
+GIVE = "give --mean and --std, or --preprocess imagenet, half, timm:NAME or torchvision:WEIGHTS"
+"""What to do where weights do not say it."""
 PAIRS = (("mean", "std"), ("image_mean", "image_std"), ("img_mean", "img_std"), ("norm_mean", "norm_std"))
 
 

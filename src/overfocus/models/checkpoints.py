@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
-from overfocus.models.checkpoint_files import Checkpoint, read_checkpoint
+from overfocus.models.checkpoint_files import Checkpoint, forget, read_checkpoint
 from overfocus.models.surgery import classifier_name, first_convolution, fit_channels
 from overfocus.models.weight_names import clean_name, match, same_shape
 
@@ -48,6 +48,7 @@ def fill(
     model: nn.Module, checkpoint: Checkpoint, *, new_head: bool = False, new_channels: bool = False, which: str = ""
 ) -> Filled:
     """Copy a checkpoint that was read into the model, as `load_weights` does, and say what was chosen."""
+    forget(checkpoint)
     own = {clean_name(name): tensor for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
     head = [name for name in own if name.startswith(f"{clean_name(classifier_name(model))}.")]
     found = match(checkpoint, own, head, which)

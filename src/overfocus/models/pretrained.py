@@ -92,6 +92,27 @@ def in_channels(preprocess: Preprocess, channels: int) -> Preprocess:
     return replace(preprocess, mean=(mean,) * channels, std=(std,) * channels)
 
 
+def fitted_to(model: str, size: Any, own: Any = None) -> dict[str, Any]:
+    """Return the settings by which a network of timm that is made for one size takes pictures of another `size`; its
+    positional embeddings are then resampled by timm. Empty for all others. own: the size that its weights are of, by
+    default that of timm's configuration.
+    """
+    if not model.startswith("timm:") or size is None:
+        return {}
+    from timm.models import get_pretrained_cfg
+
+    config: Any = get_pretrained_cfg(model.removeprefix("timm:"), allow_unregistered=True)
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    if config is None or not config.fixed_input_size or size == tuple(own or config.input_size[-2:]):
+        return {}
+    return {"img_size": list(size)}
+
+
+def only_at_its_size(model: str) -> bool:
+    """Say whether pretrained weights of a network take pictures of their own size only: torchvision's transformers."""
+    return model.startswith(("vit_", "maxvit_"))
+
+
 def _checked(tag: str, known: list[str], model: str, usual: str) -> str:
     if tag not in (DEFAULT_TAG, *known):
         raise UnknownName(f"pretrained weights of {model}", tag, known)
@@ -142,6 +163,30 @@ def _of_timm(model: str, tag: str) -> Pretrained:
     tag = _checked(own if tag == DEFAULT_TAG and own else tag, known, model, usual.tag)
     config: Any = get_pretrained_cfg(f"{name}.{tag}")
     return Pretrained(f"timm:{name}", tag, of_timm(config.to_dict()))
+
+
+def timm_state(
+    model: str, tensors: Mapping[str, Tensor], config: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Return tensors as timm loads them into a network of other settings: renamed, positions resampled.
+
+    config: of the `config.json` beside them; empty where they are those of timm's own tags.
+    Raises OverfocusError where they do not fit.
+    """
+    import timm
+
+    told = config.get("pretrained_cfg") or {}
+    name = model.removeprefix("timm:").partition(".")[0]
+    classes = config.get("num_classes") or told.get("num_classes")
+    known = {"num_classes": classes} if classes else {}
+    size = {"input_size": tuple(told["input_size"])} if told.get("input_size") else {}
+    overlay = {"state_dict": dict(tensors), **known, **size}
+    given = {**(config.get("model_args") or {}), **known, **settings}
+    try:
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **given).state_dict()
+    except Exception as error:  # whatever timm raises for tensors of another network
+        reason = " ".join(str(error).split())[:200]
+        raise OverfocusError(f"weights do not fit timm's {name}: {reason}; leave its settings as they were") from error
 
 
 def _timm_state(weights: Pretrained, settings: Mapping[str, Any]) -> dict[str, Tensor]:

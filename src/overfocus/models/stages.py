@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from overfocus.models.surgery import classifier_name, decays
+from overfocus.models.transformers_model import Logits
 
 FEW = 2
 """A network of so few parts holds its stages in one of them, as torchvision's EfficientNet does in `features`."""
@@ -15,11 +16,15 @@ FEW = 2
 def stages(model: nn.Module) -> dict[str, int]:
     """Return parameter name -> number of its stage, 0 next to the image; the classifier's is the highest.
 
-    timm's networks say it themselves (`group_matcher`). Of others the parts are the stages, in the order of their
-    definition; a lone norm belongs to the part before it.
+    timm's networks say it themselves (`group_matcher`). Of those of transformers the parts of their longest list are
+    the stages, of others their parts, in the order of their definition; a lone norm belongs to the part before it.
     """
     head = f"{classifier_name(model)}."
-    groups = _of_timm(model) if hasattr(model, "group_matcher") else dict(_of_parts(model, head))
+    row = _row(model) if isinstance(model, Logits) else ""
+    if hasattr(model, "group_matcher"):
+        groups = _of_timm(model)
+    else:
+        groups = dict(_of_row(model, row) if row else _of_parts(model, head))
     body = {name: groups[name] for name, _ in model.named_parameters() if not name.startswith(head)}
     order = {group: number for number, group in enumerate(sorted({*body.values()}))}
     return {name: order[body[name]] if name in body else len(order) for name, _ in model.named_parameters()}
@@ -74,6 +79,23 @@ def _of_parts(model: nn.Module, head: str) -> Iterator[tuple[str, int]]:
             number += 1
         current = unit
         yield name, number
+
+
+def _of_row(model: nn.Module, row: str) -> Iterator[tuple[str, int]]:
+    """Number the parts of a list; what comes before it is the first stage, what comes after it joins the last."""
+    number = 0
+    for name, _ in model.named_parameters():
+        number = 1 + int(name.removeprefix(row).partition(".")[0]) if name.startswith(row) else number
+        yield name, number
+
+
+def _row(model: nn.Module) -> str:
+    """Return the prefix of the outermost list that holds most parameters, the layers or stages of a network of
+    transformers; "" where there is none.
+    """
+    half = sum(each.numel() for each in model.parameters()) / 2
+    lists = ((name, part) for name, part in model.named_modules() if isinstance(part, nn.ModuleList))
+    return next((f"{name}." for name, part in lists if sum(each.numel() for each in part.parameters()) >= half), "")
 
 
 def _parts(part: nn.Module, prefix: str, head: str) -> list[tuple[str, nn.Module]]:

@@ -1,6 +1,7 @@
-"""Models by name: OverfocusCNN, every torchvision classifier, timm's as `timm:NAME`, your own as `module:factory`.
+"""Models by name: OverfocusCNN, every torchvision classifier, timm's as `timm:NAME`, those of transformers as
+`transformers:KIND`, your own as `module:factory`.
 
-torchvision and timm are imported only for names of theirs.
+torchvision, timm and transformers are imported only for names of theirs.
 """
 
 import inspect
@@ -12,13 +13,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from torch import nn
+from torch import Tensor, nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.models.checkpoint_facts import TRANSFORMERS, is_transformers
+from overfocus.models.checkpoint_files import forget, read_checkpoint
 from overfocus.models.checkpoints import load_weights
 from overfocus.models.overfocus_cnn import OverfocusCNN
-from overfocus.models.pretrained import BUNDLED, DEFAULT_TAG, fill_pretrained, pretrained_weights
+from overfocus.models.pretrained import BUNDLED, DEFAULT_TAG, fill_pretrained, pretrained_weights, timm_state
 from overfocus.models.surgery import replace_head, use_small_stem, with_channels
+from overfocus.models.transformers_model import transformers_network, transformers_state
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ def create_model(
     channels: int = 3,
     stem: str = "",
     weights: str | Path | None = None,
+    which_weights: str = "",
     pretrained: str | bool = "",
     **settings: Any,
 ) -> nn.Module:
@@ -50,8 +55,8 @@ def create_model(
 
     name: one of `model_names`.
     stem: "small" keeps the side of small images (32 px) where the model would quarter it; empty is the model's own.
-    weights: a local file; a head of other classes stays new, which the log says, and a first convolution of other
-        channels is fitted.
+    weights: a file or folder, or `hf:OWNER/NAME`; a head of other classes stays new, which the log says, and a first
+        convolution of other channels is fitted. which_weights: of several in it, as in `load_weights`.
     pretrained: a tag of published weights, "default" or True for those that are recommended; see `models.pretrained`.
         With `weights` too they are in that file, and nothing is fetched.
     settings: what the model's constructor takes.
@@ -72,10 +77,30 @@ def create_model(
         published = pretrained_weights(name, DEFAULT_TAG if pretrained is True else pretrained)
         fill_pretrained(model, published.state(settings), f"pretrained weights {published.tag} of {name}")
     if weights is not None:
-        left_out = load_weights(model, weights, new_head=True, new_channels=True)
+        left_out = _filled(model, build, weights, which_weights, settings, published=bool(pretrained))
         if left_out:
             log.warning("weights %s: %s not taken; the head is new", weights, ", ".join(left_out))
     return model
+
+
+def _filled(
+    model: nn.Module, build: str, weights: str | Path, which: str, settings: dict[str, Any], *, published: bool
+) -> list[str]:
+    """Copy weights into a network by the tool that wrote them; return the names of the head's where it stays new.
+
+    settings: of the constructor. published: whether they are a file of those that timm has for the network.
+    """
+    checkpoint = read_checkpoint(weights)
+    if is_transformers(checkpoint) and build.startswith(TRANSFORMERS):
+        forget(checkpoint)
+        return fill_pretrained(model, transformers_state(checkpoint.path.parent), f"weights {weights}")
+    own = checkpoint.config.get("architecture") == build.removeprefix("timm:")
+    plain = checkpoint.content if build.startswith("timm:") and (own or published) and not which else {}
+    if plain and all(isinstance(each, Tensor) for each in plain.values()):
+        forget(checkpoint)
+        state = timm_state(build, plain, checkpoint.config, settings)
+        return fill_pretrained(model, state, f"weights {weights}")
+    return load_weights(model, weights, new_head=True, new_channels=True, which=which)
 
 
 def model_names() -> list[tuple[str, str]]:
@@ -86,6 +111,8 @@ def model_names() -> list[tuple[str, str]]:
     cards += [(name, card_of(get_model_builder(name))) for name in torchvision_names()]
     cards += [("efficientnet_lite0", "EfficientNet-Lite0, whose ImageNet weights are installed: add --pretrained")]
     cards += [("timm:NAME", "every model of timm, such as timm:convnext_atto")]
+    cards += [("hf:OWNER/NAME", "a repository of timm or transformers on the Hugging Face hub, with its weights")]
+    cards += [("./FOLDER", "the same in a folder: config.json and model.safetensors")]
     return [
         *cards,
         ("package.module:factory", "what your own function returns, called with num_classes where it takes it"),
@@ -103,6 +130,8 @@ def source_of(name: str) -> Callable[[str, int, int, dict], nn.Module]:
     """Return the function that makes models with names of this form."""
     if name.startswith("timm:"):
         return timm_model
+    if name.startswith(TRANSFORMERS):
+        return transformers_network
     return factory_model if ":" in name else torchvision_model
 
 

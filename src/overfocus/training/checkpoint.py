@@ -38,7 +38,7 @@ def load_network(run: Run, weights: Path) -> nn.Module:
 def untrained_network(run: Run) -> nn.Module:
     """Return the network that a finished run is of, in evaluation mode, as its seed draws it."""
     manifest, experiment = run.manifest(), run.experiment()
-    model = experiment.model.model_copy(update={"weights": None, "pretrained": ""})
+    model = experiment.model.model_copy(update={"weights": None, "pretrained": "", "which_weights": ""})
     bare = experiment.model_copy(update={"model": model})
     return bare.create_model(len(manifest["classes"]), manifest["channels"]).eval()
 

@@ -19,11 +19,12 @@ from overfocus.data.images import Images, TensorImages
 from overfocus.data.load import fitted_set, parted
 from overfocus.data.planted_shortcut import PlantedShortcut
 from overfocus.data.subset import held_out
-from overfocus.models.pretrained import Pretrained, in_channels, pretrained_weights
+from overfocus.models.pretrained import in_channels
 from overfocus.models.zoo import create_model
 from overfocus.regularizers.regularizer import Regularizer
 from overfocus.regularizers.spec import parse
 from overfocus.training.folds import fold_of
+from overfocus.training.origin import PREPROCESS, as_pretrained, check_normalised, data_settings
 from overfocus.training.recipe import Recipe
 from overfocus.training.settings import Settings
 
@@ -33,9 +34,6 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 
-PREPROCESS = ("fit", "crop_share", "interpolation", "orientation", "intensity", "background")
-WITHOUT_GPU = 128
-"""Side in pixels of the pictures that a pretrained network is tuned on, unless a size is given."""
 LARGE, CUSTOMARY = 256, 224
 """Pixels: up to where images of one size stay as they are stored, and the side that most models are made for."""
 
@@ -63,6 +61,11 @@ class DataSettings(Settings):
     orientation: Orientation = DEFAULT.orientation
     intensity: Literal["range", "percentile"] | tuple[float, float] = "range"
     background: Colour = DEFAULT.background
+    mean: tuple[float, ...] | None = None
+    """Normalisation of red, green and blue, or of grey, in [0, 1]; left out: what the weights say, for a network
+    without weights that of the training images.
+    """
+    std: tuple[float, ...] | None = None
     download: bool = False
     on_bad_image: Literal["error", "skip"] = "error"
     workers: int = Field(0, ge=0)
@@ -85,6 +88,13 @@ class DataSettings(Settings):
     def _possible(cls, value: Any, info: Any) -> Any:
         return getattr(Preprocess(**{str(info.field_name): value}), str(info.field_name))
 
+    @model_validator(mode="after")
+    def _normalisation(self) -> DataSettings:
+        mean, std = self.mean or (), self.std or ()
+        if len(mean) != len(std) or not all(0 <= m <= 1 and 0 < s <= 1 for m, s in zip(mean, std, strict=True)):
+            raise ValueError("--mean and --std: give one of each for every channel, in [0, 1]")
+        return self
+
     @property
     def preprocess(self) -> Preprocess:
         """The settings of how pictures are read and fitted, as one value; mean and std are the data's."""
@@ -93,12 +103,6 @@ class DataSettings(Settings):
     def preprocessed_as(self, how: Preprocess) -> DataSettings:
         """Return the same settings with pictures read and fitted as `how` says."""
         return self.model_copy(update=data_settings(how))
-
-
-def data_settings(how: Preprocess) -> dict[str, Any]:
-    """Return the settings of `DataSettings` that read and fit pictures as `how` says."""
-    size = {} if how.size is None else {"size": how.size}
-    return {**{name: getattr(how, name) for name in PREPROCESS}, **size}
 
 
 class ModelSettings(Settings):
@@ -116,7 +120,13 @@ class ModelSettings(Settings):
 
     stem: str = ""
     weights: str | None = None
-    """A local file of pretrained weights; a head of another number of classes is left new."""
+    """A file or folder of pretrained weights, a run, or hf:OWNER/NAME; a head of another number of classes is left new.
+    They bring their network and their preprocessing, as far as they say it.
+    """
+    which_weights: str = ""
+    """Of several in a file: "averaged", "raw", or where they lie; left out: the averaged ones, where there are any."""
+    preprocess: str = ""
+    """How pictures were preprocessed for weights that do not say it: imagenet, half, timm:NAME, torchvision:WEIGHTS."""
     pretrained: str = ""
     """A tag of published weights, or "default"; see `overfocus.models.pretrained`. They bring their preprocessing, and
     `recipe.tune` is then "lp-ft". With `weights` too they are in that file.
@@ -127,7 +137,7 @@ class ModelSettings(Settings):
     @field_validator("settings")
     @classmethod
     def _of_the_constructor(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        for name in ("stem", "weights", "pretrained"):
+        for name in ("stem", "weights", "which_weights", "preprocess", "pretrained"):
             if name in settings:
                 raise ValueError(f"model.settings.{name}: the model's constructor does not get it; set model.{name}")
         return settings
@@ -187,11 +197,11 @@ class Experiment(Settings):
         return self.prepared(dataset)
 
     def prepared(self, dataset: Dataset) -> Dataset:
-        """Return data as this network and recipe want it: normalised as for the pretrained weights, and with images
+        """Return data as this network and recipe want it: normalised as for its weights, and with images
         held out where what is tuned is judged by them. What is so already stays as it is.
         """
-        if self.model.pretrained:
-            how = pretrained_weights(self.model.name, self.model.pretrained).preprocess
+        if self.data.mean is not None and self.data.std is not None:
+            how = Preprocess(mean=self.data.mean, std=self.data.std)
             how = in_channels(how, next(iter(dataset.splits.values())).images.channels)
             dataset = replace(dataset, mean=how.mean, std=how.std)
         return held_out(dataset, self.seed) if self.recipe.judged else dataset
@@ -209,6 +219,10 @@ class Experiment(Settings):
             memory_budget_bytes=int(data.memory_gib * 2**30), on_bad_image=data.on_bad_image, **place,
         )  # fmt: skip
 
+    def check(self) -> None:
+        """Raise OverfocusError where nobody says how pictures are normalised for the weights."""
+        check_normalised(self.model, self.data)
+
     def create_model(self, classes: int, channels: int) -> Any:
         """Create the network; its first weights depend on the seed alone."""
         import torch
@@ -218,7 +232,7 @@ class Experiment(Settings):
             torch.manual_seed(self.seed)
             return create_model(
                 model.name, classes, channels=channels, stem=model.stem, weights=model.weights,
-                pretrained=model.pretrained, **model.settings,
+                which_weights=model.which_weights, pretrained=model.pretrained, **model.settings,
             )  # fmt: skip
 
     def toml(self) -> str:
@@ -226,34 +240,6 @@ class Experiment(Settings):
         import tomli_w
 
         return tomli_w.dumps(without_none(self.model_dump(mode="json")))
-
-
-def as_pretrained(values: Any) -> Any:
-    """Write out in settings what pretrained weights bring: their tag in full, how pictures are fitted, and that they
-    are tuned. What is given goes before it.
-    """
-    model = values.get("model") if isinstance(values, dict) else None
-    if not isinstance(model, dict) or not model.get("pretrained"):
-        return values
-    weights = pretrained_weights(str(model.get("name", "")), str(model["pretrained"]))
-    brought = {
-        "data": {**data_settings(weights.preprocess), "size": _side(weights)},
-        "recipe": {"tune": "lp-ft"},
-        "model": {},
-    }
-    given = {table: values.get(table, {}) for table in brought}
-    filled = {table: {**brought[table], **given[table]} for table in brought if isinstance(given[table], dict)}
-    filled["model"]["pretrained"] = weights.tag
-    return {**values, **filled}
-
-
-def _side(weights: Pretrained) -> tuple[int, int] | int:
-    """Return the size of the weights' own pictures, or what a machine without a GPU can do of it."""
-    import torch
-
-    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    own = weights.preprocess.size
-    return own if gpu and own is not None else WITHOUT_GPU
 
 
 def _of_one_size(dataset: Dataset, how: Preprocess) -> Dataset:

@@ -113,6 +113,7 @@ class Trainer:
     def _prepare(self) -> None:
         """Make what can fail in one process alone: data, network, objective."""
         recipe, fabric = self.recipe, self.fabric
+        self.experiment.check()
         self.dataset = self.experiment.prepared(self.given) if self.given else self.experiment.dataset()
         check_trainable(self.dataset)
         self.on_data(self.dataset)

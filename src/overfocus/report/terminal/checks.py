@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import Progress
@@ -12,6 +13,8 @@ from rich.table import Table
 from overfocus.checks.catalogue import DataReport
 from overfocus.checks.check import Severity
 from overfocus.checks.survey import OnProgress
+from overfocus.checks.unused import ANNOTATIONS
+from overfocus.data import Dataset
 from overfocus.report.terminal.tables import plain_console, print_table, say
 
 STYLES = {Severity.PROBLEM: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "", Severity.FINE: "dim"}
@@ -22,14 +25,23 @@ def print_report(report: DataReport, console: Console | None = None) -> None:
     console, survey = console or plain_console(), report.survey
     parts = ", ".join(f"{len(split):,} {part}" for part, split in survey.dataset.splits.items())
     say(console, f"{survey.dataset.name}: {survey.total:,} pictures in {len(survey.dataset.classes)} classes: {parts}")
-    if survey.dataset.note:
-        say(console, survey.dataset.note, "dim")
+    if note := note_of(survey.dataset):
+        say(console, note, "dim")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for _ in range(3):
         table.add_column(overflow="fold")
     for check, finding in report.worst_first:
         table.add_row(finding.severity.name.lower(), check.title, finding.sentence, style=STYLES[finding.severity])
     print_table(table, console)
+
+
+def note_of(dataset: Dataset) -> str:
+    """Return the note of a set without what the check of unused files says."""
+    not_used = tuple(each for each in dataset.inventory.not_used if each.what not in ANNOTATIONS)
+    note = dataset.note
+    for sentence in replace(dataset.inventory, parts={}, not_used=not_used).sentences():
+        note = note.replace(sentence, "")
+    return " ".join(note.split())
 
 
 @contextmanager
