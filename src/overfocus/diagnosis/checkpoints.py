@@ -104,7 +104,11 @@ def _as_weights_say(whats: Sequence[str], given: dict[str, Any], options: Checkp
 
 
 def split_of(dataset: Dataset, name: str = "") -> tuple[str, Split]:
-    """Return the split `name`, or `all` together; by default the test images, else the validation images."""
+    """Return the split `name`, or `all` together; by default the test images, else the validation images.
+
+    Raises OverfocusError for images with several labels each.
+    """
+    next(iter(dataset.splits.values())).one_class("diagnose")
     if name == ALL and ALL not in dataset.splits:
         return name, joined(dataset)
     if name:

@@ -50,6 +50,8 @@ class DataSettings(Settings):
     val: float = Field(0.0, ge=0, lt=1)
     held_back: bool = False
     """Leave out all images but those for training and validation, so that nothing can be chosen on them."""
+    labels: Literal["one", "multi"] = "one"
+    """How many labels an image has in a CSV: one, its class, or any number."""
     boxes: str | None = None
     channels: Literal[1, 3] | None = None
     fit: Fit = DEFAULT.fit
@@ -73,6 +75,16 @@ class DataSettings(Settings):
     @classmethod
     def _possible(cls, value: Any, info: Any) -> Any:
         return getattr(Preprocess(**{str(info.field_name): value}), str(info.field_name))
+
+    @model_validator(mode="after")
+    def _of_one_class(self) -> DataSettings:
+        given = [name for name in ("per_class", "shortcut") if getattr(self, name) is not None]
+        if self.labels == "multi" and given:
+            raise ValueError(
+                f"data.{given[0]} is for images with one class each, and data.labels = 'multi' gives them several; "
+                "leave it out (data.fraction trains on a part)"
+            )
+        return self
 
     @property
     def preprocess(self) -> Preprocess:
@@ -165,7 +177,7 @@ class Experiment(Settings):
         dataset = load(
             data.name, root=data.root, size=data.size, per_class=data.per_class, fraction=data.fraction, val=data.val,
             seed=self.seed, download=data.download, boxes=data.boxes, channels=data.channels,
-            preprocess=data.preprocess,
+            preprocess=data.preprocess, labels=data.labels,
         )  # fmt: skip
         if data.held_back:
             dataset = replace(dataset, splits={k: v for k, v in dataset.splits.items() if k in ("train", "val")})
