@@ -194,6 +194,7 @@ def _of_run(what: str, run: Run, dataset: Dataset | None, options: CheckpointOpt
         tuple(manifest["classes"]), at,
         f"{what}, {epoch}{_shown_otherwise(manifest, dataset)}",
         trained_with=tuple(sorted(parse(experiment.method).fillings)),
+        multi_label=bool(manifest.get("multi_label")),
     )  # fmt: skip
 
 

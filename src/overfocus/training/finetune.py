@@ -16,7 +16,9 @@ from overfocus.core.key import Key
 from overfocus.data import Augment, Dataset, Stream
 from overfocus.data.subset import balanced
 from overfocus.models.stages import stages
+from overfocus.training.evaluate_labels import judged_by
 from overfocus.training.experiment import Experiment
+from overfocus.training.label_probe import fit_labels
 from overfocus.training.linear_probe import Features, LinearHead, features_of, fit_head
 
 MANY = 2000
@@ -33,8 +35,10 @@ class Judged:
 
     @property
     def keeps_probe(self) -> bool:
-        """Whether the fine-tuned network names fewer of the held-out images than the probe, so that this is kept."""
-        return "val" in self.probe and self.fine_tuned["val"]["accuracy"] < self.probe["val"]["accuracy"]
+        """Whether the fine-tuned network names fewer of the held-out images than the probe, so that this is kept; of
+        several labels, whether its mean average precision is lower.
+        """
+        return "val" in self.probe and judged_by(self.fine_tuned["val"])[1] < judged_by(self.probe["val"])[1]
 
     @property
     def kept(self) -> dict[str, dict[str, float]]:
@@ -47,9 +51,11 @@ class Judged:
             return "The fine-tuned network is kept unjudged: with so few images in a class none are held out."
         probe, tuned, images = self.probe["val"], self.fine_tuned["val"], self.probe["val"]["images"]
         kept = "linear probe" if self.keeps_probe else "fine-tuned network"
+        (score, after), (_, before) = judged_by(tuned), judged_by(probe)
+        article = "an" if score[0] == "a" else "a"
         return (
-            f"The {kept} is kept: on {images} held-out images the fine-tuned network has an accuracy of "
-            f"{tuned['accuracy']:.4f}, the probe that it began as {probe['accuracy']:.4f}."
+            f"The {kept} is kept: on {images} held-out images the fine-tuned network has {article} "
+            f"{score} of {after:.4f}, the probe that it began as {before:.4f}."
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,7 +75,10 @@ def with_probed_head(model: nn.Module, experiment: Experiment, dataset: Dataset,
     evaluation sees them. It is the same in every process, and again when a run is resumed.
     """
     features = features_of(model, as_evaluated(experiment, dataset, device).epoch())
-    return probe_of(features, len(dataset.classes), Key.seeded(experiment.seed).fold_in("tune")).into(model)
+    key = Key.seeded(experiment.seed).fold_in("tune")
+    if dataset.multi_label:
+        return fit_labels(features, dataset.classes, key, probe_of).into(model)
+    return probe_of(features, len(dataset.classes), key).into(model)
 
 
 def probe_of(features: Features, classes: int, key: Key) -> LinearHead:
