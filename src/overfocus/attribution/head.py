@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from overfocus.core.deprecation import renamed_property
 from overfocus.core.head_probe import HeadAttribution, Target
 from overfocus.core.modes import in_mode
-from overfocus.core.targets import Targets
+from overfocus.core.targets import MultiTargets, Targets
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,13 @@ def _closed_form(linear: nn.Linear, features: Tensor, targets: Targets, target: 
     # without a gradient in the forward that trains.
     weight, bias = linear.weight.detach(), None if linear.bias is None else linear.bias.detach()
     logits = F.linear(_pooled(features), weight, bias)
+    targets, target = _asked(logits, targets, target)
     if target == "soft":
         gradient = logits.float().softmax(dim=1).to(weight.dtype) @ weight
     elif target == "predicted":
         gradient = weight[logits.argmax(dim=1)]
     else:
-        gradient = torch.einsum("bmc,bm->bc", weight[targets.labels], targets.weights.to(weight.dtype))
+        gradient = targets.weigh(weight)
     positions = features[0, 0].numel()
     gradient = (gradient / positions).to(features.dtype).reshape(*features.shape[:2], *[1] * (features.ndim - 2))
     return HeadAttribution((features * gradient).relu(), logits)
@@ -97,11 +98,19 @@ def _by_gradient(
 
 def _weighed(logits: Tensor, targets: Targets, target: Target) -> Tensor:
     """Return the logit of `target`: [B]."""
+    targets, target = _asked(logits, targets, target)
     if target == "soft":
         return (logits * logits.detach().float().softmax(dim=1)).sum(dim=1)
     if target == "predicted":
         return logits.amax(dim=1)
     return targets.score(logits)
+
+
+def _asked(logits: Tensor, targets: Targets, target: Target) -> tuple[Targets, Target]:
+    """Return what is attributed; what is predicted of several labels is a target like those that are given."""
+    if isinstance(targets, MultiTargets) and target != "label":
+        return targets.answered(logits.detach(), target), "label"
+    return targets, target
 
 
 def _pooled(features: Tensor) -> Tensor:

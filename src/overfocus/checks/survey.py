@@ -65,6 +65,7 @@ def survey(dataset: Dataset, most: int | None = None, on_progress: OnProgress = 
 
     Raises OverfocusError for images that are not stored in files or tables.
     """
+    next(iter(dataset.splits.values())).one_class("a check of the data")
     work = [
         (*_stored(dataset, split.images, row), part, int(label), row)
         for part, split in dataset.splits.items()

@@ -42,7 +42,7 @@ def evaluate(
     overfocus evaluate runs/first --split test --best
     overfocus evaluate runs/first --refit totem-digit
     """
-    from overfocus.report.terminal.tables import refit_table, scores_table
+    from overfocus.report.terminal.tables import label_tables, refit_table, scores_table
     from overfocus.training.checkpoint import evaluate_run
     from overfocus.training.refit import refit_run
 
@@ -50,6 +50,9 @@ def evaluate(
     refitted = refit_run(run, refit, split or [], best=best, root=root) if refit is not None else None
     if as_json:
         print(json.dumps(scores if refitted is None else {"scores": scores, "refit": asdict(refitted)}))
+        return
+    if "labels" in next(iter(scores.values()), {}):
+        label_tables({"scores": scores, "why": next(iter(scores.values()))["thresholds"]})
         return
     scores_table(scores)
     if refitted is not None:

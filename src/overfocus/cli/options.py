@@ -66,6 +66,10 @@ Background = Annotated[
     str | None,
     typer.Option(metavar="R,G,B", help="Colour behind what is transparent, and of bars; default 128,128,128."),
 ]
+Labels = Annotated[
+    str | None,
+    typer.Option(metavar="one|multi", help="multi: a CSV gives an image any number of labels, not one class."),
+]
 PerClass = Annotated[int | None, typer.Option(help="Train on this many images of each class.")]
 Val = Annotated[
     float | None, typer.Option(help="Hold out this part of the training images to choose the best epoch or settings.")

@@ -24,6 +24,7 @@ def train(  # noqa: PLR0913
     orientation: o.Orientation = None,
     intensity: o.Intensity = None,
     background: o.Background = None,
+    labels: o.Labels = None,
     per_class: o.PerClass = None,
     fraction: Annotated[float | None, typer.Option(help="Train on this part of each class.")] = None,
     val: o.Val = None,
@@ -75,7 +76,7 @@ def train(  # noqa: PLR0913
 
     settings = (
         o.given("data", name=data, root=root, size=size, per_class=per_class, fraction=fraction, val=val)
-        | o.given("data", download=download or None, workers=workers, on_bad_image=on_bad_image)
+        | o.given("data", labels=labels, download=download or None, workers=workers, on_bad_image=on_bad_image)
         | o.pictures(fit, orientation, intensity, background)
         | o.given("data", mean=o.numbers(mean, "--mean", float) or None, std=o.numbers(std, "--std", float) or None)
         | o.given("model", name=model, at=at, stem=stem, weights=weights, which_weights=which_weights)

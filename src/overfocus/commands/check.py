@@ -35,9 +35,10 @@ def check(
 def first_look(dataset: Dataset) -> str:
     """Return the findings that matter before a training or a diagnosis, in one paragraph; "" where there are none.
 
-    At most 5,000 pictures are read, at random; of a set without image files nothing is said.
+    At most 5,000 pictures are read, at random; of a set without image files, or with several labels for an image,
+    nothing is said.
     """
-    if not all(from_files(split.images) for split in dataset.splits.values()):
+    if dataset.multi_label or not all(from_files(split.images) for split in dataset.splits.values()):
         return ""
     report = evaluate(survey(dataset, MOST))
     of = f" (of {MOST:,} of {report.survey.total:,} pictures)" if report.survey.sampled else ""

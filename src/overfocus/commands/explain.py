@@ -119,7 +119,7 @@ def _read(images: Sequence[str | Path], channels: int, how: Preprocess) -> Itera
 def _answer(classifier: Classifier, pixels: Tensor, target: int | None) -> _Answer:
     pixels = pixels.to(classifier.device)
     with torch.no_grad(), classifier.examined():
-        probabilities = classifier(pixels).softmax(dim=1)[0].cpu()
+        probabilities = classifier.probabilities(pixels)[0].cpu()
     if len(probabilities) != len(classifier.classes):
         raise OverfocusError(
             f"{classifier.name} answers {len(probabilities)} numbers and has {len(classifier.classes)} classes"

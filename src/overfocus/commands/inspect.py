@@ -123,6 +123,7 @@ def _experiment(data: str | None, root: str | None, size: int | None, run: str |
 def _dataset(experiment: Experiment, run: str | Path | None) -> Dataset:
     """Load the data, normalised as the network of `run` knows it."""
     dataset = experiment.dataset()
+    dataset.splits["train"].one_class("inspect")
     return dataset if run is None else as_trained(dataset, Run(Path(run)))
 
 

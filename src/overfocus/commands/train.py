@@ -71,7 +71,7 @@ def for_photographs(experiment: Experiment) -> dict[str, Any]:
         return {}
     splits = load(
         data.name, root=data.root, per_class=data.per_class, fraction=data.fraction, channels=data.channels,
-        seed=experiment.seed, download=data.download,
+        seed=experiment.seed, download=data.download, labels=data.labels,
     ).splits  # fmt: skip
     sides = sorted(min(size) for size in stored_sizes(splits["train"].images)) if "train" in splits else []
     if not sides or sides[len(sides) // 2] < PHOTOGRAPHS or int(splits["train"].counts().min()) < 2:

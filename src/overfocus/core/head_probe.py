@@ -31,7 +31,8 @@ class HeadProbe(Protocol):
     ) -> HeadAttribution:
         """Attribute the logit of `target` to `features` [B, ...].
 
-        `label` weighs the logits by `targets`, `predicted` takes the largest, `soft` weighs by the softmax. With the
+        `label` weighs the logits by `targets`, `predicted` takes the largest, `soft` weighs by the softmax; of several
+        labels `predicted` adds up the logits above 0, `soft` weighs by the sigmoid. With the
         teacher `ema` the features and the head are those of the moving average of the model on the same images.
         """
         ...

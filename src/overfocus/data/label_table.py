@@ -20,6 +20,8 @@ FILE = ("file", "filename", "file_name", "image", "image_id", "image_name", "img
         "file_path", "image_path", "image index", "name", "picture")  # fmt: skip
 LABEL = ("label", "labels", "class", "class_name", "class_id", "class_index", "category", "target", "breed", "species",
          "diagnosis", "dx", "finding labels", "y")  # fmt: skip
+SEPARATORS = ("|", ";", ",", " ")
+"""Between the names of several labels in one column: the first of these that occurs in it."""
 PART = ("split", "part", "partition", "subset", "set", "phase", "usage", "dataset", "data_set", "data set")
 ENOUGH = 0.5
 """The share of a column's values that must name images for it to be the column of files."""
@@ -115,6 +117,28 @@ def label_columns(table: LabelTable, file: str) -> list[str]:
     return flags if len(flags) > 1 else []
 
 
+def multi_columns(table: LabelTable, file: str) -> list[str]:
+    """Return the column that lists the labels of an image, or the columns of 0 and 1, one for each label."""
+    rest = [name for name in table.columns if name != file and name != part_column(table)]
+    flags = [name for name in rest if table.rows and {*table.values(name)} <= {"0", "1", "0.0", "1.0"}]
+    called = [name for name in rest if name.strip().lower() in LABEL and name not in flags]
+    names = called[:1] or (rest if len(rest) == 1 and not flags else [])
+    return names or (flags if len(flags) > 1 else [])
+
+
+def separator(table: LabelTable, column: str) -> str:
+    """Return what stands between the labels of an image in `column`; "" where each has one at most."""
+    return next((mark for mark in SEPARATORS if any(mark in value for value in table.values(column))), "")
+
+
+def labels_of(row: Mapping[str, str], columns: Sequence[str], mark: str) -> tuple[str, ...]:
+    """Return all labels of a row, in their order; none is possible."""
+    if len(columns) > 1:
+        return tuple(name for name in columns if float(row[name]) == 1)
+    parts = row[columns[0]].split(mark) if mark else [row[columns[0]]]
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
 def _same(one: Sequence[str], other: Sequence[str]) -> bool:
     """Say whether two columns sort the rows into the same classes."""
     return len({*zip(one, other, strict=True)}) == len({*one}) == len({*other})
@@ -135,7 +159,8 @@ def label_of(table: LabelTable, row: Mapping[str, str], columns: Sequence[str]) 
     chosen = [name for name in columns if float(row[name]) == 1]
     if len(chosen) > 1:
         raise OverfocusError(
-            f"{table.path}: a row is {' and '.join(chosen[:3])} at once; several labels for an image are not supported"
+            f"{table.path}: a row is {' and '.join(chosen[:3])} at once; several labels for an image are read with "
+            "--labels multi (data.labels), and one class each needs a single 1 in every row"
         )
     return chosen[0] if chosen else ""
 
@@ -146,5 +171,6 @@ def check_single(path: Path, labels: set[str]) -> None:
         parts = [part.strip() for part in re.split(r"[|;,\s]", label) if part.strip()]
         if len(parts) > 1 and all(part in labels for part in parts):
             raise OverfocusError(
-                f"{path}: the label {label!r} is a list of others; several labels for an image are not supported"
+                f"{path}: the label {label!r} is a list of others; several labels for an image are read with --labels "
+                "multi (data.labels), and one class each needs one name in every row"
             )

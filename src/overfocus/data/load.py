@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from overfocus.core.errors import OverfocusError, UnknownName, nearest
 from overfocus.core.preprocess import DEFAULT, Preprocess, Size
@@ -13,6 +14,7 @@ from overfocus.data.decode import BadImage, OnBadImage, channel_statistics, veri
 from overfocus.data.finalize import check_trainable
 from overfocus.data.how_read import how_decoded, how_fitted
 from overfocus.data.layout import from_path, layouts
+from overfocus.data.readers import table
 from overfocus.data.readers.hub import from_hub
 from overfocus.data.readers.torchvision_sets import SETS
 from overfocus.data.resize import as_size, fitted
@@ -48,6 +50,7 @@ def load(  # noqa: PLR0913
     channels: int | None = None,
     on_bad_image: OnBadImage = "error",
     preprocess: Preprocess = DEFAULT,
+    labels: Literal["one", "multi"] = "one",
 ) -> Dataset:
     """Load a set by name, by path (whose layout is recognised), or from the hub.
 
@@ -59,11 +62,13 @@ def load(  # noqa: PLR0913
     - `channels`: 1 grey or 3 RGB for files; by default grey only where all of a sample are.
     - `preprocess`: how pictures are turned, brought to 8 bits, laid on a background and fitted; `size` goes before its
       own. Boxes and masks are those of the pictures as it turns them. See docs/data.md.
+    - `labels`: `multi` where the CSV gives an image any number of labels; they are [N, K] then.
     - `on_bad_image`: `skip` reads every file once and leaves out those that cannot be read.
 
     Raises UnknownName for a name that is not known, OverfocusError for data that cannot be read.
     """
-    dataset = _decoded_as(_named(str(data), root, download, channels), preprocess)
+    named = _multi(str(data), root, channels) if labels == "multi" else _named(str(data), root, download, channels)
+    dataset = _decoded_as(named, preprocess)
     if boxes is not None:
         dataset = annotated(dataset, Path(boxes))
     dataset = parted(dataset, seed, val, per_class, fraction)
@@ -114,6 +119,16 @@ def _named(data: str, root: str | Path | None, download: bool, channels: int | N
     if any(mark in data for mark in "/\\."):
         raise OverfocusError(f"data: no such file or folder {data!r}; as a name, {nearest(data, CARDS)}")
     raise UnknownName("data set", data, CARDS)
+
+
+def _multi(data: str, root: str | Path | None, channels: int | None) -> Dataset:
+    """Read a table that gives an image any number of labels."""
+    path = Path(data) if root is None or Path(data).exists() else Path(root) / data
+    if not path.exists() or data in CARDS:
+        raise OverfocusError(
+            f"data {data!r}: several labels of an image are read from a CSV beside images; give its path"
+        )
+    return table.read(path, channels, multi=True)
 
 
 def parted(

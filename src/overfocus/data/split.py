@@ -21,7 +21,7 @@ class Split:
 
     images: Images
     labels: Tensor
-    """[N] int64."""
+    """[N] int64; or [N, K] bool, where an image may have several labels, or none."""
     classes: tuple[str, ...]
     boxes: Sequence[Tensor] | None = None
     """For each image [n, 4] int64 (x0, y0, x1, y1) in its pixels, x1 and y1 excluded; n may be 0."""
@@ -38,6 +38,20 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none, instead of one class."""
+        return self.labels.ndim == 2
+
+    def one_class(self, what: str) -> Split:
+        """Return the split; OverfocusError where images have several labels, `what` being for one class of each."""
+        if self.multi_label:
+            raise OverfocusError(
+                f"{what} is for images with one class each, and these have several labels (data.labels = 'multi'); "
+                "train, evaluate, explain and export take those"
+            )
+        return self
 
     def subset(self, indices: Tensor | Sequence[int]) -> Split:
         """Return the images at `indices` [n] with all that belongs to them, in that order."""
@@ -56,10 +70,16 @@ class Split:
 
     def relabelled(self, classes: tuple[str, ...], places: Sequence[int]) -> Split:
         """Return the split with the labels that its classes have in `classes`, which may be more: `places` [K]."""
-        return replace(self, labels=torch.tensor(places, dtype=torch.int64)[self.labels], classes=classes)
+        if not self.multi_label:
+            return replace(self, labels=torch.tensor(places, dtype=torch.int64)[self.labels], classes=classes)
+        labels = torch.zeros(len(self), len(classes), dtype=torch.bool)
+        labels[:, list(places)] = self.labels
+        return replace(self, labels=labels, classes=classes)
 
     def counts(self) -> Tensor:
-        """Return how many images each class has: [K] int64."""
+        """Return how many images each class, or label, has: [K] int64."""
+        if self.multi_label:
+            return self.labels.sum(dim=0)
         return torch.bincount(self.labels, minlength=len(self.classes))
 
 
@@ -94,6 +114,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", Splits(self.splits))
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return any(split.multi_label for split in self.splits.values())
 
     def with_splits(self, change: Callable[[Split], Split]) -> Dataset:
         """Return the same set with `change(split)` in place of every split."""

@@ -28,7 +28,7 @@ class Minibatch(NamedTuple):
     images: Tensor
     """[B, C, H, W] float32, normalised."""
     labels: Tensor
-    """[B] int64."""
+    """[B] int64; [B, K] bool where images have several."""
     rows: Tensor
     """[B] int64: the positions of these images in `stream.split`."""
 

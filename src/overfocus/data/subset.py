@@ -23,11 +23,15 @@ def few(split: Split, seed: int, per_class: int | None = None, fraction: float |
         raise OverfocusError(f"subset: both per_class={per_class} and fraction={fraction} are given; give one")
     counts = split.counts()
     if per_class is not None:
+        split.one_class("per_class")
         return split.subset(_first(split, _checked(split, per_class), Key.seeded(seed).fold_in("few")))
     if fraction is None:
         return split
     if not 0 < fraction <= 1:
         raise OverfocusError(f"subset: fraction={fraction}; give more than 0 and at most 1")
+    if split.multi_label:
+        some = Key.seeded(seed).fold_in("few").order(len(split))[: max(1, round(fraction * len(split)))]
+        return split.subset(some.sort().values)
     return split.subset(_first(split, _part(counts, fraction), Key.seeded(seed).fold_in("few")))
 
 
@@ -35,12 +39,30 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     """Return `split` without a `share` of each class, and that share; a class of one image stays where it is."""
     if not 0 < share < 1:
         raise OverfocusError(f"holdout: share {share}; give more than 0 and less than 1")
-    counts = split.counts()
+    counts, key = split.counts(), Key.seeded(seed).fold_in("holdout")
     wanted = _part(counts, share).minimum((counts - 1).clamp(min=0))
-    held = _first(split, wanted, Key.seeded(seed).fold_in("holdout"))
+    held = by_label(split.labels, wanted, share, key) if split.multi_label else _first(split, wanted, key)
     rest = torch.ones(len(split), dtype=torch.bool)
     rest[held] = False
     return split.subset(rest.nonzero()[:, 0]), split.subset(held)
+
+
+def by_label(labels: Tensor, wanted: Tensor, share: float, key: Key) -> Tensor:
+    """Return rows of `labels` [N, K] bool, ascending, of which about `wanted` [K] have each label, and `share` none.
+
+    From the rarest label to the most frequent one, the images that have it and are not decided on yet are chosen up to
+    the number wanted, and the others are left: iterative stratification (Sechidis et al., ECML 2011) in one pass.
+    """
+    order = key.order(len(labels))
+    chosen, open_ = torch.zeros(len(labels), dtype=torch.bool), torch.ones(len(labels), dtype=torch.bool)
+    for label in labels.sum(dim=0).argsort(stable=True).tolist():
+        mine = order[(labels[:, label] & open_)[order]]
+        missing = int(wanted[label]) - int((labels[:, label] & chosen).sum())
+        chosen[mine[: max(0, missing)]] = True
+        open_[mine] = False
+    rest = order[open_[order]]
+    chosen[rest[: round(share * len(rest))]] = True
+    return chosen.nonzero()[:, 0]
 
 
 def held_out(dataset: Dataset, seed: int) -> Dataset:
@@ -59,10 +81,15 @@ def held_out(dataset: Dataset, seed: int) -> Dataset:
 
 
 def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Return `count` rows of `labels` [N], ascending: random images of each class in turn; nested in `count`."""
+    """Return `count` rows of `labels` [N], ascending: random images of each class in turn; nested in `count`.
+
+    Where images have several labels, [N, K], they are random images.
+    """
     if count >= len(labels):
         return torch.arange(len(labels))
     order = Key.seeded(seed).fold_in("sample").order(len(labels))
+    if labels.ndim == 2:
+        return order[:count].sort().values
     grouped = order[labels[order].argsort(stable=True)]
     counts = torch.bincount(labels)
     turn = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[grouped]]

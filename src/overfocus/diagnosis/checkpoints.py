@@ -105,7 +105,11 @@ def _as_weights_say(whats: Sequence[str], given: dict[str, Any], options: Checkp
 
 
 def split_of(dataset: Dataset, name: str = "") -> tuple[str, Split]:
-    """Return the split `name`, or `all` together; by default the test images, else the validation images."""
+    """Return the split `name`, or `all` together; by default the test images, else the validation images.
+
+    Raises OverfocusError for images with several labels each.
+    """
+    next(iter(dataset.splits.values())).one_class("diagnose")
     if name == ALL and ALL not in dataset.splits:
         return name, joined(dataset)
     if name:
@@ -192,6 +196,7 @@ def _of_run(what: str, run: Run, dataset: Dataset | None, options: CheckpointOpt
         tuple(manifest["classes"]), at,
         f"{what}, {epoch}{_shown_otherwise(manifest, dataset)}",
         trained_with=tuple(sorted(parse(experiment.method).fillings)),
+        multi_label=bool(manifest.get("multi_label")),
     )  # fmt: skip
 
 

@@ -58,6 +58,8 @@ class Classifier:
     """How the model wants its channels; mean and std are in the order of the pixels."""
     trained_with: tuple[str, ...] | None = None
     """The fillings, of `diagnosis.fillings`, that it was shown in training; None where that is not known."""
+    multi_label: bool = False
+    """Whether an image may have several of the classes, or none."""
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or any(each <= 0 for each in self.std):
@@ -79,6 +81,11 @@ class Classifier:
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the logits [B, K] float32 of images [B, C, H, W] in [0, 1]; differentiable."""
         return self.pixels(pixels).float()  # type: ignore[attr-defined]
+
+    def probabilities(self, pixels: Tensor) -> Tensor:
+        """Return the probability of each class [B, K] of images [B, C, H, W] in [0, 1]."""
+        logits = self(pixels)
+        return logits.sigmoid() if self.multi_label else logits.softmax(dim=1)
 
     def capture(self, pixels: Tensor) -> Activations:
         """Run the model once and keep what it takes to ask for gradients to the layer `at`."""

@@ -80,6 +80,11 @@ def tried(classifier: Classifier, sample: Sample) -> Classifier:
     """Return the classifier with the name of its layer, found on the first images; OverfocusError or UnknownName where
     the two do not fit.
     """
+    if classifier.multi_label:
+        raise OverfocusError(
+            f"diagnose: {classifier.name} gives an image several labels, and the sections ask for one class; "
+            "`overfocus evaluate` scores each label, `overfocus explain --target LABEL` maps one"
+        )
     first = next(sample.batches(None)).pixels[:2].to(classifier.device)
     instead = "data or a --size that the model was made for"
     try_classifier(classifier, first, len(classifier.classes), classifier.name, instead)

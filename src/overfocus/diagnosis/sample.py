@@ -85,7 +85,9 @@ def from_split(
     """Return a sample of `split`, of at most `limit` images (0: all) balanced over its classes.
 
     Small sets are held in memory on the device; large ones are read anew each time they are gone through.
+    Raises OverfocusError for images with several labels each.
     """
+    split.one_class("diagnose")
     given, rows = split, torch.arange(len(split))
     if limit and limit < len(given):
         rows = balanced(split.labels, limit, seed)

@@ -9,6 +9,7 @@ from typing import Any
 
 from overfocus.core.preprocess import Preprocess
 from overfocus.training.evaluate import follows
+from overfocus.training.evaluate_labels import judged_by
 
 USES = {
     "safetensors": """```python
@@ -67,7 +68,7 @@ def _front(config: dict[str, Any], manifest: dict[str, Any], scores: dict[str, d
         {
             "task": {"type": "image-classification"},
             "dataset": {"name": split, "type": "image-folder", "split": split},
-            "metrics": [{"type": "accuracy", "value": score["accuracy"]}],
+            "metrics": [dict(zip(("type", "value"), judged_by(score), strict=True))],
         }
         for split, score in scores.items()
         if not follows(score)
@@ -107,9 +108,9 @@ def _make(config: dict[str, Any]) -> str:
 def _table(scores: dict[str, dict[str, Any]], chosen: dict[str, Any]) -> str:
     if not scores:
         return "None was measured in the run."
-    lines = ["| images | accuracy | loss (nats) | n |", "|---|---|---|---|"]
+    lines = [f"| images | {judged_by(next(iter(scores.values())))[0]} | loss (nats) | n |", "|---|---|---|---|"]
     lines += [
-        f"| {_plain(split)} | {score['accuracy']:.4f} | {score['loss']:.4f} | {score['images']:,} |"
+        f"| {_plain(split)} | {judged_by(score)[1]:.4f} | {score['loss']:.4f} | {score['images']:,} |"
         for split, score in scores.items()
     ]
     note = f"\n\n{_plain(chosen['note'])}." if chosen.get("note") else ""

@@ -120,6 +120,7 @@ def _config(source: Source) -> dict[str, Any]:
         "settings": {**model.settings, **({"stem": model.stem} if model.stem else {})},
         "num_classes": len(manifest["classes"]),
         "id2label": dict(enumerate(manifest["classes"])),
+        **({"problem_type": "multi_label_classification"} if manifest.get("multi_label") else {}),
         "channels": manifest["channels"],
         "image_size": manifest["size"],
         "mean": manifest["mean"],

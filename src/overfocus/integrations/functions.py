@@ -31,7 +31,8 @@ def cutmix(
 ) -> Mixed:
     """Return images [B, C, H, W] with a box from another image each, and their targets (1905.04899).
 
-    targets: class indices [B], soft labels [B, K], or what one of these functions returned.
+    targets: class indices [B], soft labels [B, K], `of.Targets.multi(labels)` where an image has several, or what one
+        of these functions returned.
     generator: of the draws, on the CPU; without one torch's own, as `torch.manual_seed` set it.
     settings: those of `of.CutMix`, except that `prob` is 1 unless given.
 

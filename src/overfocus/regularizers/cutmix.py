@@ -16,12 +16,18 @@ Settings
     centre    `uniform`, or `gaussian` around the middle of the image (standard deviation a quarter of the side)
     size      0: drawn from lambda; pixels (whole) or a share of the side (below 1): fixed
     schedule  `constant`, or `linear`: the probability grows from 0 to `prob` over training
-    label     `area`; `larger`: only the label with the larger part; `half`: half and half, whatever the area
+    label     `area`; `larger`: only the label with the larger part; `half`: half and half, whatever the area; `union`,
+              where an image has several labels: in full all labels of both images, as far as a pixel of each is seen
     at        `image`, `features` (the objective's cut) or a layer's name: where the box is pasted (feature CutMix)
 
 Differs from the paper: own box, share and partner for every image instead of one for the batch; no image is its own
 partner; an odd box keeps its last pixel. Clipping shrinks the pasted area from 0.5 to 0.32 on average for alpha = 1;
 the labels follow the true area.
+
+Several labels of an image: `area` gives every label of either image the share of the area that its image has, and a
+label of both the whole. `union` is their logical or. Neither knows where an object lies: the label of one that is
+covered stays (`union` at 1), and one whose object is not in the box comes along. Burgert et al. (2405.13451) call these
+additions and erasures label noise, and take labels from pixel maps of the classes instead, which is not done here.
 
 When it does not help: fine-grained classes (it hurt on Aircraft in OpenMixup's benchmark), small networks on large data
 (ResNet-18 on ImageNet, same source), very long training. Most of the paper's margin is over the best epoch; last epochs
@@ -62,7 +68,7 @@ class CutMix(Transform):
     centre: Literal["uniform", "gaussian"] = "uniform"
     size: float = 0
     schedule: Literal["constant", "linear"] = "constant"
-    label: Literal["area", "larger", "half"] = "area"
+    label: Literal["area", "larger", "half", "union"] = "area"
     at: str = IMAGE
 
     def __post_init__(self) -> None:
@@ -72,7 +78,12 @@ class CutMix(Transform):
         check_choice(self, "per", ("image", "batch"))
         check_choice(self, "centre", ("uniform", "gaussian"))
         check_choice(self, "schedule", ("constant", "linear"))
-        check_choice(self, "label", ("area", "larger", "half"))
+        check_choice(self, "label", ("area", "larger", "half", "union"))
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether images must have several labels."""
+        return self.label == "union"
 
     def act(self, batch: Batch, key: Key) -> Batch:
         """Mix images [B, C, H, W] or feature maps [B, C, h, w]."""
@@ -83,7 +94,10 @@ class CutMix(Transform):
         mixed = applies(key, coin, self.prob * key.progress if self.scheduled else self.prob, self.per)
         pasted = self._boxes(share, x, y, image_size) * mixed[:, None]
         kept = 1 - boxes.share(pasted, image_size)
-        result = cutmix(batch, key.fold_in("partners").derangement(len(batch)), pasted, self._weight(kept, mixed))
+        partners = key.fold_in("partners").derangement(len(batch))
+        result = cutmix(batch, partners, pasted, self._weight(kept, mixed))
+        if self.label == "union":
+            result = replace(result, targets=batch.targets.union(batch.targets.take(partners), kept > 0, kept < 1))
         return result.noting(cutmix_kept=where_applied(mixed, kept), cutmix_rate=mixed.float())
 
     def _boxes(self, share: Tensor, x: Tensor, y: Tensor, image_size: tuple[int, int]) -> Tensor:

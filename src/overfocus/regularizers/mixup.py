@@ -14,6 +14,8 @@ Settings
            image's own.
     at     `image`, `features` (the objective's cut) or a layer's name: what is blended
 
+Several labels of an image are blended one by one, by the same formula.
+
 Differs from the authors' code: own lambda and partner for every image instead of one lambda for the batch, and no image
 is its own partner. In half precision lambda is rounded to what the values can hold, and the labels follow the rounded
 one.

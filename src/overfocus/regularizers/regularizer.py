@@ -71,6 +71,11 @@ class Regularizer:
         """
         return frozenset()
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether the method can only be used where an image has several labels."""
+        return False
+
     def acting(self, places: frozenset[str]) -> Regularizer:
         """Return what this method does at any of `places`: itself, or nothing."""
         return self if places & self.places else Chain()
@@ -147,6 +152,11 @@ class Group(Regularizer):
     def fillings(self) -> frozenset[str]:
         """What any member shows."""
         return frozenset().union(*(member.fillings for member in self.members))
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a member needs several labels of an image."""
+        return any(member.multi_label for member in self.members)
 
 
 @dataclass(frozen=True)

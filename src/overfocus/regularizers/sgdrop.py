@@ -15,7 +15,9 @@ Settings
                well)
     unit_prob  with which each of the units so chosen is dropped: below 1 a part of what is salient stays
     target     whose evidence is dropped: the `label` (mixed labels by their weights), the `predicted` class, or `soft`
-               (by the softmax)
+               (by the softmax). Of several labels: s is the sum of the logits of those that are present, by their
+               shares; of those above 0 if `predicted`; by their sigmoids if `soft`. An image without any label keeps
+               everything
     prob       part of the images that is masked at each step, each image with its own coin
     start      part of training before the first drop
     ramp       part of training over which `drop` then grows from 0 to its value

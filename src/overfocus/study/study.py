@@ -204,6 +204,10 @@ class Study(Settings):
         for name in ("per_class", "fraction"):
             if getattr(self.data, name) is not None:
                 raise ValueError(f"data.{name}: a study's data sizes stand at its top: {name} = [...]")
+        if self.data.labels == "multi":
+            raise ValueError(
+                "data.labels = 'multi': a study compares accuracies, and is for images with one class each"
+            )
         if self.epochs and len(self.epochs) != len(self.sizes):
             raise ValueError(f"epochs = {list(self.epochs)}: give one number for each of {len(self.sizes)} data sizes")
         baseline = str(parse(self.baseline)) if self.baseline else self.methods[0]

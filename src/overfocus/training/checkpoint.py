@@ -13,10 +13,12 @@ from torch import nn
 from overfocus.core.classes import match_classes
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.preprocess import Preprocess
-from overfocus.data import Dataset
+from overfocus.data import Dataset, Stream
 from overfocus.data.joined import ALL, joined
+from overfocus.metrics.label_scores import label_scores
 from overfocus.models.checkpoints import load_weights
 from overfocus.training.evaluate import evaluate
+from overfocus.training.evaluate_labels import label_logits
 from overfocus.training.experiment import Experiment
 from overfocus.training.recipe import autocast_for
 from overfocus.training.run import Run
@@ -83,7 +85,7 @@ def evaluate_run(
     path: str | Path, splits: list[str], *, best: bool = False, root: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """Evaluate a finished run on `splits` of its data, by default all but the training images (`all`: all together),
-    in the precision in which it was trained; see `evaluate`.
+    in the precision in which it was trained; see `evaluate`. Of images with several labels: `LabelScores.as_dict`.
     """
     model, run = load_run(path, best=best), Run(Path(path))
     experiment, dataset = load_data(run, root)
@@ -93,7 +95,14 @@ def evaluate_run(
     for name in splits:
         if name not in dataset.splits:
             raise UnknownName(f"split of {dataset.name}", name, dataset.splits)
-    return {
-        name: evaluate(model, experiment.stream(dataset, name), autocast)
-        for name in splits or [n for n in dataset.splits if n != "train"]
-    }
+    names = splits or [n for n in dataset.splits if n != "train"]
+    if dataset.multi_label:
+        return {name: _label_scores(model, experiment.stream(dataset, name), autocast, run) for name in names}
+    return {name: evaluate(model, experiment.stream(dataset, name), autocast) for name in names}
+
+
+def _label_scores(model: nn.Module, stream: Stream, autocast: Any, run: Run) -> dict[str, Any]:
+    """Evaluate the labels of images that may have several, at the thresholds that the run keeps."""
+    logits, kept = label_logits(model, stream, autocast), run.manifest()["labels"]
+    found = label_scores(logits, stream.split.labels, torch.tensor(kept["thresholds"], dtype=torch.float64))
+    return {"images": len(logits), **found.as_dict(stream.split.classes), "thresholds": kept["why"]}

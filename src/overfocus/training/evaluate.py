@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from overfocus.core.modes import in_mode
 from overfocus.data import Stream
+from overfocus.training.evaluate_labels import evaluate_labels
 
 FOLLOWS = "follows_"
 
@@ -27,8 +28,11 @@ def evaluate(
 
     Where its cues name different classes, also the share of the answers that each is followed by, `follows_CUE`, and of
     those that follow none, `follows_none`. The model is run in evaluation mode; each module gets its own mode back.
-    `total` adds up [3 + cues] over processes, each of which sees its own rows.
+    `total` adds up [3 + cues] over processes, each of which sees its own rows. Of images with several labels see
+    `evaluate_labels`.
     """
+    if stream.split.multi_label:
+        return evaluate_labels(model, stream, autocast, total)
     dtype = next((each.dtype for each in model.parameters()), torch.float32)
     device = torch.device(stream.device)
     # Counts of any size are exact in float64, which Apple's GPUs lack.

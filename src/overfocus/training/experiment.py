@@ -52,6 +52,8 @@ class DataSettings(Settings):
     trained on the other folds. 0: the set's own test images, or those that are held out."""
     held_back: bool = False
     """Leave out all images but those for training and validation, so that nothing can be chosen on them."""
+    labels: Literal["one", "multi"] = "one"
+    """How many labels an image has in a CSV: one, its class, or any number."""
     boxes: str | None = None
     channels: Literal[1, 3] | None = None
     fit: Fit = DEFAULT.fit
@@ -93,6 +95,16 @@ class DataSettings(Settings):
         mean, std = self.mean or (), self.std or ()
         if len(mean) != len(std) or not all(0 <= m <= 1 and 0 < s <= 1 for m, s in zip(mean, std, strict=True)):
             raise ValueError("--mean and --std: give one of each for every channel, in [0, 1]")
+        return self
+
+    @model_validator(mode="after")
+    def _of_one_class(self) -> DataSettings:
+        given = [name for name in ("per_class", "folds", "shortcut") if getattr(self, name)]
+        if self.labels == "multi" and given:
+            raise ValueError(
+                f"data.{given[0]} is for images with one class each, and data.labels = 'multi' gives them several; "
+                "leave it out (data.fraction trains on a part)"
+            )
         return self
 
     @property
@@ -158,6 +170,15 @@ class Experiment(Settings):
         return as_pretrained(values)
 
     @model_validator(mode="after")
+    def _of_one_class(self) -> Experiment:
+        if self.data.labels == "multi" and self.recipe.balance != "none":
+            raise ValueError(
+                f"recipe.balance = {self.recipe.balance!r} is for images with one class each, and data.labels = 'multi' "
+                "gives them several; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _from_weights(self) -> Experiment:
         given = self.model.pretrained or self.model.weights
         if self.recipe.tune != "scratch" and not given:
@@ -185,7 +206,7 @@ class Experiment(Settings):
         data = self.data
         parts: Any = {"per_class": data.per_class, "fraction": data.fraction, "val": data.val, "seed": self.seed}
         dataset = load(
-            data.name, root=data.root, size=data.size, download=data.download, boxes=data.boxes,
+            data.name, root=data.root, size=data.size, download=data.download, boxes=data.boxes, labels=data.labels,
             channels=data.channels, preprocess=data.preprocess, **({} if data.folds else parts),
         )  # fmt: skip
         if data.folds:

@@ -18,6 +18,7 @@ from overfocus.data import Augment, Dataset, Stream
 from overfocus.data.subset import balanced
 from overfocus.models.stages import stages
 from overfocus.training.experiment import Experiment
+from overfocus.training.label_probe import fit_labels
 from overfocus.training.linear_probe import Features, LinearHead, features_of, fit_head
 
 MANY = 2000
@@ -77,6 +78,8 @@ def with_probed_head(model: nn.Module, experiment: Experiment, dataset: Dataset,
     """
     features = features_of(model, as_evaluated(experiment, dataset, device).epoch())
     key = Key.seeded(experiment.seed).fold_in("tune")
+    if dataset.multi_label:
+        return fit_labels(features, dataset.classes, key, probe_of).into(model)
     return probe_of(features, len(dataset.classes), key, experiment.recipe.balance).into(model)
 
 

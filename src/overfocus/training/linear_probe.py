@@ -43,7 +43,7 @@ class Features:
     values: Tensor
     """[N, D] float32, on the processor."""
     labels: Tensor
-    """[N] int64."""
+    """[N] int64; [N, K] bool of images with several."""
 
 
 @dataclass(frozen=True, eq=False)

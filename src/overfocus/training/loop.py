@@ -31,6 +31,7 @@ from overfocus.data.finalize import check_trainable
 from overfocus.models.checkpoints import save_weights
 from overfocus.models.smoke import try_classifier
 from overfocus.training.evaluate import evaluate
+from overfocus.training.evaluate_labels import judged_by, label_logits, label_report
 from overfocus.training.experiment import Experiment
 from overfocus.training.finetune import Judged, as_evaluated, freeze_below_last_stage, freeze_norm, with_probed_head
 from overfocus.training.objective import Objective
@@ -132,10 +133,13 @@ class Trainer:
         model = self._tuned(model.to(fabric.device))
         self.length = recipe.epochs_for(len(self.streams["train"].split))
         steps = self.length * len(self.streams["train"])
-        balance = Balance.of(recipe.balance, self.streams["train"].split.counts(), self.dataset.classes)
+        balance = None
+        if not self.dataset.multi_label:
+            balance = Balance.of(recipe.balance, self.streams["train"].split.counts(), self.dataset.classes)
         self.objective = Objective(
             model, self.experiment.regularizer, at=self.experiment.model.at, classes=len(self.dataset.classes),
             smoothing=recipe.smoothing, seed=self.experiment.seed, steps=steps, balance=balance,
+            multi_label=self.dataset.multi_label,
         )  # fmt: skip
         self.objective.check_size(torch.zeros(1, images.channels, *images.size(0), device=fabric.device))
         averaging = get_ema_multi_avg_fn(recipe.ema)
@@ -299,7 +303,7 @@ class Trainer:
     def _keep(self, epoch: Epoch) -> None:
         """Write the best weights, then the state, then the log; a process killed between any two loses nothing."""
         writes, scores = self.fabric.is_global_zero, epoch.scores.get(self.selection_split)
-        if scores and scores["accuracy"] > self.best.get("accuracy", -1.0):
+        if scores and judged_by(scores)[1] > (judged_by(self.best)[1] if self.best else -1.0):
             self.best = {"epoch": epoch.number, "split": self.selection_split, **scores}
             if writes:
                 save_weights(self.model.state_dict(), self.run.best_weights)
@@ -350,20 +354,33 @@ class Trainer:
         judged = self._judged()
         model = self.linear_probe if judged and judged.keeps_probe else self.model
         assert model is not None
-        if judged and judged.keeps_probe and judged.kept["val"]["accuracy"] > self.best["accuracy"]:
+        if judged and judged.keeps_probe and judged_by(judged.kept["val"])[1] > judged_by(self.best)[1]:
             self.best = {"epoch": 0, "split": "val", **judged.kept["val"]}
+        labels = self._labels(model)
         if self.fabric.is_global_zero:
             if self.best.get("epoch") == 0:
                 save_weights(model.state_dict(), self.run.best_weights)
             save_weights(model.state_dict(), self.run.weights)
-            self.run.finish(self._manifest(judged))
+            self.run.finish({**self._manifest(judged), **labels})
+
+    def _labels(self, model: nn.Module) -> dict[str, Any]:
+        """Return thresholds and scores of each label, where images have several."""
+        if not self.dataset.multi_label:
+            return {}
+        total: Any = partial(self.fabric.all_reduce, reduce_op="sum")
+        streams = {name: self.streams[name] for name in self._evaluated(self.length)}
+        logits = {name: label_logits(model, each, self.fabric.autocast, total) for name, each in streams.items()}
+        labels = {name: each.split.labels for name, each in streams.items()}
+        return {"multi_label": True, "labels": label_report(logits, labels, self.dataset.classes)}
 
     def _judged(self) -> Judged | None:
         """Compare a network that was tuned with the probe that it began as, on all that is evaluated."""
         if not self.recipe.judged or self.linear_probe is None:
             return None
         scores = {name: self.score(name, self.linear_probe) for name in self._evaluated(self.length)}
-        return Judged(scores, self.history[-1].scores, self.recipe.judged_by)
+        of_labels = "mean_average_precision" in scores.get("val", {})
+        by = "mean_average_precision" if of_labels else self.recipe.judged_by
+        return Judged(scores, self.history[-1].scores, by)
 
     def _manifest(self, judged: Judged | None) -> dict[str, Any]:
         """Return what a reader of the weights must know."""

@@ -26,7 +26,7 @@ from overfocus.core.key import Key
 from overfocus.core.layer_name import FEATURES as CUT
 from overfocus.core.layer_name import layer_name
 from overfocus.core.modes import in_mode
-from overfocus.core.targets import Targets
+from overfocus.core.targets import MultiTargets, Targets
 from overfocus.models.smoke import sizes_that_work
 from overfocus.models.split import split
 from overfocus.regularizers.regularizer import FEATURES, IMAGE, Chain, Regularizer, SettingError
@@ -46,8 +46,8 @@ class Objective(nn.Module):
     """A model, a method, and the loss of a batch under it.
 
     In training mode `objective(images, labels)` returns the mean cross-entropy [] with `method` acting; in evaluation
-    mode that of the plain model. `images` [B, C, H, W] float, `labels` [B] integers or [B, K] soft. The parameters are
-    the model's own.
+    mode that of the plain model. `images` [B, C, H, W] float, `labels` [B] integers or [B, K] soft, or `Targets`. The
+    parameters are the model's own.
 
     at         the layer whose output feature methods see; `@features` is the input of the last pooling (see
                `models.split`)
@@ -56,6 +56,8 @@ class Objective(nn.Module):
     seed       of all draws; the global random state is neither read nor moved
     balance    what the loss does about classes of unequal size: `Balance.of(kind, counts)`; in training mode alone
     steps      length of training in calls, for methods with a schedule or ramp
+    multi_label  an image may have several labels, or none: `labels` [B, K] in [0, 1], and the loss is the binary
+               cross-entropy of each; with one logit for two classes `labels` are [B] zeros and ones
     decay      of the EMA teacher, per call, where a method asks for one; in call t at most (1 + t) / (10 + t), so that
                the first weights, which know nothing, are soon forgotten; 1 leaves the teacher as it is
 
@@ -81,6 +83,7 @@ class Objective(nn.Module):
         steps: int = 0,
         decay: float = 0.99,
         balance: Balance | None = None,
+        multi_label: bool = False,
     ) -> None:
         super().__init__()
         self.model = _plain(model)
@@ -89,8 +92,13 @@ class Objective(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("key", Key.seeded(seed).words, persistent=False)
         balance = balance or Balance()
+        if multi_label and (balance.weights is not None or balance.log_prior is not None):
+            raise OverfocusError(
+                "balance is for images with one class each; leave it out where they have several labels"
+            )
         self.register_buffer("class_weights", balance.weights, persistent=False)
         self.register_buffer("log_prior", balance.log_prior, persistent=False)
+        self._kind = MultiTargets if multi_label else Targets
         self._check(at)
         self._set_seams(layer_name(at, level=5))
         self.teacher = deepcopy(self.model).eval().requires_grad_(False) if "ema" in self.method.teachers else None
@@ -99,7 +107,7 @@ class Objective(nn.Module):
         self._totals: dict[str, tuple[Tensor, Tensor]] = {}
 
     def forward(
-        self, images: Tensor, labels: Tensor, weights: Tensor | None = None, first_row: int | None = None
+        self, images: Tensor, labels: Tensor | Targets, weights: Tensor | None = None, first_row: int | None = None
     ) -> Tensor:
         """Return the loss [] of a batch; with `weights` [B, M] it is one that `prepare` made, and `labels` [B, M] are
         its labels. `first_row` is where this process's rows start in the global batch; by default all have as many.
@@ -107,9 +115,9 @@ class Objective(nn.Module):
         if not self.training:
             logits = self.model(images)
             _check_width(labels, logits)
-            return Targets.of(labels).cross_entropy(logits)
+            return self._targets(labels).cross_entropy(logits)
         key = self._draw(_first_row(len(images)) if first_row is None else first_row)
-        batch = self._prepare(images, labels, key) if weights is None else Batch(images, Targets(labels, weights))
+        batch = self._prepare(images, labels, key) if weights is None else self._given(images, labels, weights)
         features = self._features(batch, key)
         logits = self._head(features.values)
         if weights is None:
@@ -136,7 +144,7 @@ class Objective(nn.Module):
         if not torch.compiler.is_compiling():
             self._check_masks()
 
-    def prepare(self, images: Tensor, labels: Tensor) -> Batch:
+    def prepare(self, images: Tensor, labels: Tensor | Targets) -> Batch:
         """Let the method act on the images and labels of the coming step, which is what `forward` does by itself.
 
         For trainers that spread one batch over processes: prepare all of it everywhere, hand each process its rows.
@@ -200,6 +208,11 @@ class Objective(nn.Module):
                 f"{self.method} changes over training, so the objective must know how long that is; give "
                 "steps=epochs * batches per epoch"
             )
+        if self.method.multi_label and self._kind is Targets:
+            raise OverfocusError(
+                f"{self.method}: label='union' is for images with several labels; give multi_label=True and such "
+                "labels, or label='area'"
+            )
         if not 0 <= self.smoothing < 1:
             raise OverfocusError(f"smoothing={self.smoothing} must be in [0, 1)")
 
@@ -217,8 +230,14 @@ class Objective(nn.Module):
         progress = (self.step / self.steps).clamp(max=1) if self.steps else 1.0
         return replace(Key(self.key).fold_in(self.step), progress=progress, first_row=first_row)
 
-    def _prepare(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
-        targets = Targets.of(labels)
+    def _targets(self, labels: Tensor | Targets) -> Targets:
+        return labels if isinstance(labels, Targets) else self._kind.of(labels)
+
+    def _given(self, images: Tensor, labels: Tensor | Targets, weights: Tensor) -> Batch:
+        return Batch(images, labels if isinstance(labels, Targets) else self._kind(labels, weights))
+
+    def _prepare(self, images: Tensor, labels: Tensor | Targets, key: Key) -> Batch:
+        targets = self._targets(labels)
         if not self._labels_checked and not torch.compiler.is_compiling():
             self._check_labels(targets)
         return self._on_images.on_batch(Batch(images, targets), key)
@@ -259,7 +278,7 @@ class Objective(nn.Module):
     def _check_labels(self, targets: Targets) -> None:
         """Check the first batch only, since that synchronises with the device."""
         self._labels_checked = True
-        if targets.labels.shape[1] > 1:
+        if targets.labels.shape[1] > 1 or isinstance(targets, MultiTargets):
             targets.check()
         if not self.classes:
             return
@@ -284,9 +303,9 @@ class Objective(nn.Module):
             self._totals[name] = (total, count)
 
 
-def _check_width(labels: Tensor, logits: Tensor) -> None:
+def _check_width(labels: Tensor | Targets, logits: Tensor) -> None:
     """Refuse soft labels of another number of classes than the network's, which the loss would take in part."""
-    if labels.ndim == 2 and labels.shape[1] != logits.shape[1]:
+    if isinstance(labels, Tensor) and labels.ndim == 2 and labels.shape[1] != logits.shape[1]:
         raise OverfocusError(
             f"soft labels are of {labels.shape[1]} classes and the network has {logits.shape[1]}; give rows of as many"
         )

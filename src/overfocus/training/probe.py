@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from overfocus.attribution.capture import capture
 from overfocus.attribution.catalogue import upsampled
 from overfocus.attribution.methods.hirescam import HiResCAM
+from overfocus.attribution.target import target_weights
 from overfocus.core import boxes as rectangles
 from overfocus.data import Split, Stream
 from overfocus.metrics.focus import energy_inside, part_shares
@@ -70,7 +71,7 @@ class Probe:
 
     def _maps(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         seen = capture(model, images.to(_dtype(model)), self.layer)
-        weights = torch.zeros_like(seen.logits.detach()).scatter(1, labels[:, None], 1.0)
+        weights = target_weights(seen.logits.detach(), "label", labels if labels.ndim == 1 else labels.float())
         return HiResCAM().of(seen, weights)
 
 

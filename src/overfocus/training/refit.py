@@ -47,6 +47,7 @@ def refit_run(
     """
     run = Run(Path(path))
     experiment, own = load_data(run, root)
+    own.splits["test"].one_class("--refit")
     settings = {"name": data, "root": root or experiment.data.root, "size": experiment.data.size}
     there = DataSettings.model_validate(settings)
     images = as_trained(experiment.model_copy(update={"data": there}).dataset(), run).splits["train"]

@@ -1,7 +1,8 @@
 """A CSV of files and labels beside their images, as Kaggle lays them out.
 
 Columns: one of file names, with or without suffix; one of labels, or several of 0 and 1, one for each class; and, where
-there is one, that of the part. `train.csv`, `val.csv` and `test.csv` are parts too.
+there is one, that of the part. `train.csv`, `val.csv` and `test.csv` are parts too. That an image may have several
+labels is said by whoever reads the table, and never guessed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from overfocus.core.classes import check_names, number_warning, numbered
 from overfocus.core.errors import OverfocusError
@@ -26,8 +28,11 @@ from overfocus.data.label_table import (
     file_column,
     label_columns,
     label_of,
+    labels_of,
+    multi_columns,
     part_column,
     read_table,
+    separator,
 )
 from overfocus.data.parts import part_of
 from overfocus.data.split import Dataset, Split
@@ -37,6 +42,8 @@ RANK = 80
 CARD = "a CSV of file and label beside images"
 
 SUFFIXES = (".csv", ".tsv")
+AND = "\n"
+"""Between the labels of an image; no cell of a table is left with it."""
 
 
 @dataclass
@@ -44,7 +51,7 @@ class Found:
     """The labelled images of all tables."""
 
     labels: dict[str, str] = field(default_factory=dict)
-    """Image -> label."""
+    """Image -> label; where it may have several, these, joined by `AND`."""
     parts: dict[str, str] = field(default_factory=dict)
     """Image -> split."""
     origin: dict[str, str] = field(default_factory=dict)
@@ -53,6 +60,24 @@ class Found:
     """Classes in the order of the columns, where each has one."""
     lost: Counter[str] = field(default_factory=Counter)
     """Why rows are left out."""
+    multi: bool = False
+    """Whether an image may have several labels, or none."""
+    marks: set[str] = field(default_factory=set)
+    """What stands between several labels in one column."""
+
+    @property
+    def names(self) -> set[str]:
+        """All labels."""
+        every = {*self.labels.values()}
+        return {name for each in every for name in each.split(AND) if name} if self.multi else every
+
+    def words(self) -> str:
+        """Say how several labels are read, and how many images have none; empty where each has one class."""
+        if not self.multi:
+            return ""
+        none = sum(not label for label in self.labels.values())
+        how = f", separated by {' and '.join(map(repr, sorted(self.marks)))}" if self.marks else ""
+        return f"An image may have several labels{how}; {none} of {len(self.labels)} have none."
 
 
 def recognises(path: Path) -> bool:
@@ -88,20 +113,21 @@ def _agreed(path: Path, top: Folder, tables: Sequence[LabelTable]) -> bool:
     )
 
 
-def read(path: Path, channels: int | None = None) -> Dataset:
+def read(path: Path, channels: int | None = None, multi: bool = False) -> Dataset:
     """Read a table, or those of a folder, and the images below its folder.
 
     Without a part for tests a fifth of each class becomes one. Rows without an image or a label are left out and
-    counted; so are images that no table names. Raises OverfocusError for images with several labels.
+    counted; so are images that no table names. Raises OverfocusError for images with several labels, unless they are
+    `multi`: then an image may have any number of them.
     """
     root, left = path.parent if path.is_file() else path, Leftovers()
     pictures = PicturesByName(read_tree(root, left))
-    tables = [read_table(path)] if path.is_file() else _labelled(path, pictures)
-    found = _read(tables, pictures)
+    tables = [read_table(path)] if path.is_file() else _labelled(path, pictures, multi)
+    found = _read(tables, pictures, multi)
     if not found.labels:
         why = "; ".join(f"{count} rows: {each}" for each, count in found.lost.items())
         raise OverfocusError(f"{path}: no row names an image below {root} ({why}); give file names and labels")
-    present = {*found.labels.values()}
+    present = found.names
     named = sorted(present, key=int) if numbered([*present]) else sorted(present)
     classes = found.order if present <= {*found.order} else tuple(named)
     check_names(classes, str(path))
@@ -111,7 +137,7 @@ def read(path: Path, channels: int | None = None) -> Dataset:
     left.suffixes.subtract(table.suffix.lower() for table in {*_files(root), *(each.path for each in tables)})
     left.suffixes = +left.suffixes
     said = f"Labels are those of {' and '.join(table.path.name for table in tables)}."
-    warnings = tuple(filter(None, (said, number_warning(classes))))
+    warnings = tuple(filter(None, (said, found.words(), number_warning(classes))))
     unused = (*_unused(found, pictures, tables, path), *left.not_used(root))
     inventory = Inventory(found.origin, 0.0, unused, warnings)
     name = path.resolve().parent.name if path.is_file() else path.resolve().name
@@ -124,12 +150,21 @@ def _splits(root: Path, found: Found, classes: tuple[str, ...]) -> dict[str, Spl
     for part in ("train", "test", "val"):
         files = sorted(file for file in found.labels if found.parts[file] == part)
         if files:
-            labels = torch.tensor([number[found.labels[file]] for file in files], dtype=torch.int64)
-            splits[part] = Split(FileImages(root, tuple(files)), labels, classes)
+            splits[part] = Split(FileImages(root, tuple(files)), _numbers(found, files, number), classes)
     if "test" not in splits and "val" in splits:
         splits["test"] = splits.pop("val")
         found.origin["test"] = found.origin.pop("val")
     return splits
+
+
+def _numbers(found: Found, files: Sequence[str], number: Mapping[str, int]) -> Tensor:
+    """Return the labels of `files`: [N] int64, or [N, K] bool."""
+    if not found.multi:
+        return torch.tensor([number[found.labels[file]] for file in files], dtype=torch.int64)
+    labels = torch.zeros(len(files), len(number), dtype=torch.bool)
+    for row, file in enumerate(files):
+        labels[row, [number[name] for name in found.labels[file].split(AND) if name]] = True
+    return labels
 
 
 def _check_known(path: Path, splits: Mapping[str, Split]) -> None:
@@ -164,9 +199,9 @@ def _files(path: Path) -> list[Path]:
     return [each for each in every if "submission" not in each.name.lower() and not each.name.startswith(".")]
 
 
-def _labelled(path: Path, pictures: PicturesByName) -> list[LabelTable]:
+def _labelled(path: Path, pictures: PicturesByName, multi: bool = False) -> list[LabelTable]:
     """Return the tables of a folder that give labels to images in it: one, or one for each part."""
-    tables = [table for each in _files(path) if _has_labels(table := read_table(each), pictures)]
+    tables = [table for each in _files(path) if _has_labels(table := read_table(each), pictures, multi)]
     parts = [table.part for table in tables]
     if len(tables) > 1 and (None in parts or len({*parts}) < len(parts)):
         names = " and ".join(table.path.name for table in tables[:3])
@@ -174,20 +209,26 @@ def _labelled(path: Path, pictures: PicturesByName) -> list[LabelTable]:
     return tables
 
 
-def _has_labels(table: LabelTable, pictures: PicturesByName) -> bool:
+def _has_labels(table: LabelTable, pictures: PicturesByName, multi: bool) -> bool:
     file = file_column(table, pictures)
-    return bool(file) and bool(label_columns(table, file))
+    return bool(file) and bool((multi_columns if multi else label_columns)(table, file))
 
 
-def _read(tables: Sequence[LabelTable], pictures: PicturesByName) -> Found:
-    found = Found()
+def _read(tables: Sequence[LabelTable], pictures: PicturesByName, multi: bool = False) -> Found:
+    found = Found(multi=multi)
     for table in tables:
         file = file_column(table, pictures)
         if not file:
             raise OverfocusError(
                 f"{table.path}: no column names images below {pictures.top.path}; there are {', '.join(table.columns)}"
             )
-        columns = label_columns(table, file)
+        columns = (multi_columns if multi else label_columns)(table, file)
+        if not columns and multi:
+            raise OverfocusError(
+                f"{table.path}: no labels of which an image may have several: neither a column that lists them, "
+                f"nor several of 0 and 1; there are {', '.join(table.columns)}; for one class each leave "
+                "--labels multi out"
+            )
         if not columns:
             raise OverfocusError(
                 f"{table.path}: no column of labels can be told from the others, which are {', '.join(table.columns)}; "
@@ -195,7 +236,8 @@ def _read(tables: Sequence[LabelTable], pictures: PicturesByName) -> Found:
             )
         found.order = tuple(columns) if len(columns) > 1 else found.order
         _read_rows(table, file, columns, part_column(table), pictures, found)
-    check_single(tables[0].path if tables else Path(), {*found.labels.values()})
+    if not multi:
+        check_single(tables[0].path if tables else Path(), {*found.labels.values()})
     return found
 
 
@@ -205,15 +247,18 @@ def _read_rows(
     own = table.part
     inside = next((each for each in pictures.top.filled if pictures.parts.get(each.name) == (own or "train")), None)
     nearby = [PicturesByName(inside), pictures] if inside else [pictures]
+    mark = separator(table, columns[0]) if found.multi and len(columns) == 1 else ""
+    found.marks |= {mark} - {""}
     for row in table.rows:
-        label = label_of(table, row, columns)
+        label = AND.join(labels_of(row, columns, mark)) if found.multi else label_of(table, row, columns)
         image = next((image for each in nearby if (image := each.find(row[file]))), None)
-        if image is None or not label:
+        if image is None or not (label or found.multi):
             found.lost["they name no image, or more than one" if image is None else "they have no label"] += 1
             continue
         if found.labels.get(image, label) != label:
             raise OverfocusError(
-                f"{table.path}: {row[file]} is {found.labels[image]!r} and {label!r}; an image has one class here"
+                f"{table.path}: {row[file]} is {found.labels[image]!r} and {label!r}; "
+                f"{'give all labels of an image in one row' if found.multi else 'an image has one class here'}"
             )
         if image in found.labels:
             found.lost["they name an image once more"] += 1

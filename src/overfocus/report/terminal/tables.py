@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -12,11 +13,13 @@ from rich.table import Table
 
 from overfocus.report.rows import Explained, Rate
 from overfocus.training.evaluate import follows
+from overfocus.training.evaluate_labels import judged_by
 from overfocus.training.refit import Refit
 from overfocus.training.run import Run
 
 MOST = 40
 """Names that are listed at once."""
+LABEL_HEADS = {"average_precision": "average precision", "auroc": "AUROC", "f1": "F1"}
 
 
 def names_table(rows: list[tuple[str, str]], console: Console | None = None) -> None:
@@ -61,6 +64,32 @@ def _follows_table(scores: Mapping[str, Mapping[str, float]], console: Console |
         cells = (f"{shares[cue]:.4f}" if cue in shares else "-" for cue in (*cues, "none"))
         table.add_row(split, *cells, f"{scores[split]['images']:,.0f}")
     print_table(table, console)
+
+
+def label_tables(report: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print for every split the scores of its labels and their means, with 95 % intervals, and whence the thresholds
+    come; `report` is what `training.evaluate_labels.label_report` returns.
+    """
+    for split, scores in report["scores"].items():
+        table = numbers_table(f"{split}: label", "images", *LABEL_HEADS.values(), "threshold")
+        rows = sorted(scores["labels"].items(), key=lambda item: -item[1]["images"])
+        for name, each in rows[:MOST]:
+            cells = (_label_cell(each[head]) for head in LABEL_HEADS)
+            table.add_row(name, f"{each['images']:,}", *cells, f"{each['threshold']:.3f}")
+        if len(rows) > MOST:
+            table.add_row("...", f"and {len(rows) - MOST} more; --json lists all")
+        means = (_label_cell(scores[mean]) for mean in ("mean_average_precision", "mean_auroc", "macro_f1"))
+        table.add_row("mean", "", *means, "")
+        print_table(table, console)
+        say(console or plain_console(), f"{split}: right labels at 0.5 {_label_cell(scores['label_accuracy'])}")
+    say(console or plain_console(), report["why"])
+
+
+def _label_cell(score: Mapping[str, Any]) -> str:
+    if score["value"] is None:
+        return "-"
+    ends = "" if score["low"] is None else f" [{score['low']:.3f}, {score['high']:.3f}]"
+    return f"{score['value']:.4f}{ends}"
 
 
 def refit_table(scores: Mapping[str, Mapping[str, float]], refit: Refit, console: Console | None = None) -> None:
@@ -116,10 +145,13 @@ def run_summary(run: Run, console: Console | None = None) -> None:
     console.print(f"last epoch ({manifest['last']['epoch']}) of {manifest['method']}")
     if "tuned" in manifest:
         console.print(manifest["tuned"]["why"])
-    scores_table(manifest["last"]["scores"], console)
+    if "labels" in manifest:
+        label_tables(manifest["labels"], console)
+    else:
+        scores_table(manifest["last"]["scores"], console)
     best = manifest["best"]
     if best.get("epoch"):
-        text = f"best epoch {best['epoch']}: {best['accuracy']:.4f} on {best['split']} ({best['note']})"
+        text = f"best epoch {best['epoch']}: {judged_by(best)[1]:.4f} on {best['split']} ({best['note']})"
         console.print(text, style="dim")
     # Not broken, so that it can be copied.
     console.print(f"run: {run.path}", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ from rich.progress import Progress as Bar
 
 from overfocus.data import Dataset
 from overfocus.training.evaluate import follows
+from overfocus.training.evaluate_labels import judged_by
 from overfocus.training.experiment import Experiment
 from overfocus.training.loop import Step
 from overfocus.training.run import Epoch
@@ -74,9 +76,7 @@ class Progress:
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Print an epoch as a line."""
-        scores = "  ".join(
-            f"{name} {score['accuracy']:.4f}" for name, score in epoch.scores.items() if not follows(score)
-        )
+        scores = "  ".join(f"{_shown(name, score)}" for name, score in epoch.scores.items() if not follows(score))
         train = f"loss {epoch.train['loss']:.4f}  train {epoch.train['accuracy']:.4f}"
         scores += f"  looks at {self._attention(epoch)}" if epoch.probe else ""
         line = f"epoch {epoch.number:>3}/{self.epochs}  {train}  {scores}  {epoch.images_per_second:,.0f} images/s"
@@ -95,6 +95,12 @@ class Progress:
             self.bar.remove_task(self.task)
         self.started = perf_counter()
         self.task = self.bar.add_task("", total=step.steps, epoch=f"{step.epoch}/{step.epochs}", text="")
+
+
+def _shown(split: str, scores: Mapping[str, float]) -> str:
+    """Write the score of a split; of several labels it is called by its name."""
+    name, value = judged_by(scores)
+    return f"{split} {value:.4f}" if name == "accuracy" else f"{split} {name} {value:.4f}"
 
 
 def _how(experiment: Experiment) -> str:
