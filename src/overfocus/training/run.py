@@ -77,6 +77,11 @@ class Run:
         return self.path / "best.safetensors"
 
     @property
+    def best_so_far(self) -> Path:
+        """Weights of the best epoch of a run that may stop early; in the end they are both of the above."""
+        return self.checkpoint.parent / "best.safetensors"
+
+    @property
     def finished(self) -> bool:
         """Whether the run is finished."""
         return (self.path / "manifest.json").is_file()
