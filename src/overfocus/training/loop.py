@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from overfocus.core.balance import Balance
 from overfocus.core.deprecation import renamed_arguments
@@ -30,6 +29,7 @@ from overfocus.data import Dataset, balanced
 from overfocus.data.finalize import check_trainable
 from overfocus.models.checkpoints import load_weights, save_weights
 from overfocus.models.smoke import try_classifier
+from overfocus.training.averaging import averaged as averaged_weights
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
 from overfocus.training.finetune import Judged, as_evaluated, freeze_below_last_stage, freeze_norm, with_probed_head
@@ -140,8 +140,7 @@ class Trainer:
             smoothing=recipe.smoothing, seed=self.experiment.seed, steps=steps, balance=balance,
         )  # fmt: skip
         self.objective.check_size(torch.zeros(1, images.channels, *images.size(0), device=fabric.device))
-        averaging = get_ema_multi_avg_fn(recipe.ema)
-        self.average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True) if recipe.ema else None
+        self.average = averaged_weights(model, recipe.ema, warmed=recipe.tune != "scratch") if recipe.ema else None
 
     def _tuned(self, model: nn.Module) -> nn.Module:
         """Return the network with the head that its tuning begins with; what stays as it is needs no gradient."""

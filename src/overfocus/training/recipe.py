@@ -75,7 +75,9 @@ class Recipe(Settings):
     accumulate: int = Field(1, ge=1)
     """Batches for each update of the weights."""
     ema: float = Field(0.0, ge=0, lt=1)
-    """Decay, per update, of the moving average of the weights that is then evaluated and saved; 0 for none."""
+    """Decay, per update, of the moving average of the weights that is then evaluated and saved; 0 for none. Where a
+    network is tuned it grows to that: see `training.averaging`.
+    """
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true"] = "auto"
     """`auto` takes bf16 where the processor computes in it, float32 elsewhere."""
     channels_last: Literal["auto"] | bool = "auto"
