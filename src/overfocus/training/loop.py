@@ -145,8 +145,9 @@ class Trainer:
     def _tuned(self, model: nn.Module) -> nn.Module:
         """Return the network with the head that its tuning begins with; what stays as it is needs no gradient."""
         self.linear_probe: nn.Module | None = None
+        self.probe_said = ""
         if self.recipe.probes:
-            model = with_probed_head(model, self.experiment, self.dataset, self.fabric.device)
+            model, self.probe_said = with_probed_head(model, self.experiment, self.dataset, self.fabric.device)
             self.linear_probe = deepcopy(model).eval().requires_grad_(False)
         if self.recipe.tune == "last-stage":
             freeze_below_last_stage(model)
@@ -399,6 +400,7 @@ class Trainer:
             "last": {"epoch": kept.number, "scores": scores, "train": kept.train},
             "best": {**self.best, "note": _best_note(self.selection_split)},
             **self._length(kept.number),
+            **({"linear_probe": self.probe_said} if self.probe_said else {}),
             **({"tuned": judged.as_dict()} if judged else {}),
             "seconds": sum(epoch.seconds for epoch in self.history),
             "images": {name: len(stream.split) for name, stream in self.streams.items()},

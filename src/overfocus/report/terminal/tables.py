@@ -118,6 +118,8 @@ def run_summary(run: Run, console: Console | None = None) -> None:
     console.print(f"{which} ({manifest['last']['epoch']}) of {manifest['method']}")
     if stopping:
         console.print(stopping["why"])
+    if "linear_probe" in manifest:
+        console.print(manifest["linear_probe"])
     if "tuned" in manifest:
         console.print(manifest["tuned"]["why"])
     scores_table(manifest["last"]["scores"], console)
