@@ -83,8 +83,9 @@ def literally(made, model, dataset, drop, prob) -> tuple[torch.Tensor, torch.Ten
     mean, scale = features.values.mean(0), features.values.std(0, correction=0)
     weight = (start.weight * scale).requires_grad_()
     bias = (start.bias + start.weight @ mean).requires_grad_()
-    epochs, steps = min(max(round(300 / count), 5), 100), -(-count // 16)
-    first, second = ([torch.zeros_like(each) for each in (weight, bias)] for _ in range(2))
+    epochs, steps = min(max(round(300 / count), 5), 400), -(-count // 16)
+    speeds = [torch.zeros_like(each) for each in (weight, bias)]
+    peak = 0.1 / float(torch.linalg.svdvals((features.values - mean) / scale)[0] ** 2 / count)
     for epoch in range(epochs):
         order = key.fold_in("order").fold_in(epoch).order(count)
         for step, rows in enumerate(order.split(16)):
@@ -106,13 +107,11 @@ def literally(made, model, dataset, drop, prob) -> tuple[torch.Tensor, torch.Ten
                 losses.append(logits.logsumexp(0) - logits[label])
             loss = sum(losses) / len(losses) + start.penalty / (2 * count) * (weight**2).sum()
             gradients = torch.autograd.grad(loss, (weight, bias))
-            rate = 0.01 * 0.5 * (1 + cos(pi * (update + 0.5) / (epochs * steps)))
+            rate = peak * 0.5 * (1 + cos(pi * (update + 0.5) / (epochs * steps)))
             with torch.no_grad():
-                for each, gradient, m, v in zip((weight, bias), gradients, first, second):
-                    m.mul_(0.9).add_(0.1 * gradient)
-                    v.mul_(0.999).add_(0.001 * gradient**2)
-                    corrected = v / (1 - 0.999 ** (update + 1))
-                    each -= rate * (m / (1 - 0.9 ** (update + 1))) / (corrected.sqrt() + 1e-8)
+                for each, gradient, speed in zip((weight, bias), gradients, speeds):
+                    speed.mul_(0.9).add_(gradient)
+                    each -= rate * (gradient + 0.9 * speed)
     raw = weight.detach() / scale
     return raw, bias.detach() - raw @ mean
 
@@ -155,7 +154,7 @@ def test_a_method_that_hides_nothing_leaves_the_closed_probe(folder, weights, pl
     """The closed one is the least of the same loss, so that the training does not move away from it."""
     with pytest.warns(UserWarning, match="never ran"):
         layer = probed(experiment(folder, weights, "dropout(drop=0.000001)"))[2]
-    assert (layer.weight - plain.weight).norm() < 0.05 * plain.weight.norm()
+    assert (layer.weight - plain.weight).norm() < 0.02 * plain.weight.norm()
 
 
 def test_who_acts_where():

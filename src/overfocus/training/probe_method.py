@@ -6,7 +6,9 @@ layer, acts in fine-tuning only.
 
 The head begins as the closed probe, in whose evidence SGDrop finds something to hide, and keeps its strength: the loss
 is the mean cross-entropy + lambda / (2 N) |weight|^2 on standardised features, without smoothing, as the closed one's;
-the method alone makes the difference. AdamW without decay of its own, a cosine from `RATE` to 0.
+the method alone makes the difference. SGD with Nesterov momentum from a rate that is safe for these features, by half a
+cosine to 0. Not AdamW: its steps are as long where the gradient is noise, and so it leaves the closed probe of few
+images even with a method that does next to nothing (leeds-butterfly, 20 of each class, 3 draws: 0.980 to 0.963).
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from overfocus.training.objective import Objective
 
 GIB = 1.0
 """Maps of up to this size in float32 stay in memory; more are computed again in every epoch."""
-BATCH, RATE = 64, 0.01
-IMAGES, FEWEST, MOST = 20_000, 5, 100
+BATCH, MOMENTUM = 64, 0.9
+IMAGES, FEWEST, MOST = 20_000, 5, 400
 """Images that the head is shown, each counted in every epoch, and the bounds of the epochs that this makes."""
 Images = Callable[[Tensor], Iterator[Tensor]]
 """Rows [N] -> their images, `BATCH` at a time: [B, C, H, W], normalised, on the device."""
@@ -159,7 +161,8 @@ def trained_head(start: LinearHead, maps: Maps, pooled: Features, method: Regula
     head = StandardHead(start, mean.to(device), torch.where(scale > 0, scale, 1).to(device))
     epochs, steps = epochs_for(count), -(-count // BATCH)
     objective = Objective(head, feature_part(method), seed=key.fold_in("draws").seed(), steps=epochs * steps).to(device)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=0.0)
+    rate = safe_rate((pooled.values - mean) / head.scale.cpu())
+    optimizer = torch.optim.SGD(head.parameters(), lr=rate, momentum=MOMENTUM, nesterov=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_falling, updates=epochs * steps))
     objective.train()
     for epoch in range(epochs):
@@ -171,6 +174,14 @@ def trained_head(start: LinearHead, maps: Maps, pooled: Features, method: Regula
             schedule.step()
     objective.report()
     return LinearHead(*head.raw(), start.penalty, nan)  # no held-out fold has seen this one
+
+
+def safe_rate(features: Tensor) -> float:
+    """Return the rate of SGD on standardised `features` [N, D]: with momentum a step is one over the largest eigenvalue
+    of their covariance, half of what plain descent of a softmax bears (Böhning, 1992), masked features being longer.
+    """
+    gram = features.T @ features if len(features) > features.shape[1] else features @ features.T
+    return (1 - MOMENTUM) * len(features) / float(torch.linalg.eigvalsh(gram.double())[-1])
 
 
 def _falling(update: int, updates: int) -> float:
