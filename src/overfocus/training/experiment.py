@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,7 +155,7 @@ class Experiment(Settings):
     @model_validator(mode="before")
     @classmethod
     def _written_out(cls, values: Any) -> Any:
-        return as_pretrained(values)
+        return with_usual_augment(as_pretrained(values))
 
     @model_validator(mode="after")
     def _from_weights(self) -> Experiment:
@@ -240,6 +240,21 @@ class Experiment(Settings):
         import tomli_w
 
         return tomli_w.dumps(without_none(self.model_dump(mode="json")))
+
+
+def with_usual_augment(values: Any) -> Any:
+    """Write out in settings of a network that is tuned what is left out of an `augment` that is given in part: what is
+    usual for the set. A policy that changes colours takes the place of the jitter, as in timm.
+    """
+    tables = [values.get(name) if isinstance(values, dict) else None for name in ("data", "recipe")]
+    data, recipe = (table if isinstance(table, dict) else {} for table in tables)
+    given = data.get("augment")
+    if not isinstance(given, dict) or not given or recipe.get("tune", "scratch") == "scratch":
+        return values
+    usual = asdict(Augment.default_for(str(data.get("name", "")), CUSTOMARY, tuned=True))
+    if given.get("policy", "none") != "none":
+        usual["jitter"] = 0.0
+    return {**values, "data": {**data, "augment": {**usual, **given}}}
 
 
 def _of_one_size(dataset: Dataset, how: Preprocess) -> Dataset:
