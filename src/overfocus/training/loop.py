@@ -75,7 +75,8 @@ def train(
     `experiment.dataset()` returned, and is not loaded again. With several processes each yields the same epochs, and
     the first one writes.
     Raises OverfocusError for a folder that holds something else or is in use, for unreadable data, for a full disk, for
-    a loss that is not finite; the state of the last completed epoch is kept in every case.
+    a loss that is not finite; the state of the last completed epoch is kept in every case, and a folder in which none
+    was begun is taken away again.
     """
     run = Run(Path(out))
     fabric = started(experiment.recipe.precision, machine or Machine())
@@ -84,7 +85,13 @@ def train(
         if run.finished:
             yield from run.epochs()
             return
-        yield from Trainer(experiment, run, fabric, on_step, dataset, on_data).epochs()
+        try:
+            trainer = Trainer(experiment, run, fabric, on_step, dataset, on_data)
+        except OverfocusError:
+            if fabric.is_global_zero:
+                run.give_up()
+            raise
+        yield from trainer.epochs()
 
 
 def _claim(run: Run, experiment: Experiment, held: ExitStack) -> None:
