@@ -367,7 +367,8 @@ class Trainer:
         judged = self._judged(scores)
         model = self.linear_probe if judged and judged.keeps_probe else self.model
         assert model is not None
-        if judged and judged.keeps_probe and judged.kept["val"]["accuracy"] > self.best["accuracy"]:
+        both = self.stopping.patience  # then the result is the best one as well
+        if judged and judged.keeps_probe and (both or judged.kept["val"]["accuracy"] > self.best["accuracy"]):
             self.best = {"epoch": 0, "split": "val", **judged.kept["val"]}
         if self.fabric.is_global_zero:
             if self.best.get("epoch") == 0 or self.stopping.patience:
