@@ -39,7 +39,20 @@ def weights(tmp_path_factory):
 def experiment(folder, weights, method, **changes) -> Experiment:
     model = {"settings": {"widths": [4, 6]}, "weights": str(weights)}
     recipe = {"tune": "probe", "precision": "32-true"}
-    return Experiment.read(settings(folder, **{"model": model, "recipe": recipe, "method": method, **changes}), "test")
+    return Experiment.read(
+        settings(
+            folder,
+            **{
+                "model": model,
+                "recipe": recipe,
+                "method": method,
+                "data__mean": [0.5] * 3,
+                "data__std": [0.5] * 3,
+                **changes,
+            },
+        ),
+        "test",
+    )
 
 
 def probed(made: Experiment):

@@ -122,6 +122,7 @@ def test_a_probe_that_is_kept_is_both_files(folder, tmp_path):
     model = Experiment.read(settings(folder), "test").create_model(3, 3)
     save_weights(model.state_dict(), tmp_path / "body.safetensors")
     values["model"] = {"settings": {"widths": [4, 8]}, "weights": str(tmp_path / "body.safetensors")}
+    values["data"] |= {"mean": [0.5] * 3, "std": [0.5] * 3}
     _, manifest = run(values, tmp_path / "run")
     assert manifest["tuned"]["kept"] == "probe"
     assert manifest["best"]["epoch"] == 0
