@@ -103,7 +103,7 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 def test_no_script_is_left_out_here():
     assert SCRIPTS == [
         "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "imbalance.py", "leak.py", "look.py",
-        "matched.py", "photo_methods.py", "photographs.py", "seeds.py", "together.py",
+        "matched.py", "photo_methods.py", "photographs.py", "probes.py", "seeds.py", "together.py",
     ]  # fmt: skip
 
 
@@ -319,3 +319,19 @@ def test_each_balance_is_trained_once_on_the_same_uneven_draw(monkeypatch, capsy
     assert len(written) == 4
     assert written == {path: path.stat().st_mtime_ns for path in written}
     assert line_of(again, "| weights |") == line_of(told, "| weights |")
+
+
+@pytest.mark.slow
+def test_probes_are_compared_on_the_same_draws(monkeypatch, capsys, tmp_path):
+    from small import photos
+
+    folder = photos(tmp_path / "photos", classes=2, train=9, test=1) / "train"
+    options = ("--per-class", "4", "--draws", "2", "--method", "dropout(drop=0.2)")
+    told = run("probes.py", monkeypatch, capsys, folder, *options).splitlines()
+    assert [line.split(": ")[0].split(", ")[2] for line in told] == [
+        "closed",
+        "strength by held-out",
+        "dropout(drop=0.2)",
+    ]
+    assert all(line.startswith("4 of each class, n = 2") for line in told)
+    assert ["beside closed" in line for line in told] == [False, True, True]

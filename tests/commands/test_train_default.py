@@ -8,6 +8,7 @@ from small import photos
 from overfocus.commands.train import for_photographs, settle_run
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import write
+from overfocus.data import finalize, load
 
 LITE = ("efficientnet_lite0", "imagenet1k", "lp-ft")
 CNN = ("overfocus_cnn", "", "scratch")
@@ -77,3 +78,11 @@ def test_data_that_is_not_there_is_an_error_at_once(tmp_path):
 def test_the_default_of_photographs_is_a_function_of_settings_alone(large):
     experiment = settle_run(None, {"data.name": str(large), "model.name": "overfocus_cnn"}, [])
     assert for_photographs(experiment) == {"name": "efficientnet_lite0", "pretrained": "default"}
+
+
+def test_the_look_reads_headers_alone(large, monkeypatch):
+    experiment = settle_run(None, {"data.name": str(large), "model.name": "overfocus_cnn"}, [])
+    monkeypatch.setattr(finalize, "channel_statistics", lambda images: pytest.fail("pictures were decoded"))
+    assert for_photographs(experiment)
+    monkeypatch.undo()
+    assert all(0 < value < 1 for value in load(large).mean)

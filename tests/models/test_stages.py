@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from overfocus.models.stages import lr_scales, staged_groups, stages
@@ -46,6 +47,32 @@ def test_groups_hold_every_parameter_once_at_the_rate_of_its_stage(name):
     for each, parameter in parameters.items():
         assert rates[id(parameter)] == (2 * scales[each], 0.1 if decays(each, parameter, spared) else 0.0), each
     assert groups[0]["lr"] == 2.0
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "timm:vit_tiny_patch16_224", "timm:resnet18"])
+def test_rates_are_timms_where_its_layers_are_our_stages(name, monkeypatch):
+    """timm's `param_groups_layer_decay`, told to take stages: every parameter has its rate and its weight decay."""
+    model = on_paper(name)
+    fine = model.group_matcher
+    monkeypatch.setattr(model, "group_matcher", lambda coarse: fine(coarse=True), raising=False)
+    spared = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()
+    theirs = param_groups_layer_decay(model, weight_decay=0.1, no_weight_decay_list=spared, layer_decay=0.8)
+    ours = staged_groups(model, lr=1.0, weight_decay=0.1, layer_decay=0.8)
+    expected = {id(each): (group["lr_scale"], group["weight_decay"]) for group in theirs for each in group["params"]}
+    rates = {id(each): (group["lr"], group["weight_decay"]) for group in ours for each in group["params"]}
+    assert rates.keys() == expected.keys()
+    for parameter, (rate, decay) in rates.items():
+        assert (pytest.approx(rate), decay) == expected[parameter]
+
+
+def test_a_vits_stages_are_its_blocks_as_timm_has_them():
+    model = on_paper("timm:vit_tiny_patch16_224")
+    theirs = param_groups_layer_decay(model, no_weight_decay_list=model.no_weight_decay(), layer_decay=0.8)
+    expected = {id(each): group["lr_scale"] for group in theirs for each in group["params"]}
+    scales = lr_scales(model, 0.8)
+    assert {name: pytest.approx(scales[name]) for name in scales} == {
+        name: expected[id(parameter)] for name, parameter in model.named_parameters()
+    }
 
 
 def test_the_stages_of_a_resnet_are_its_layers():

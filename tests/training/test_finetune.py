@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from torch import nn
 
 from overfocus import Experiment, OverfocusError, train
 from overfocus.core.key import Key
+from overfocus.data import Augment
 from overfocus.models.checkpoints import save_weights
 from overfocus.models.pretrained import pretrained_weights
 from overfocus.models.zoo import create_model
@@ -199,6 +201,33 @@ def test_pretrained_weights_bring_their_preprocessing_and_a_recipe(kind, folder)
     got = kind.read({"data": given, "model": LITE, "recipe": {"tune": "full", "batch": 5}}, "test")
     assert (got.data.size, got.data.interpolation, got.data.crop_share) == (64, "nearest", 0.875)
     assert (got.recipe.tune, got.recipe.batch, got.recipe.smoothing) == ("full", 5, 0.1)
+
+
+USUAL = Augment(flip=True, resized_crop=True, area=(0.5, 1.0), jitter=0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        ({"policy": "randaugment"}, replace(USUAL, policy="randaugment", jitter=0.0)),
+        ({"policy": "trivialaugment", "jitter": 0.2}, replace(USUAL, policy="trivialaugment", jitter=0.2)),
+        ({"flip": False}, replace(USUAL, flip=False)),
+        ({"policy": "none"}, USUAL),
+    ],
+)
+def test_what_is_left_out_of_the_changes_is_usual_where_a_network_is_tuned(given, then, folder, pretrained, tmp_path):
+    values = tuned(folder, pretrained, data__augment=given)
+    experiment = Experiment.read(values, "test")
+    assert experiment.data.augment == then
+    (tmp_path / "experiment.toml").write_text(experiment.toml())
+    assert Run(tmp_path).experiment() == experiment
+    scratch = Experiment.read(settings(folder, data__augment=given), "test")
+    assert scratch.data.augment == Augment(**given)
+
+
+def test_sets_whose_pictures_a_flip_would_change_keep_their_own(pretrained):
+    values = tuned("svhn", pretrained, data__augment={"policy": "randaugment"})
+    assert Experiment.read(values, "test").data.augment == Augment(crop=4, policy="randaugment")
 
 
 def test_what_is_written_out_is_read_as_the_same(folder, tmp_path):

@@ -11,6 +11,7 @@ from small import Running, settings, training
 from torch import nn
 
 from overfocus import Experiment, OverfocusError, train
+from overfocus.training.averaging import averaged
 from overfocus.training.loop import Machine, Trainer
 from overfocus.training.processes import started
 from overfocus.training.recipe import Recipe, precision_for
@@ -127,6 +128,28 @@ def test_the_average_is_the_moving_average_of_the_weights(folder, tmp_path):
             for each in seen[1:]:
                 expected = 0.7 * expected + 0.3 * each[name]
             torch.testing.assert_close(averaged[name], expected)
+
+
+def test_the_average_of_few_updates_forgets_the_first_weights():
+    """Read literally: average t has the decay min(d, (1 + t) / (10 + t)), the first is the weights themselves."""
+    model, seen, steps = nn.BatchNorm1d(2), [], 120
+    average = averaged(model, 0.99, warmed=True)
+    for step in range(steps):
+        model.weight.data.fill_(step)
+        model.num_batches_tracked.fill_(step)
+        average.update_parameters(model)
+        seen.append(float(step))
+    expected = seen[0]
+    for step, value in enumerate(seen[1:], 1):
+        decay = min(0.99, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+    assert average.module.weight[0].item() == pytest.approx(expected, rel=1e-5)
+    assert average.module.num_batches_tracked == steps - 1
+    slow = averaged(model.train(), 0.99)
+    for value in seen:
+        model.weight.data.fill_(value)
+        slow.update_parameters(model)
+    assert slow.module.weight[0] < 60 < 105 < average.module.weight[0]  # the mean of all steps, that of the last
 
 
 def test_the_memory_format_changes_nothing(folder, tmp_path):

@@ -109,6 +109,31 @@ def test_a_folder_of_something_else_is_refused(folder, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == [".lock", "thesis.tex"]
 
 
+@pytest.mark.parametrize(("kept", "left"), [([], False), ([".notes"], True)])
+def test_a_run_that_is_refused_leaves_nothing_behind(kept, left, folder, tmp_path):
+    out = tmp_path / "run"
+    for name in kept:
+        out.mkdir()
+        (out / name).write_text("mine")
+    for data in (tmp_path / "nowhere", photos(tmp_path / "one", classes=1)):
+        with pytest.raises(OverfocusError):
+            next(train(Experiment.read(settings(data), "test"), out))
+    assert (out / "experiment.toml").exists() is False
+    assert [name for name in kept if not (out / name).exists()] == []
+    assert out.exists() is left
+
+
+def test_a_run_that_cannot_go_on_keeps_what_it_has(folder, tmp_path):
+    data = photos(tmp_path / "photos")
+    list(train(Experiment.read(settings(data), "test"), tmp_path / "run"))
+    (tmp_path / "run" / "manifest.json").unlink()
+    shutil.rmtree(data / "train" / "class1")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    with pytest.raises(OverfocusError, match="class1"):
+        list(train(Experiment.read(settings(data), "test"), tmp_path / "run"))
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()} == before
+
+
 def test_a_folder_that_cannot_be_made_is_told(folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OverfocusError, match="cannot be written"):

@@ -29,6 +29,9 @@ def evaluate(
             metavar="DATA", help="Also fit the last layer anew to the training images of this set, and score that."
         ),
     ] = None,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test", help="Score the mean logits of each picture and of its mirror.")
+    ] = False,
     best: o.Best = False,
     root: o.Root = None,
     as_json: o.Json = False,
@@ -46,7 +49,7 @@ def evaluate(
     from overfocus.training.checkpoint import evaluate_run
     from overfocus.training.refit import refit_run
 
-    scores = evaluate_run(run, split or [], best=best, root=root)
+    scores = evaluate_run(run, split or [], best=best, root=root, flip_test=flip_test)
     refitted = refit_run(run, refit, split or [], best=best, root=root) if refit is not None else None
     if as_json:
         print(json.dumps(scores if refitted is None else {"scores": scores, "refit": asdict(refitted)}))

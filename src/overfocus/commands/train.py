@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from overfocus.data.finalize import unmeasured
 from overfocus.data.load import CARDS, load
 from overfocus.data.resize import as_size
 from overfocus.models.pretrained import DEFAULT_TAG
@@ -69,10 +70,11 @@ def for_photographs(experiment: Experiment) -> dict[str, Any]:
     asked = PHOTOGRAPHS if data.size is None else min(as_size(data.size))
     if data.name in CARDS or asked < PHOTOGRAPHS:
         return {}
-    splits = load(
-        data.name, root=data.root, per_class=data.per_class, fraction=data.fraction, channels=data.channels,
-        seed=experiment.seed, download=data.download, labels=data.labels,
-    ).splits  # fmt: skip
+    with unmeasured():
+        splits = load(
+            data.name, root=data.root, per_class=data.per_class, fraction=data.fraction, channels=data.channels,
+            seed=experiment.seed, download=data.download, labels=data.labels,
+        ).splits  # fmt: skip
     sides = sorted(min(size) for size in stored_sizes(splits["train"].images)) if "train" in splits else []
     if not sides or sides[len(sides) // 2] < PHOTOGRAPHS or int(splits["train"].counts().min()) < 2:
         return {}

@@ -36,6 +36,7 @@ from overfocus.training.experiment import (
     as_pretrained,
     put_together,
     read_toml,
+    with_usual_augment,
     without_none,
 )
 from overfocus.training.recipe import Recipe
@@ -127,7 +128,7 @@ class Study(Settings):
     def _written_out(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("folds"):
             values = {"seeds": 1, **values}
-        return as_pretrained(values)
+        return with_usual_augment(as_pretrained(values))
 
     @field_validator("folds")
     @classmethod

@@ -13,10 +13,11 @@ from torch import nn
 from overfocus.core.classes import match_classes
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.preprocess import Preprocess
-from overfocus.data import Dataset, Stream
+from overfocus.data import Augment, Dataset, Stream
 from overfocus.data.joined import ALL, joined
 from overfocus.metrics.label_scores import label_scores
 from overfocus.models.checkpoints import load_weights
+from overfocus.models.flip_test import FlipTest
 from overfocus.training.evaluate import evaluate
 from overfocus.training.evaluate_labels import label_logits
 from overfocus.training.experiment import Experiment
@@ -81,14 +82,22 @@ def as_trained(dataset: Dataset, run: Run) -> Dataset:
     return replace(dataset, classes=classes).noting(note, match.warning and f"{match.warning}.")
 
 
+def _flipped(model: nn.Module, dataset: Dataset) -> FlipTest:
+    if not Augment.default_for(dataset.name, size=32).flip:
+        raise OverfocusError(f"{dataset.name}: a mirror changes what its images show; leave out --flip-test")
+    return FlipTest(model)
+
+
 def evaluate_run(
-    path: str | Path, splits: list[str], *, best: bool = False, root: str | None = None
+    path: str | Path, splits: list[str], *, best: bool = False, root: str | None = None, flip_test: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Evaluate a finished run on `splits` of its data, by default all but the training images (`all`: all together),
     in the precision in which it was trained; see `evaluate`. Of images with several labels: `LabelScores.as_dict`.
+    flip_test: by the mean logits of each image and its mirror; OverfocusError for sets whose images a mirror changes.
     """
     model, run = load_run(path, best=best), Run(Path(path))
     experiment, dataset = load_data(run, root)
+    model = _flipped(model, dataset) if flip_test else model
     autocast = partial(autocast_for, run.manifest().get("precision", ""), torch.device("cpu"))
     if ALL in splits and ALL not in dataset.splits:
         dataset = replace(dataset, splits={**dataset.splits, ALL: joined(dataset)})

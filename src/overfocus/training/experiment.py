@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -167,14 +167,14 @@ class Experiment(Settings):
     @model_validator(mode="before")
     @classmethod
     def _written_out(cls, values: Any) -> Any:
-        return as_pretrained(values)
+        return with_usual_augment(as_pretrained(values))
 
     @model_validator(mode="after")
     def _of_one_class(self) -> Experiment:
         if self.data.labels == "multi" and self.recipe.balance != "none":
             raise ValueError(
-                f"recipe.balance = {self.recipe.balance!r} is for images with one class each, and data.labels = 'multi' "
-                "gives them several; leave it out"
+                f"recipe.balance = {self.recipe.balance!r} is for images with one class each, and data.labels = 'multi'"
+                " gives them several; leave it out"
             )
         return self
 
@@ -261,6 +261,21 @@ class Experiment(Settings):
         import tomli_w
 
         return tomli_w.dumps(without_none(self.model_dump(mode="json")))
+
+
+def with_usual_augment(values: Any) -> Any:
+    """Write out in settings of a network that is tuned what is left out of an `augment` that is given in part: what is
+    usual for the set. A policy that changes colours takes the place of the jitter, as in timm.
+    """
+    tables = [values.get(name) if isinstance(values, dict) else None for name in ("data", "recipe")]
+    data, recipe = (table if isinstance(table, dict) else {} for table in tables)
+    given = data.get("augment")
+    if not isinstance(given, dict) or not given or recipe.get("tune", "scratch") == "scratch":
+        return values
+    usual = asdict(Augment.default_for(str(data.get("name", "")), CUSTOMARY, tuned=True))
+    if given.get("policy", "none") != "none":
+        usual["jitter"] = 0.0
+    return {**values, "data": {**data, "augment": {**usual, **given}}}
 
 
 def _of_one_size(dataset: Dataset, how: Preprocess) -> Dataset:

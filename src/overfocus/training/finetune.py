@@ -6,20 +6,25 @@ network is trained from there. From a random head the first steps would bend fea
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from overfocus.core.balance import Kind
 from overfocus.core.key import Key
+from overfocus.core.layer_name import FEATURES
 from overfocus.data import Augment, Dataset, Stream
 from overfocus.data.subset import balanced
+from overfocus.models.split import split
 from overfocus.models.stages import stages
 from overfocus.training.experiment import Experiment
 from overfocus.training.label_probe import fit_labels
 from overfocus.training.linear_probe import Features, LinearHead, features_of, fit_head
+from overfocus.training.probe_method import BATCH, Maps, epochs_for, no_pooled_head, split_up, trained_head
 
 MANY = 2000
 """Most images that choose the strength of a probe: more would take minutes."""
@@ -72,15 +77,59 @@ def as_evaluated(experiment: Experiment, dataset: Dataset, device: torch.device)
     return plain.stream(replace(dataset, splits={VIEW: dataset.splits["train"]}), VIEW, device=device)
 
 
-def with_probed_head(model: nn.Module, experiment: Experiment, dataset: Dataset, device: torch.device) -> nn.Module:
+def with_probed_head(
+    model: nn.Module, experiment: Experiment, dataset: Dataset, device: torch.device
+) -> tuple[nn.Module, str]:
     """Return a copy of `model`, which is on `device`, with a linear probe as its head: fitted to the training images as
-    evaluation sees them. It is the same in every process, and again when a run is resumed.
+    evaluation sees them, and trained with the methods that act on features; and what is to be said of that. It is the
+    same in every process, and again when a run is resumed.
     """
-    features = features_of(model, as_evaluated(experiment, dataset, device).epoch())
-    key = Key.seeded(experiment.seed).fold_in("tune")
+    stream, classes = as_evaluated(experiment, dataset, device), len(dataset.classes)
+    key, (acting, others) = Key.seeded(experiment.seed).fold_in("tune"), split_up(experiment.regularizer)
+    why_not, only = _no_maps(model, experiment) if acting else "", " in fine-tuning only"
+    said = f"{others} acts{only}." if others else ""
+    if experiment.recipe.tune == "probe":
+        said, only = f"{others} did not act: a probe sees the features of images as they are." if others else "", ""
+    if acting and not why_not:
+        maps = Maps(model, split(model), partial(_images, experiment, dataset, stream), stream.split.labels.to(device))
+        maps, features, positions = maps.looked_at()
+        if positions > 1 or not experiment.regularizer.drops_positions:
+            start = probe_of(features, classes, key)
+            head = trained_head(start, maps, features, experiment.regularizer, key)
+            epochs = epochs_for(len(features.labels))
+            how = f"The linear probe was trained with {acting}, {epochs} epochs of {len(features.labels)} images."
+            return head.into(model), f"{how} {said}".strip()
+        why_not = "the last maps are one position"
+    if why_not:
+        said = f"{experiment.regularizer} acts{only or ' nowhere'}: {why_not}."
+    head = _closed(features_of(model, stream.epoch()), experiment, dataset, key)
+    return head.into(model), said if acting or not only else ""
+
+
+def _closed(features: Features, experiment: Experiment, dataset: Dataset, key: Key) -> LinearHead:
+    """Return the logistic regression; of images with several labels one for each."""
     if dataset.multi_label:
-        return fit_labels(features, dataset.classes, key, probe_of).into(model)
-    return probe_of(features, len(dataset.classes), key, experiment.recipe.balance).into(model)
+        return fit_labels(features, dataset.classes, key, probe_of)
+    return probe_of(features, len(dataset.classes), key, experiment.recipe.balance)
+
+
+def _no_maps(model: nn.Module, experiment: Experiment) -> str:
+    """Return why a method on features cannot act in a probe; "" where it can."""
+    if experiment.model.at != FEATURES:
+        return f"the probe is fitted to the last features, and model.at is {experiment.model.at!r}"
+    if experiment.recipe.balance != "none":
+        return f"recipe.balance is {experiment.recipe.balance!r}, which only the closed probe follows"
+    if experiment.data.labels == "multi":
+        return "images have several labels, which only the closed probe follows"
+    return no_pooled_head(model)
+
+
+def _images(experiment: Experiment, dataset: Dataset, whole: Stream, rows: Tensor) -> Iterator[Tensor]:
+    """Yield the images `rows` of the stream `whole`, as evaluated, in that order."""
+    recipe = experiment.recipe.model_copy(update={"batch": BATCH})
+    part = replace(dataset, splits={VIEW: whole.split.subset(rows)})
+    stream = experiment.model_copy(update={"recipe": recipe}).stream(part, VIEW, device=whole.device)
+    return (images for images, *_ in stream.epoch())
 
 
 def probe_of(features: Features, classes: int, key: Key, balance: Kind = "none") -> LinearHead:

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from overfocus.core.balance import Balance
 from overfocus.core.deprecation import renamed_arguments
@@ -28,8 +27,9 @@ from overfocus.core.preprocess import Preprocess
 from overfocus.core.provenance import provenance
 from overfocus.data import Dataset, balanced
 from overfocus.data.finalize import check_trainable
-from overfocus.models.checkpoints import save_weights
+from overfocus.models.checkpoints import load_weights, save_weights
 from overfocus.models.smoke import try_classifier
+from overfocus.training.averaging import averaged as averaged_weights
 from overfocus.training.evaluate import evaluate
 from overfocus.training.evaluate_labels import judged_by, label_logits, label_report
 from overfocus.training.experiment import Experiment
@@ -39,6 +39,7 @@ from overfocus.training.probe import Probe, images_for
 from overfocus.training.processes import Machine, averaged, one_fate, started, together
 from overfocus.training.recipe import channels_last_for
 from overfocus.training.run import Epoch, Run
+from overfocus.training.stopping import Stopping
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def train(
     `experiment.dataset()` returned, and is not loaded again. With several processes each yields the same epochs, and
     the first one writes.
     Raises OverfocusError for a folder that holds something else or is in use, for unreadable data, for a full disk, for
-    a loss that is not finite; the state of the last completed epoch is kept in every case.
+    a loss that is not finite; the state of the last completed epoch is kept in every case, and a folder in which none
+    was begun is taken away again.
     """
     run = Run(Path(out))
     fabric = started(experiment.recipe.precision, machine or Machine())
@@ -84,7 +86,13 @@ def train(
         if run.finished:
             yield from run.epochs()
             return
-        yield from Trainer(experiment, run, fabric, on_step, dataset, on_data).epochs()
+        try:
+            trainer = Trainer(experiment, run, fabric, on_step, dataset, on_data)
+        except OverfocusError:
+            if fabric.is_global_zero:
+                run.give_up()
+            raise
+        yield from trainer.epochs()
 
 
 def _claim(run: Run, experiment: Experiment, held: ExitStack) -> None:
@@ -121,6 +129,7 @@ class Trainer:
         place: dict[str, Any] = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
         self.streams = {name: self.experiment.stream(self.dataset, name, **place) for name in self.dataset.splits}
         self.selection_split = _selection_split(self.dataset)
+        self.stopping = Stopping.of(recipe, {name: len(stream.split) for name, stream in self.streams.items()})
         images = self.streams["train"].split.images
         model = self.experiment.create_model(len(self.dataset.classes), images.channels)
         try_classifier(
@@ -142,14 +151,14 @@ class Trainer:
             multi_label=self.dataset.multi_label,
         )  # fmt: skip
         self.objective.check_size(torch.zeros(1, images.channels, *images.size(0), device=fabric.device))
-        averaging = get_ema_multi_avg_fn(recipe.ema)
-        self.average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True) if recipe.ema else None
+        self.average = averaged_weights(model, recipe.ema, warmed=recipe.tune != "scratch") if recipe.ema else None
 
     def _tuned(self, model: nn.Module) -> nn.Module:
         """Return the network with the head that its tuning begins with; what stays as it is needs no gradient."""
         self.linear_probe: nn.Module | None = None
+        self.probe_said = ""
         if self.recipe.probes:
-            model = with_probed_head(model, self.experiment, self.dataset, self.fabric.device)
+            model, self.probe_said = with_probed_head(model, self.experiment, self.dataset, self.fabric.device)
             self.linear_probe = deepcopy(model).eval().requires_grad_(False)
         if self.recipe.tune == "last-stage":
             freeze_below_last_stage(model)
@@ -165,12 +174,18 @@ class Trainer:
         if self.run.checkpoint.exists():
             together(self.fabric, self._resume)
             yield from self.history
-        for number in range(len(self.history) + 1, self.length + 1):
-            epoch = self._untrained() if self.recipe.tune == "probe" else self._epoch(number)
+        while not self._over():
+            epoch = self._untrained() if self.recipe.tune == "probe" else self._epoch(len(self.history) + 1)
             self.history.append(epoch)
             together(self.fabric, lambda epoch=epoch: self._keep(epoch))
             yield epoch
         together(self.fabric, self._finish)
+
+    def _over(self) -> bool:
+        last = self.history[-1] if self.history else None
+        if last is None:
+            return False
+        return last.number >= self.length or self.stopping.due(last.number, last.scores, self.best)
 
     def _untrained(self) -> Epoch:
         """Evaluate a probe, which nothing is trained of any more; its training scores are of images as evaluated."""
@@ -303,14 +318,15 @@ class Trainer:
     def _keep(self, epoch: Epoch) -> None:
         """Write the best weights, then the state, then the log; a process killed between any two loses nothing."""
         writes, scores = self.fabric.is_global_zero, epoch.scores.get(self.selection_split)
-        if scores and judged_by(scores)[1] > (judged_by(self.best)[1] if self.best else -1.0):
-            self.best = {"epoch": epoch.number, "split": self.selection_split, **scores}
-            if writes:
-                save_weights(self.model.state_dict(), self.run.best_weights)
-        history, classes = [asdict(each) for each in self.history], list(self.dataset.classes)
-        state = {**self._state(), "history": history, "best": self.best, "classes": classes}
         if writes:
             self.run.checkpoint.parent.mkdir(exist_ok=True)
+        if scores and self.stopping.better(scores, self.best):
+            self.best = {"epoch": epoch.number, "split": self.selection_split, **scores}
+            if writes:
+                file = self.run.best_so_far if self.stopping.patience else self.run.best_weights
+                save_weights(self.model.state_dict(), file)
+        history, classes = [asdict(each) for each in self.history], list(self.dataset.classes)
+        state = {**self._state(), "history": history, "best": self.best, "classes": classes}
         with replacing(self.run.checkpoint) if writes else nullcontext(self.run.checkpoint) as path:
             self.fabric.save(path, state)
         if writes:
@@ -351,17 +367,19 @@ class Trainer:
 
     def _finish(self) -> None:
         """Write the last weights and, after everything else, the manifest."""
-        judged = self._judged()
+        kept, scores = self._chosen()
+        judged = self._judged(scores)
         model = self.linear_probe if judged and judged.keeps_probe else self.model
         assert model is not None
-        if judged and judged.keeps_probe and judged_by(judged.kept["val"])[1] > judged_by(self.best)[1]:
+        both = self.stopping.patience  # then the result is the best one as well
+        if judged and judged.keeps_probe and (both or judged_by(judged.kept["val"])[1] > judged_by(self.best)[1]):
             self.best = {"epoch": 0, "split": "val", **judged.kept["val"]}
         labels = self._labels(model)
         if self.fabric.is_global_zero:
-            if self.best.get("epoch") == 0:
+            if self.best.get("epoch") == 0 or self.stopping.patience:
                 save_weights(model.state_dict(), self.run.best_weights)
             save_weights(model.state_dict(), self.run.weights)
-            self.run.finish({**self._manifest(judged), **labels})
+            self.run.finish({**self._manifest(kept, judged.kept if judged else scores, judged), **labels})
 
     def _labels(self, model: nn.Module) -> dict[str, Any]:
         """Return thresholds and scores of each label, where images have several."""
@@ -373,19 +391,27 @@ class Trainer:
         labels = {name: each.split.labels for name, each in streams.items()}
         return {"multi_label": True, "labels": label_report(logits, labels, self.dataset.classes)}
 
-    def _judged(self) -> Judged | None:
+    def _chosen(self) -> tuple[Epoch, dict[str, dict[str, float]]]:
+        """Take the network of the best epoch where training may stop early, else that of the last; return the epoch,
+        and the scores of its network on all that is evaluated.
+        """
+        last = self.history[-1]
+        if not self.stopping.patience or self.best.get("epoch", last.number) == last.number:
+            return last, last.scores
+        load_weights(self.model, self.run.best_so_far)
+        return self.history[self.best["epoch"] - 1], {name: self.score(name) for name in self._evaluated(self.length)}
+
+    def _judged(self, scores: dict[str, dict[str, float]]) -> Judged | None:
         """Compare a network that was tuned with the probe that it began as, on all that is evaluated."""
         if not self.recipe.judged or self.linear_probe is None:
             return None
-        scores = {name: self.score(name, self.linear_probe) for name in self._evaluated(self.length)}
-        of_labels = "mean_average_precision" in scores.get("val", {})
-        by = "mean_average_precision" if of_labels else self.recipe.judged_by
-        return Judged(scores, self.history[-1].scores, by)
+        probe = {name: self.score(name, self.linear_probe) for name in self._evaluated(self.length)}
+        of_labels = "mean_average_precision" in probe.get("val", {})
+        return Judged(probe, scores, "mean_average_precision" if of_labels else self.recipe.judged_by)
 
-    def _manifest(self, judged: Judged | None) -> dict[str, Any]:
-        """Return what a reader of the weights must know."""
-        scores = judged.kept if judged else self.history[-1].scores
-        last, images = self.history[-1], self.streams["train"].split.images
+    def _manifest(self, kept: Epoch, scores: dict[str, dict[str, float]], judged: Judged | None) -> dict[str, Any]:
+        """Return what a reader of the weights must know: they are those of the epoch `kept`."""
+        images = self.streams["train"].split.images
         return {
             "method": self.experiment.method,
             "method_in_full": self.experiment.regularizer.spec(full=True),
@@ -395,8 +421,10 @@ class Trainer:
             "mean": self.dataset.mean,
             "std": self.dataset.std,
             "preprocess": self._preprocess().as_dict(),
-            "last": {"epoch": last.number, "scores": scores, "train": last.train},
+            "last": {"epoch": kept.number, "scores": scores, "train": kept.train},
             "best": {**self.best, "note": _best_note(self.selection_split)},
+            **self._length(kept.number),
+            **({"linear_probe": self.probe_said} if self.probe_said else {}),
             **({"tuned": judged.as_dict()} if judged else {}),
             "seconds": sum(epoch.seconds for epoch in self.history),
             "images": {name: len(stream.split) for name, stream in self.streams.items()},
@@ -406,6 +434,12 @@ class Trainer:
             "processes": self.fabric.world_size,
             **provenance(),
         }
+
+    def _length(self, kept: int) -> dict[str, Any]:
+        """Return how long was trained, and why; nothing of a recipe that does not say it."""
+        if self.recipe.patience == 0 or self.recipe.tune == "probe":
+            return {}
+        return {"early_stopping": self.stopping.as_dict(len(self.history), self.length, kept)}
 
     def _preprocess(self) -> Preprocess:
         size, dataset = self.streams["train"].split.images.size(0), self.dataset

@@ -93,9 +93,7 @@ class Objective(nn.Module):
         self.register_buffer("key", Key.seeded(seed).words, persistent=False)
         balance = balance or Balance()
         if multi_label and (balance.weights is not None or balance.log_prior is not None):
-            raise OverfocusError(
-                "balance is for images with one class each; leave it out where they have several labels"
-            )
+            raise OverfocusError("balance is for images with one class each; leave it out where they have several")
         self.register_buffer("class_weights", balance.weights, persistent=False)
         self.register_buffer("log_prior", balance.log_prior, persistent=False)
         self._kind = MultiTargets if multi_label else Targets

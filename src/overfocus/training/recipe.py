@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from math import cos, pi
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -20,7 +20,7 @@ from overfocus.training.settings import Settings
 DEFAULT_RATE = {"sgd": 0.1, "adamw": 1e-3}
 TUNED: dict[str, Any] = {
     "optimizer": "adamw", "weight_decay": 0.01, "smoothing": 0.1, "batch": 16, "epochs": 0, "layer_decay": 0.8,
-    "freeze_norm": True,
+    "freeze_norm": True, "patience": "auto",
 }  # fmt: skip
 """What is customary where a pretrained network is tuned."""
 IMAGES, FEWEST, MOST = 1600, 8, 20
@@ -38,6 +38,10 @@ class Recipe(Settings):
     """
     epochs: int = Field(30, ge=0)
     """Where a network is tuned 0 is as many as pass 1,600 images, from 8 to 20: see `epochs_for`."""
+    patience: Literal["auto"] | Annotated[int, Field(ge=0)] = 0
+    """Epochs without a lower loss on held-out images after which training ends, with the network of the best; 0 for
+    none. `auto`, where a network is tuned: see `training.stopping`.
+    """
     batch: int = Field(128, ge=1)
     """Images of one step, over all processes."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -71,7 +75,9 @@ class Recipe(Settings):
     accumulate: int = Field(1, ge=1)
     """Batches for each update of the weights."""
     ema: float = Field(0.0, ge=0, lt=1)
-    """Decay, per update, of the moving average of the weights that is then evaluated and saved; 0 for none."""
+    """Decay, per update, of the moving average of the weights that is then evaluated and saved; 0 for none. Where a
+    network is tuned it grows to that: see `training.averaging`.
+    """
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true"] = "auto"
     """`auto` takes bf16 where the processor computes in it, float32 elsewhere."""
     channels_last: Literal["auto"] | bool = "auto"

@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,11 @@ class Run:
         return self.path / "best.safetensors"
 
     @property
+    def best_so_far(self) -> Path:
+        """Weights of the best epoch of a run that may stop early; in the end they are both of the above."""
+        return self.checkpoint.parent / "best.safetensors"
+
+    @property
     def finished(self) -> bool:
         """Whether the run is finished."""
         return (self.path / "manifest.json").is_file()
@@ -123,6 +128,18 @@ class Run:
         """Whether all that lies here is an experiment as `claim` wrote it."""
         text = (self.path / "experiment.toml").read_text(encoding="utf-8")
         return not self.checkpoint.exists() and not self.finished and text == self.experiment().toml()
+
+    def give_up(self) -> None:
+        """Take away what `claim` wrote into a folder in which nothing was trained, and the folder if nothing else lies
+        there.
+        """
+        settings, lock = self.path / "experiment.toml", self.path / ".lock"
+        if settings.is_file() and self._never_trained():
+            settings.unlink()
+        if self.path.is_dir() and {each.name for each in self.path.iterdir()} <= {lock.name}:
+            with suppress(OSError):  # Windows does not let go of a lock that is held
+                lock.unlink(missing_ok=True)
+                self.path.rmdir()
 
     def _check_empty(self) -> None:
         others = sorted(each.name for each in self.path.iterdir() if each.name not in KNOWN and each.name[0] != ".")

@@ -142,7 +142,13 @@ def run_summary(run: Run, console: Console | None = None) -> None:
     manifest, console = run.manifest(), console or plain_console()
     if note := manifest["data"]["note"]:
         console.print(note, style="dim")
-    console.print(f"last epoch ({manifest['last']['epoch']}) of {manifest['method']}")
+    stopping = manifest.get("early_stopping", {})
+    which = "epoch" if stopping.get("patience") else "last epoch"
+    console.print(f"{which} ({manifest['last']['epoch']}) of {manifest['method']}")
+    if stopping:
+        console.print(stopping["why"])
+    if "linear_probe" in manifest:
+        console.print(manifest["linear_probe"])
     if "tuned" in manifest:
         console.print(manifest["tuned"]["why"])
     if "labels" in manifest:
