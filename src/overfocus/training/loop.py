@@ -30,6 +30,7 @@ from overfocus.data import Dataset, balanced
 from overfocus.data.finalize import check_trainable
 from overfocus.models.checkpoints import save_weights
 from overfocus.models.smoke import try_classifier
+from overfocus.training.confidence import SPLIT, held_out_confidence
 from overfocus.training.evaluate import evaluate
 from overfocus.training.experiment import Experiment
 from overfocus.training.finetune import Judged, as_evaluated, freeze_below_last_stage, freeze_norm, with_probed_head
@@ -352,11 +353,18 @@ class Trainer:
         assert model is not None
         if judged and judged.keeps_probe and judged.kept["val"]["accuracy"] > self.best["accuracy"]:
             self.best = {"epoch": 0, "split": "val", **judged.kept["val"]}
+        confidence = self._confidence(model)
         if self.fabric.is_global_zero:
             if self.best.get("epoch") == 0:
                 save_weights(model.state_dict(), self.run.best_weights)
             save_weights(model.state_dict(), self.run.weights)
-            self.run.finish(self._manifest(judged))
+            self.run.finish({**self._manifest(judged), **confidence})
+
+    def _confidence(self, model: nn.Module) -> dict[str, Any]:
+        """Return what the manifest keeps of the answers of `model` to held-out images, by which it is calibrated."""
+        if SPLIT not in self.streams or self.streams[SPLIT].split.labels.ndim != 1:
+            return {}
+        return {"confidence": held_out_confidence(model, self.streams[SPLIT], self.fabric).as_dict()}
 
     def _judged(self) -> Judged | None:
         """Compare a network that was tuned with the probe that it began as, on all that is evaluated."""
