@@ -58,7 +58,7 @@ class PredictRequest:
 
 
 @dataclass
-class Tally:
+class PredictionCount:
     """What a model said of many pictures, counted."""
 
     classes: Counter[str] = field(default_factory=Counter)
@@ -77,13 +77,15 @@ class Tally:
         self.classes += Counter() if row.error else Counter([row.predicted])
 
 
-def predict(request: PredictRequest, on_row: OnRow = lambda row: None, console: Console | None = None) -> Tally:
+def predict(
+    request: PredictRequest, on_row: OnRow = lambda row: None, console: Console | None = None
+) -> PredictionCount:
     """Show every picture to the model, and hand each prediction on as it comes: to `on_row`, and to the CSV.
 
     The CSV appears whole or not at all. A picture that cannot be read is a row with its error, and the others go on.
     Raises OverfocusError for a model, a path, or an accuracy that does not do, before any picture is read.
     """
-    console, tally = console or Console(stderr=True, soft_wrap=True, highlight=False, markup=False), Tally()
+    console, tally = console or Console(stderr=True, soft_wrap=True, highlight=False, markup=False), PredictionCount()
     model = predictor_of(request.model, request.options, request.preprocess, device_of(Machine(request.device)))
     threshold = None if request.accuracy is None else model.threshold(request.accuracy)
     found = pictures_in(request.paths)

@@ -14,14 +14,14 @@ from overfocus.data.tree import Leftovers, read_tree
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundPictures:
     """Picture files, each once, and in words what was found and is not read."""
 
     files: list[str]
     not_read: list[str]
 
 
-def pictures_in(paths: Sequence[str]) -> Found:
+def pictures_in(paths: Sequence[str]) -> FoundPictures:
     """Return the pictures that `paths` name: files, folders with all below them, and patterns such as `**/*.jpg`.
 
     A file is read if its suffix is that of a picture, or if it has none. Raises OverfocusError for a path or a pattern
@@ -40,7 +40,7 @@ def pictures_in(paths: Sequence[str]) -> Found:
             not_read.append(f"{path}: no picture ({described(PurePath(path).suffix.lower())})")
     if not files:
         raise OverfocusError(f"no picture in {', '.join(paths[:3])}; " + "; ".join(not_read or ["give picture files"]))
-    return Found(list(files), not_read)
+    return FoundPictures(list(files), not_read)
 
 
 def _expanded(path: str) -> list[str]:

@@ -52,6 +52,7 @@ class Predictor(nn.Module):
         super().__init__()
         self.classifier, self.preprocess, self.held_out = classifier, preprocess, held_out
         self.network: nn.Module = classifier.pixels  # type: ignore[attr-defined]
+        self.eval()
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def export_run(
     with replacing_folder(folder) as aside:
         answer = KINDS[kind](source, aside)
         difference = _compared(source, answer, kind)
-        config = _config(source)
+        config = {**_config(source), **_confidence(source, best)}
         (aside / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
         (aside / "README.md").write_text(card(kind, config, source.manifest, best=best), encoding="utf-8")
         files = sorted(each.name for each in aside.iterdir())
@@ -126,6 +126,12 @@ def _config(source: Source) -> dict[str, Any]:
         "std": manifest["std"],
         "preprocess": Preprocess.of_manifest(manifest).as_dict(),
     }
+
+
+def _confidence(source: Source, best: bool) -> dict[str, Any]:
+    """Return what calibrates the confidence; the held-out answers are those of the last epoch."""
+    kept = source.manifest.get("confidence")
+    return {"confidence": kept} if kept and not best else {}
 
 
 def _safetensors(source: Source, folder: Path) -> Answer:
