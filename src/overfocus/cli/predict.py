@@ -25,7 +25,7 @@ def predict(  # noqa: PLR0913
         Path | None, typer.Option(help="CSV to write; without it a line for each picture is printed.")
     ] = None,
     maps: Annotated[Path | None, typer.Option(help="Folder for heat maps; adds their effective area.")] = None,
-    attribution: Annotated[str, typer.Option("--map", help="How maps are computed.")] = "hirescam",
+    attribution: o.Map = "hirescam",
     accuracy: Annotated[
         float | None,
         typer.Option(help="Mark as unsure what lies under the confidence that had this accuracy on held-out pictures."),
