@@ -5,6 +5,7 @@ from .commands.check import check as check
 from .core.batch import Batch as Batch
 from .core.errors import OverfocusError as OverfocusError
 from .core.key import Key as Key
+from .core.prediction import Prediction as Prediction
 from .core.preprocess import Preprocess as Preprocess
 from .core.targets import Targets as Targets
 from .data import Augment as Augment
@@ -12,6 +13,8 @@ from .data import Stream as Stream
 from .data import load as load
 from .diagnosis.diagnosis import Diagnosis as Diagnosis
 from .diagnosis.examination import diagnose as diagnose
+from .diagnosis.predictor import Predictor as Predictor
+from .diagnosis.predictor import load_model as load_model
 from .integrations.functions import cutmix as cutmix
 from .integrations.functions import cutout as cutout
 from .integrations.functions import mixup as mixup

@@ -12,12 +12,15 @@ from PIL import Image
 from torch import nn
 
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.core.preprocess import Preprocess
+from overfocus.data.resize import fit
 from overfocus.export import export as module
 from overfocus.export.card import card
 from overfocus.export.export import KINDS, export_run
 from overfocus.training.checkpoint import load_run
 from overfocus.training.experiment import Experiment
 from overfocus.training.loop import train
+from overfocus.training.run import Run
 
 NAMES = ("a\u00e4", "---", "<b>|`")
 
@@ -91,6 +94,48 @@ def test_the_code_of_the_card_answers_as_the_run(run, tmp_path, kind):
         expected = load_run(run)(normalised)
     found = answers(tmp_path / "out", normalised if kind == "safetensors" else pixels)
     assert torch.allclose(found, expected, atol=1e-4)
+    if kind != "safetensors":
+        assert told["largest_difference_resized"] < 1e-4  # stored as the network takes them
+        assert_any_size(run, tmp_path / "out", kind)
+
+
+def assert_any_size(run, folder, kind):
+    """Check that a program brings pictures of other sizes to its own as training does."""
+    model, how = load_run(run), Preprocess.of_manifest(json.loads((run / "manifest.json").read_text()))
+    mean, std = (torch.tensor(each).view(-1, 1, 1) for each in (how.mean, how.std))
+    for count, height, width in ((1, 50, 41), (3, 20, 90), (2, 12, 7)):
+        stored = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(height))
+        levels = (stored * 255).round().to(torch.uint8)
+        with torch.no_grad():
+            expected = model((fit(levels, how) / 255 - mean) / std).softmax(dim=1)
+            found = program_of(folder, kind)(levels / 255).softmax(dim=1)
+        assert torch.allclose(found, expected, atol=0.01)
+        assert not torch.allclose(found[:1], found.roll(1, 0)[:1], atol=1e-6) or count == 1
+
+
+def program_of(folder, kind):
+    if kind == "torch-export":
+        return torch.export.load(folder / "model.pt2").module()
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    return lambda pixels: torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
+
+
+def test_a_program_that_resizes_otherwise_is_not_written(tmp_path):
+    source = np.random.default_rng(1)
+    for part in ("train", "test"):
+        for label, name in enumerate("abc"):
+            (tmp_path / "photos" / part / name).mkdir(parents=True)
+            for number in range(3):
+                pixels = source.integers(0, 90, (40, 71, 3), dtype=np.uint8)
+                pixels[:, 20 * label : 20 * label + 20] += 150
+                Image.fromarray(pixels).save(tmp_path / "photos" / part / name / f"{number}.png")
+    small = {"name": "overfocus_cnn", "settings": {"widths": [4, 6, 8]}}
+    source = module._source(Run(trained(tmp_path / "photos", tmp_path / "run", small)), best=False, root=None)
+    assert module._compared_stored(source, source.program, "onnx") < 0.02
+    with pytest.raises(OverfocusError, match="of other sizes"):
+        module._compared_stored(source, lambda pixels: 9 * source.program(pixels.flip(3)) + pixels.mean(), "onnx")
 
 
 @pytest.mark.slow

@@ -14,13 +14,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from overfocus.cli import check, diagnose, downstream, evaluate, lists, study, train
+from overfocus.cli import check, diagnose, downstream, evaluate, lists, predict, study, train
 from overfocus.core.allocator import keep_freed_memory
 from overfocus.core.errors import OverfocusError
 
 GROUPS = {
     "Your data": [check.app],
     "One run": [train.app, evaluate.app],
+    "New pictures": [predict.app],
     "Where a classifier looks": [diagnose.app],
     "Methods compared": [study.app, downstream.app],
     "Names to choose from": [lists.app],
@@ -51,10 +52,12 @@ app = typer.Typer(
     \b
     overfocus train --method "cutmix + sgdrop" --out runs/first
     overfocus train --data photos --out runs/photos
+    overfocus predict runs/photos new --out predictions.csv
     overfocus diagnose runs/first --out diagnosis
 
     Exit codes: 0 done; 1 unforeseen error, --debug shows where; 2 invalid input, a one-line message says how to fix
-    it; 3 `check --fail-on` found something; 130 and 143 stopped by Ctrl-C or SIGTERM.
+    it; 3 `check --fail-on` found something, or `predict` a picture that cannot be read; 130 and 143 stopped by Ctrl-C
+    or SIGTERM.
     """,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -131,6 +131,7 @@ At = Annotated[
         help="Layer to act on or to map; default: @features, the last features before pooling.",
     ),
 ]
+Map = Annotated[str, typer.Option("--map", help="How attribution is computed; `overfocus maps` lists the methods.")]
 WhichWeights = Annotated[
     str | None,
     typer.Option(

@@ -18,7 +18,14 @@ from overfocus.core.layer_name import FEATURES, layer_name
 from overfocus.core.preprocess import DEFAULT, Preprocess
 from overfocus.data.image_files import FileImages
 from overfocus.data.resize import as_size, fit
-from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, preprocess_for, run_of
+from overfocus.diagnosis.checkpoints import (
+    CheckpointOptions,
+    classifier_of,
+    dataset_for,
+    own_size,
+    preprocess_for,
+    run_of,
+)
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.metrics.spread import effective_area, gini
 from overfocus.report.drawing.overlay import MappedImage, MapPicture, map_sheet, overlay, picture, save_png
@@ -67,7 +74,7 @@ def explain(
     if not images or not methods:
         raise OverfocusError("explain: give one picture and one method at least")
     target_class = _class(classifier, target)
-    how = replace(preprocess, size=as_size(size or preprocess.size or _own_size(classifier)))
+    how = replace(preprocess, size=as_size(size or preprocess.size or own_size(classifier) or USUAL))
     answers = [_answer(classifier, each, target_class) for each in _read(images, len(classifier.mean), how)]
     stems, out = _stems(images), Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -173,15 +180,6 @@ def _class(classifier: Classifier, target: str | int) -> int | None:
     if text.isdecimal() and int(text) < len(classifier.classes):
         return int(text)
     raise UnknownName("class", text, classifier.classes)
-
-
-def _own_size(classifier: Classifier) -> int | tuple[int, int]:
-    """Return the size that the model was made for, as far as it says so: timm notes it, torchvision's ViT keeps it."""
-    noted = getattr(classifier.model, "pretrained_cfg", None)
-    if isinstance(noted, dict) and len(noted.get("input_size", ())) == 3:
-        return tuple(noted["input_size"][1:])  # type: ignore[return-value]
-    side = getattr(classifier.model, "image_size", None)
-    return side if isinstance(side, int) else USUAL
 
 
 def _stems(images: Sequence[str | Path]) -> list[str]:

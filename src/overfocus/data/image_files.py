@@ -48,15 +48,11 @@ class StoredImages(Images):
 
     def _read(self, index: int, to: Preprocess | None) -> Tensor:
         """Return the image, its colours side by side in memory, for `to` or for any size."""
-        source, name, how = self.encoded_at(index), self.name(index), self.preprocess
+        source, name = self.encoded_at(index), self.name(index)
         with opened(source, name) as picture:
-            turn = turn_left(picture, how.orientation)
             if to is not None:
-                _draft(picture, to, turn)
-            flat = eight_bits(picture, source, name, how.intensity) if is_deep(picture) else picture
-            flat = on_background(flat, how.background)
-            pixels = torch.from_numpy(np.array(turned(_converted(flat, name, self.channels), turn)))
-        return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+                _draft(picture, to, turn_left(picture, self.preprocess.orientation))
+            return pixels_of(picture, source, name, self.channels, self.preprocess)
 
     def size(self, index: int) -> Size:
         """Return height and width in pixels, turned as the image is, from the header of the image."""
@@ -130,6 +126,18 @@ class EncodedImages(StoredImages):
     def stamp(self, index: int) -> bytes:
         """Return the encoded bytes."""
         return self.encoded_at(index)
+
+
+def pixels_of(picture: Image.Image, source: str | bytes, name: str, channels: int, how: Preprocess) -> Tensor:
+    """Return an open picture as [C, H, W] uint8 with the orientation, intensity and background of `how`, not resized.
+
+    source: its file or bytes, from which 16-bit colours are read again.
+    """
+    turn = turn_left(picture, how.orientation)
+    flat = eight_bits(picture, source, name, how.intensity) if is_deep(picture) else picture
+    flat = on_background(flat, how.background)
+    pixels = torch.from_numpy(np.array(turned(_converted(flat, name, channels), turn)))
+    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
 
 def is_grey(images: StoredImages, most: int = 64) -> bool:

@@ -80,6 +80,15 @@ def preprocess_for(what: str, options: CheckpointOptions) -> Preprocess | None:
     return known.preprocess if known else None
 
 
+def own_size(classifier: Classifier) -> int | tuple[int, int] | None:
+    """Return the size that the model was made for, as far as it says so: timm notes it, torchvision's ViT keeps it."""
+    noted = getattr(classifier.model, "pretrained_cfg", None)
+    if isinstance(noted, dict) and len(noted.get("input_size", ())) == 3:
+        return tuple(noted["input_size"][1:])  # type: ignore[return-value]
+    side = getattr(classifier.model, "image_size", None)
+    return side if isinstance(side, int) else None
+
+
 def _as_weights_say(whats: Sequence[str], given: dict[str, Any], options: CheckpointOptions) -> dict[str, Any]:
     """Return the settings of the data that the weights which are no run's say, by dotted key."""
     said: dict[str, tuple[str, Any]] = {}

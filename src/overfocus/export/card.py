@@ -19,19 +19,19 @@ from safetensors.torch import load_file
 config = json.load(open("config.json"))
 {make}
 model.load_state_dict(load_file("model.safetensors"))
-model.eval()  # takes images normalised by config["mean"] and config["std"]
+model.eval()  # takes images of {height} x {width}, prepared as below and normalised by config["mean"] and config["std"]
 ```""",
     "torch-export": """```python
 import torch
 
 model = torch.export.load("model.pt2").module()
-logits = model(pixels)  # float32 [B, {channels}, {height}, {width}] in [0, 1]; normalised inside
+logits = model(pixels)  # float32 [B, {channels}, H, W] in [0, 1]; fitted to {height} x {width} and normalised inside
 ```""",
     "onnx": """```python
 import onnxruntime
 
 session = onnxruntime.InferenceSession("model.onnx")
-# pixels: float32 [B, {channels}, {height}, {width}] in [0, 1]; normalised inside
+# pixels: float32 [B, {channels}, H, W] in [0, 1]; fitted to {height} x {width} and normalised inside
 (logits,) = session.run(None, {{"pixels": pixels}})
 ```""",
 }
@@ -49,7 +49,7 @@ def card(kind: str, config: dict[str, Any], manifest: dict[str, Any], *, best: b
         "## Use\n\n" + _use(kind, config) + "\n\nThe classes are `id2label` in `config.json`.\n",
         "## Scores\n\n" + _table(scores, chosen) + "\n",
         "## Training\n\n" + _training(manifest) + "\n",
-        "## Limits\n\n" + _limits(manifest, best) + "\n",
+        "## Limits\n\n" + _limits(kind, manifest, best) + "\n",
     ]
     return "\n".join(parts)
 
@@ -145,10 +145,20 @@ def _preparation(how: Preprocess) -> str:
     return f"Its images were {turned}; {fitted} ({how.interpolation})."
 
 
-def _limits(manifest: dict[str, Any], best: bool) -> str:
+def _to_do(kind: str) -> str:
+    """Say what of the preparation is left to whoever uses the model."""
+    if kind == "safetensors":
+        return "Others have to be too, and normalised"
+    return (
+        "The program fits and normalises by itself; turning a picture, bringing it to 8 bits and laying what is "
+        "transparent on the background come before it"
+    )
+
+
+def _limits(kind: str, manifest: dict[str, Any], best: bool) -> str:
     lines = [
         f"- It knows the {len(manifest['classes'])} classes in config.json, and calls every picture one of them.",
-        f"- {_preparation(Preprocess.of_manifest(manifest))} Others have to be too: `preprocess` in config.json.",
+        f"- {_preparation(Preprocess.of_manifest(manifest))} {_to_do(kind)}: `preprocess` in config.json.",
         "- `overfocus diagnose` measures how narrowly it looks, and what hiding, attacks and shift cost it.",
     ]
     if note := manifest["data"].get("note"):

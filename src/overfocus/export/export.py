@@ -2,7 +2,8 @@
 before anything is written under its name.
 
 Methods leave nothing behind in a network, so what is exported is what was trained. The two programs take pixels in
-[0, 1] and normalise them themselves; the weights are those of the bare network, which wants normalised images.
+[0, 1] of any size, and fit and normalise them themselves; the weights are those of the bare network, which wants images
+that are fitted and normalised.
 """
 
 from __future__ import annotations
@@ -19,17 +20,35 @@ from torch import Tensor, nn
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import replacing_folder
 from overfocus.core.preprocess import Preprocess
+from overfocus.data.resize import fit, unfitted
 from overfocus.diagnosis.classifier import Pixels
 from overfocus.export.card import card
+from overfocus.export.resizing import Fitting
 from overfocus.models.checkpoints import save_weights
 from overfocus.training.checkpoint import load_data, load_network, load_run
 from overfocus.training.run import Run
 
 Answer = Callable[[Tensor], Tensor]
-SIZES = {"pixels": {0: torch.export.Dim("images", min=1)}}
-"""What may differ from call to call: the number of images."""
+SIZES = {"pixels": {at: torch.export.Dim(name, min=1) for at, name in ((0, "images"), (2, "height"), (3, "width"))}}
+"""What may differ from call to call: the number of images, and their size."""
 CLOSE = 1e-4
 """Largest difference of two logits, as a share of the largest logit, that the order of sums may make."""
+CLOSE_RESIZED = 0.05
+"""Largest difference of two probabilities that the rounding to 8 bits may make, which a program leaves out."""
+STORED = 4
+"""Images that the programs are tried on as they are stored, each of its own size."""
+
+
+class Program(nn.Module):
+    """What is exported as a program: pixels [B, C, H, W] in [0, 1] in, logits [B, K] out."""
+
+    def __init__(self, fitting: Fitting, network: Pixels) -> None:
+        super().__init__()
+        self.fitting, self.network = fitting, network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.network(self.fitting(pixels))
 
 
 @dataclass(frozen=True)
@@ -39,13 +58,26 @@ class Source:
     model: nn.Module
     images: Tensor
     """[B, C, H, W], normalised; real ones."""
+    stored: tuple[Tensor, ...]
+    """A few of them as they are stored, each [C, H, W] uint8 of its own size."""
     run: Run
     manifest: dict[str, Any]
 
     @property
-    def program(self) -> Pixels:
-        """The network that takes pixels in [0, 1]."""
-        return Pixels(self.model, tuple(self.manifest["mean"]), tuple(self.manifest["std"])).eval()
+    def preprocess(self) -> Preprocess:
+        """How pictures became what the network takes."""
+        return Preprocess.of_manifest(self.manifest)
+
+    @property
+    def program(self) -> Program:
+        """The network that takes pixels in [0, 1] of any size."""
+        pixels = Pixels(self.model, tuple(self.manifest["mean"]), tuple(self.manifest["std"]))
+        return Program(Fitting(self.preprocess, self.manifest["channels"]), pixels).eval()
+
+    @property
+    def example(self) -> Tensor:
+        """Two images of a size that is not the network's, so that nothing in a program is fixed to it."""
+        return torch.nn.functional.pad(self.pixels[:1], (2, 3, 1, 1)).repeat(2, 1, 1, 1)
 
     @property
     def pixels(self) -> Tensor:
@@ -63,7 +95,8 @@ def export_run(
     root: where the run's data lies now; a few of its images are what the export is tried on.
 
     Beside the model lie README.md, a card in the form of the Hugging Face hub, and config.json with classes and
-    normalisation. Returns what was written, on how many images it was tried and the largest difference of two logits.
+    normalisation. Returns what was written, on how many images it was tried, the largest difference of two logits, and
+    for programs that of two probabilities on a few images as they are stored, in other sizes than the network's.
     Raises OverfocusError where the answers differ by more than rounding; then nothing is written.
     """
     if kind not in KINDS:
@@ -74,11 +107,20 @@ def export_run(
     with replacing_folder(folder) as aside:
         answer = KINDS[kind](source, aside)
         difference = _compared(source, answer, kind)
-        config = _config(source)
+        resized = (
+            {} if kind == "safetensors" else {"largest_difference_resized": _compared_stored(source, answer, kind)}
+        )
+        config = {**_config(source), **_confidence(source, best)}
         (aside / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
         (aside / "README.md").write_text(card(kind, config, source.manifest, best=best), encoding="utf-8")
         files = sorted(each.name for each in aside.iterdir())
-    return {"folder": str(folder), "files": files, "images": len(source.images), "largest_difference": difference}
+    return {
+        "folder": str(folder),
+        "files": files,
+        "images": len(source.images),
+        "largest_difference": difference,
+        **resized,
+    }
 
 
 def _source(run: Run, *, best: bool, root: str | None) -> Source:
@@ -86,9 +128,12 @@ def _source(run: Run, *, best: bool, root: str | None) -> Source:
     experiment, dataset = load_data(run, root)
     name = next((each for each in dataset.splits if each != "train"), "train")
     split = dataset.splits[name]
-    dataset = replace(dataset, splits={"shown": split.subset(torch.arange(min(16, len(split))))})
+    shown = split.subset(torch.arange(min(16, len(split))))
+    whole = unfitted(shown.images)
+    stored = tuple(whole.read(row) for row in range(min(STORED, len(shown))))
+    dataset = replace(dataset, splits={"shown": shown})
     images = torch.cat([batch.images for batch in experiment.stream(dataset, "shown").epoch()])
-    return Source(load_run(run.path, best=best), images, run, run.manifest())
+    return Source(load_run(run.path, best=best), images, stored, run, run.manifest())
 
 
 def _check_free(folder: Path) -> None:
@@ -112,6 +157,23 @@ def _compared(source: Source, answer: Answer, kind: str) -> float:
     return difference
 
 
+def _compared_stored(source: Source, answer: Answer, kind: str) -> float:
+    """Return the largest difference of two probabilities, on images as they are stored."""
+    mean, std = (torch.tensor(source.manifest[name]).view(-1, 1, 1) for name in ("mean", "std"))
+    largest = 0.0
+    for image in source.stored:
+        fitted = fit(image, source.preprocess)[None].float() / 255
+        with torch.no_grad():
+            expected, found = source.model((fitted - mean) / std).float(), answer(image[None].float() / 255)
+        largest = max(largest, float((found.softmax(dim=1) - expected.softmax(dim=1)).abs().max()))
+    if not largest <= CLOSE_RESIZED:
+        raise OverfocusError(
+            f"export: on real images of other sizes the {kind} model answers otherwise than the run (probabilities "
+            f"differ by {largest:.2g}), so nothing was written; try another kind"
+        )
+    return largest
+
+
 def _config(source: Source) -> dict[str, Any]:
     """Return what somebody needs to use the model."""
     manifest, model = source.manifest, source.run.experiment().model
@@ -129,6 +191,12 @@ def _config(source: Source) -> dict[str, Any]:
     }
 
 
+def _confidence(source: Source, best: bool) -> dict[str, Any]:
+    """Return what calibrates the confidence; the held-out answers are those of the last epoch."""
+    kept = source.manifest.get("confidence")
+    return {"confidence": kept} if kept and not best else {}
+
+
 def _safetensors(source: Source, folder: Path) -> Answer:
     """Write the bare weights, and read them into a new network."""
     save_weights(source.model.state_dict(), folder / "model.safetensors")
@@ -136,9 +204,9 @@ def _safetensors(source: Source, folder: Path) -> Answer:
 
 
 def _torch_export(source: Source, folder: Path) -> Answer:
-    """Write a program for any number of images of the run's size."""
+    """Write a program for any number of images of any size."""
     with torch.no_grad():
-        program = torch.export.export(source.program, (source.pixels[:2],), dynamic_shapes=SIZES)
+        program = torch.export.export(source.program, (source.example,), dynamic_shapes=SIZES)
     torch.export.save(program, folder / "model.pt2")
     return _answering(torch.export.load(folder / "model.pt2").module())
 
@@ -152,7 +220,7 @@ def _onnx(source: Source, folder: Path) -> Answer:
         raise OverfocusError(f"export to onnx: {error}; pip install 'overfocus[onnx]'") from None
     with torch.no_grad():
         torch.onnx.export(
-            source.program, (source.pixels[:2],), str(folder / "model.onnx"), input_names=["pixels"],
+            source.program, (source.example,), str(folder / "model.onnx"), input_names=["pixels"],
             output_names=["logits"], dynamic_shapes=SIZES, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])

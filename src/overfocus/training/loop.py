@@ -30,6 +30,7 @@ from overfocus.data.finalize import check_trainable
 from overfocus.models.checkpoints import load_weights, save_weights
 from overfocus.models.smoke import try_classifier
 from overfocus.training.averaging import averaged as averaged_weights
+from overfocus.training.confidence import SPLIT, held_out_confidence
 from overfocus.training.evaluate import evaluate
 from overfocus.training.evaluate_labels import judged_by, label_logits, label_report
 from overfocus.training.experiment import Experiment
@@ -374,12 +375,18 @@ class Trainer:
         both = self.stopping.patience  # then the result is the best one as well
         if judged and judged.keeps_probe and (both or judged_by(judged.kept["val"])[1] > judged_by(self.best)[1]):
             self.best = {"epoch": 0, "split": "val", **judged.kept["val"]}
-        labels = self._labels(model)
+        more = {**self._labels(model), **self._confidence(model)}
         if self.fabric.is_global_zero:
             if self.best.get("epoch") == 0 or self.stopping.patience:
                 save_weights(model.state_dict(), self.run.best_weights)
             save_weights(model.state_dict(), self.run.weights)
-            self.run.finish({**self._manifest(kept, judged.kept if judged else scores, judged), **labels})
+            self.run.finish({**self._manifest(kept, judged.kept if judged else scores, judged), **more})
+
+    def _confidence(self, model: nn.Module) -> dict[str, Any]:
+        """Return what the manifest keeps of the answers of `model` to held-out images, by which it is calibrated."""
+        if SPLIT not in self.streams or self.dataset.multi_label:
+            return {}
+        return {"confidence": held_out_confidence(model, self.streams[SPLIT], self.fabric).as_dict()}
 
     def _labels(self, model: nn.Module) -> dict[str, Any]:
         """Return thresholds and scores of each label, where images have several."""

@@ -82,6 +82,11 @@ def as_csv(table: StudyTable) -> str:
     return text.getvalue()
 
 
+def csv_cells(row: Row) -> list[str]:
+    """Return a row for a CSV writer: numbers as they are, what is not known empty, and no text a formula."""
+    return [part for cell in row for part in _parts(cell, False)]
+
+
 def _columns(head: Column, wide: bool) -> list[str]:
     names = [head.key, f"{head.key}_low", f"{head.key}_high"] if wide else [head.key]
     return [_guarded(name) for name in names]
