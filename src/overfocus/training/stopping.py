@@ -57,7 +57,9 @@ class Stopping:
         return Stopping(recipe.patience, held, trained)
 
     def better(self, scores: Mapping[str, float], best: Mapping[str, Any]) -> bool:
-        """Whether an epoch of these held-out `scores` is the best so far: by its loss; without patience by `judged_by`."""
+        """Whether an epoch of these held-out `scores` is the best so far: by its loss, or, without patience, by that
+        of `judged_by`.
+        """
         if self.patience:
             return scores["loss"] < best.get("loss", inf)
         return judged_by(scores)[1] > (judged_by(best)[1] if best else -1.0)
