@@ -25,6 +25,8 @@ from overfocus.metrics.selective import HeldOut, Threshold
 from overfocus.training.experiment import PREPROCESS
 
 BATCH = 32
+MULTI_LABEL = "multi_label_classification"
+"""How `config.json` of an export says that a picture may have several labels."""
 """Pictures that the network sees at a time."""
 Picture = Image.Image | str | Path
 Pictures = Tensor | Picture | Sequence[Picture]
@@ -207,12 +209,17 @@ def predictor_of(
     """Return the model `what` as a `Predictor`; see `classifier_of`.
 
     changes: settings of `Preprocess` that go before those of the model; None is left out.
-    Raises OverfocusError where nothing says to which size pictures are brought.
+    Raises OverfocusError where nothing says to which size pictures are brought, and for several labels of a picture.
     """
     if path := onnx_file(what):
         classifier, how = onnx_classifier(path)
     else:
         classifier, how = classifier_of(what, None, options, device), preprocess_for(what, options) or DEFAULT
+    if classifier.multi_label or config_of(what).get("problem_type") == MULTI_LABEL:
+        raise OverfocusError(
+            f"{what} gives a picture several labels, and a prediction is one class; `overfocus evaluate` scores each "
+            "label of a run, and `overfocus explain --target LABEL` maps one"
+        )
     how = replace(how, **{name: value for name, value in changes.items() if value is not None})
     size = how.size or own_size(classifier)
     if size is None:
