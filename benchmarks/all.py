@@ -30,6 +30,7 @@ SCRIPTS = (
     "dropblock",
     "training",
     "folder",
+    "photographs",
     "attribution",
     "localization",
     "hiding",
