@@ -56,7 +56,7 @@ def predict(  # noqa: PLR0913
 
     \b
     overfocus predict runs/photos new --out predictions.csv
-    overfocus predict runs/photos new --accuracy 0.95 --maps maps --out predictions.csv
+    overfocus predict runs/photos new --accuracy 0.95 --out predictions.csv
     overfocus predict runs/photos/export-onnx 'new/**/*.jpg' --json
     """
     from contextlib import nullcontext

@@ -89,7 +89,7 @@ def predict(
     model = predictor_of(request.model, request.options, request.preprocess, device_of(Machine(request.device)))
     threshold = None if request.accuracy is None else model.threshold(request.accuracy)
     found = pictures_in(request.paths)
-    maps = None if request.maps is None else Maps(model, request.map, request.maps, found.files)
+    maps = None if request.maps is None else MapFiles(model, request.map, request.maps, found.files)
     for line in _said(request, model, threshold, found.not_read):
         console.print(line, style="dim")
     with ExitStack() as held:
@@ -102,7 +102,7 @@ def predict(
     return tally
 
 
-def _rows(answers: Iterator[Answered], maps: Maps | None) -> Iterator[Prediction]:
+def _rows(answers: Iterator[Answered], maps: MapFiles | None) -> Iterator[Prediction]:
     for batch in answers:
         yield from batch.predictions if maps is None else maps.added(batch)
 
@@ -167,7 +167,7 @@ def json_list(file: IO[str]) -> Iterator[OnRow]:
     file.write("\n]\n")
 
 
-class Maps:
+class MapFiles:
     """Heat maps of the predicted classes, written to a folder that mirrors where the pictures lie."""
 
     def __init__(self, model: Predictor, method: str, out: Path, files: Sequence[str]) -> None:

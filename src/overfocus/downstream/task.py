@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.core.preprocess import Preprocess
+from overfocus.models.pretrained import in_channels
 from overfocus.data import Dataset
 from overfocus.downstream.detect import (
     DetectEpoch,
@@ -119,7 +121,10 @@ class Classification:
             start.save_encoder(weights)
         model = start.run.experiment().model.model_copy(update={"weights": str(weights) if weights else None})
         seed = start.seed if self.seed is None else self.seed
-        experiment = self.how.model_copy(update={"model": model, "seed": seed})
+        # Pictures are normalised as for the encoder, from scratch as well: then nothing differs but the weights.
+        normalised = in_channels(Preprocess.of_manifest(start.run.manifest()), self.data.splits["train"].images.channels)
+        data = self.how.data.model_copy(update={"mean": normalised.mean, "std": normalised.std})
+        experiment = self.how.model_copy(update={"data": data, "model": model, "seed": seed})
         run = Run(self.out / "runs" / start.name)
         for epoch in train(experiment, run.path, self.machine):
             on_epoch(start, epoch, experiment.recipe.epochs)
