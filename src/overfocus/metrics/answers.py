@@ -111,7 +111,8 @@ def answer_scores(logits: Tensor, labels: Tensor, *, probabilities: bool = False
     matrix = confusion(labels, logits.argmax(dim=1).where(answered, -1), classes)
     lost = int((~answered).sum())
     note = f"{lost} images without an answer count as wrong" if lost else ""
-    values, spread = _of_sums(_sums(matrix)), _of_sums(_drawn(matrix, seed))
+    sums = _sums(matrix)
+    values, spread = _of_sums(sums, sums), _of_sums(_drawn(matrix, seed), sums)
     found = {"accuracy": mean_score(ACCURACY, hit.nan_to_num(0.0), seed=seed, note=note)}
     for name, metric in OF_MATRIX.items():
         found[name] = Score(metric, float(values[name]), *percentiles(spread[name]), len(labels), note)
@@ -153,8 +154,10 @@ def _rates(sums: _Sums) -> dict[str, np.ndarray]:
         }  # fmt: skip
 
 
-def _of_sums(sums: _Sums) -> Mapping[str, np.ndarray]:
-    """Return the scores that follow from the sums: [...] each."""
+def _of_sums(sums: _Sums, first: _Sums) -> Mapping[str, np.ndarray]:
+    """Return the scores that follow from the sums: [...] each. The largest class and the commonest answer are those of
+    `first`, so that resamples say how far the share of that class moves.
+    """
     each, present = _rates(sums), sums.support > 0
 
     def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -162,11 +165,11 @@ def _of_sums(sums: _Sums) -> Mapping[str, np.ndarray]:
 
     with np.errstate(invalid="ignore"):
         return {
-            "largest_class": sums.support.max(axis=-1) / sums.count,
+            "largest_class": sums.support[..., first.support.argmax()] / sums.count,
             "balanced_accuracy": mean(each["recall"], present),
             "macro_f1": mean(each["f1"], present),
             "weighted_f1": mean(each["f1"], sums.support),
-            "commonest_answer": sums.named.max(axis=-1) / sums.count,
+            "commonest_answer": sums.named[..., first.named.argmax()] / sums.count,
         }
 
 
