@@ -65,6 +65,19 @@ def test_two_runs_side_by_side(overfocus, runs, tmp_path):
     ]  # fmt: skip
 
 
+def test_what_is_confused_lies_beside_the_page(overfocus, runs, tmp_path):
+    code, _, err = overfocus("diagnose", runs / "run0", "--limit", 30, "--only", "answers", "--out", tmp_path / "d")
+    assert code == 0, err
+    scores = json.loads((tmp_path / "d" / "scores.json").read_text())["sections"]["answers"]["scores"]
+    with (tmp_path / "d" / "confusion.csv").open() as lines:
+        counts = [list(map(int, row[1:])) for row in list(csv.reader(lines))[1:]]
+    assert np.sum(counts) == 30
+    assert np.trace(counts) / 30 == pytest.approx(scores["accuracy"]["value"])
+    with (tmp_path / "d" / "classes.csv").open() as lines:
+        assert [row["class"] for row in csv.DictReader(lines)] == [str(digit) for digit in range(10)]
+    assert (tmp_path / "d" / "pictures" / "answers-1.png").is_file()
+
+
 def photos(folder):
     """Write a folder of squares with boxes, three of which cannot be used as they are."""
     random, rows = np.random.default_rng(0), ["file,x0,y0,x1,y1"]
