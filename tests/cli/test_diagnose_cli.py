@@ -45,6 +45,7 @@ def test_one_run(overfocus, runs, tmp_path):
     assert len(rows) == 30
     assert rows[0]["file"].startswith("totem/all#")
     assert (tmp_path / "d" / "evidence.npz").exists()
+    assert not (tmp_path / "d" / "classes.csv").exists(), "its section was not evaluated"
     assert list((tmp_path / "d" / "pictures").glob("*.png"))
 
 
@@ -62,6 +63,19 @@ def test_two_runs_side_by_side(overfocus, runs, tmp_path):
     assert sorted(path.name for path in (tmp_path / "d").iterdir() if path.is_dir()) == [
         "1-run0-plain", "2-run1-plain", "pictures",
     ]  # fmt: skip
+
+
+def test_what_is_confused_lies_beside_the_page(overfocus, runs, tmp_path):
+    code, _, err = overfocus("diagnose", runs / "run0", "--limit", 30, "--only", "answers", "--out", tmp_path / "d")
+    assert code == 0, err
+    scores = json.loads((tmp_path / "d" / "scores.json").read_text())["sections"]["answers"]["scores"]
+    with (tmp_path / "d" / "confusion.csv").open() as lines:
+        counts = [list(map(int, row[1:])) for row in list(csv.reader(lines))[1:]]
+    assert np.sum(counts) == 30
+    assert np.trace(counts) / 30 == pytest.approx(scores["accuracy"]["value"])
+    with (tmp_path / "d" / "classes.csv").open() as lines:
+        assert [row["class"] for row in csv.DictReader(lines)] == [str(digit) for digit in range(10)]
+    assert (tmp_path / "d" / "pictures" / "answers-1.png").is_file()
 
 
 def photos(folder):
