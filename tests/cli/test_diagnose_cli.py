@@ -45,6 +45,7 @@ def test_one_run(overfocus, runs, tmp_path):
     assert len(rows) == 30
     assert rows[0]["file"].startswith("totem/all#")
     assert (tmp_path / "d" / "evidence.npz").exists()
+    assert not (tmp_path / "d" / "classes.csv").exists(), "its section was not evaluated"
     assert list((tmp_path / "d" / "pictures").glob("*.png"))
 
 

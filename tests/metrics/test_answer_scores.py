@@ -1,11 +1,14 @@
 """Scores of answers against scikit-learn, on random and degenerate inputs."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sk
 
-from overfocus.metrics.answers import answer_scores, by_class, confused, confusion
+from overfocus.metrics import answers as module
+from overfocus.metrics.answers import answer_scores, answers, by_class, class_scores, confused, confusion
 
 
 @pytest.mark.parametrize(("n", "k", "used"), [(200, 12, 12), (37, 5, 3), (60, 2, 2), (3, 7, 2)])
@@ -41,7 +44,7 @@ def test_intervals_hold_the_value_and_are_seeded():
     draw = torch.Generator().manual_seed(1)
     logits, labels = torch.randn(80, 4, generator=draw), torch.randint(4, (80,), generator=draw)
     found = answer_scores(logits, labels, seed=3)
-    for name in ("balanced_accuracy", "macro_f1", "weighted_f1"):
+    for name in tuple(found):
         assert found[name].low < found[name].value < found[name].high
     assert found["macro_f1"] == answer_scores(logits, labels, seed=3)["macro_f1"]
     assert found["macro_f1"].low != answer_scores(logits, labels, seed=4)["macro_f1"].low
@@ -69,3 +72,54 @@ def test_swapped_classes_are_the_first_pair():
     said[labels == 3] = 1
     said[0] = 4
     assert confused(confusion(labels, said, 5)) == [(3, 1, 8), (0, 4, 1)]
+
+
+def test_an_image_whose_logits_are_no_numbers_is_wrong_everywhere():
+    labels = torch.arange(12).repeat(3)
+    logits = torch.eye(12)[labels] * 5
+    lost = torch.tensor([0, 4, 12, 30])
+    logits[lost[:2]], logits[lost[2], 7], logits[lost[3], 6] = torch.nan, torch.nan, torch.inf
+    found, named = answer_scores(logits, labels), answers(logits)
+    assert (named == -1).nonzero()[:, 0].tolist() == lost.tolist()
+    for name in ("accuracy", "top5"):
+        assert (found[name].value, found[name].n) == (pytest.approx(32 / 36), 36)
+    assert found["balanced_accuracy"].value == pytest.approx((1 / 3 + 2 / 3 + 2 / 3 + 9) / 12)
+    assert found["auroc"].n == found["average_precision"].n == 32
+    assert all("4 images" in score.note for score in found.values())
+    matrix = confusion(labels, named, 12)
+    assert matrix.shape == (12, 13)
+    assert matrix[:, 12].tolist() == [2, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0]
+    assert by_class(matrix)["support"].tolist() == [3] * 12
+    assert confused(matrix) == [], "no answer is no confusion"
+
+
+def test_scores_of_a_class_have_intervals_and_an_absent_class_has_no_number():
+    labels = torch.tensor([0] * 30 + [2] * 10)
+    named = labels.clone()
+    named[:6], named[30] = 2, 1
+    one, absent, other = class_scores(confusion(labels, named, 3), seed=2)
+    assert (one["recall"].value, one["recall"].n) == (0.8, 30)
+    assert one["recall"].low < 0.8 < one["recall"].high
+    assert (other["precision"].value, other["precision"].n) == (9 / 15, 15)
+    assert not absent["recall"].answered
+    assert not absent["f1"].answered
+    assert absent["precision"].value == 0, "it was answered once, wrongly"
+    assert absent["recall"].note
+
+
+def test_a_thousand_classes_take_no_gigabytes():
+    labels = torch.arange(20).repeat(4)
+    tracemalloc.start()
+    found = answer_scores(torch.eye(1000)[labels.roll(1)], labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found["macro_f1"].value == found["macro_f1"].high == 0
+    assert peak < 2e8, "1000 resamples of a matrix of 1000 x 1000 are 8e9 bytes"
+
+
+def test_areas_have_no_interval_where_it_would_take_long(monkeypatch):
+    labels = torch.arange(3).repeat(9)
+    logits = torch.randn(27, 3, generator=torch.Generator().manual_seed(0))
+    assert answer_scores(logits, labels)["auroc"].bounded
+    monkeypatch.setattr(module, "LONG", 27 * 3 * module.AREA_DRAWS - 1)
+    assert not answer_scores(logits, labels)["auroc"].bounded

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from overfocus.core.errors import OverfocusError
 from overfocus.metrics import label_scores as module
 from overfocus.metrics.label_scores import best_thresholds, label_scores, mean_average_precision
+from overfocus.metrics.ranking import resampled_ap, resampled_auroc
 
 N, K = 60, 5
 
@@ -51,8 +52,10 @@ def test_resampled_scores_are_those_of_scikit_learn_on_the_resample(data):
     logits, labels = data[0][:, 0].double().numpy(), data[1][:, 0].numpy()
     rows = np.random.default_rng(0).integers(0, N, (7, N))
     draws = np.stack([np.bincount(each, minlength=N) for each in rows]).astype(float)
-    for row, ap in zip(rows, module._resampled_ap(logits, labels, draws), strict=True):
+    for row, ap in zip(rows, resampled_ap(logits, labels, draws), strict=True):
         assert ap == pytest.approx(average_precision_score(labels[row], logits[row]))
+    for row, auroc in zip(rows, resampled_auroc(logits, labels, draws), strict=True):
+        assert auroc == pytest.approx(roc_auc_score(labels[row], logits[row]))
     for row, f1 in zip(rows, module._resampled_f1(logits > 0.5, labels, draws), strict=True):
         assert f1 == pytest.approx(f1_score(labels[row], logits[row] > 0.5))
 

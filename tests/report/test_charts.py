@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from overfocus.core.errors import OverfocusError
-from overfocus.diagnosis.section import Chart, Line
+from overfocus.diagnosis.section import Chart, Line, Matrix
 from overfocus.report.drawing.line_chart import line_chart, overlaid
+from overfocus.report.drawing.matrix_chart import matrix_chart
 from overfocus.report.drawing.overlay import overlay, picture
 
 HOLES = Line("with <holes> & more", [0, 0.5, 1], [1, math.nan, 0], [0.9, math.nan, math.nan], [1, math.nan, 0.1])
@@ -71,3 +72,16 @@ def test_small_images_are_enlarged_by_whole_pixels_and_large_ones_kept():
     assert (large.width, large.height) == (200, 300)
     with pytest.raises(OverfocusError, match="one image"):
         picture(torch.rand(2, 3, 4, 4))
+
+
+@pytest.mark.parametrize("more", [(), ("any other class",)])
+def test_a_matrix_has_every_count_and_says_it_in_words(more):
+    counts = ((7, 1203, *(0 for _ in more)), (0, 5, *(41 for _ in more)))
+    matrix = Matrix("M", "named as", "class", ("<a>", "b" * 90), ("<a>", "b" * 90, *more), counts)
+    plot = matrix_chart(matrix)
+    texts = [node.text.strip() for node in ET.fromstring(plot.svg).iter() if node.tag.endswith("text") and node.text]
+    wanted = [f"{count:,}" for row in counts for count in row if count]
+    assert [text for text in texts if text.replace(",", "").isdigit()] == wanted
+    assert all(text in plot.text for text in wanted)
+    assert plot.svg == matrix_chart(matrix).svg
+    assert "style=" not in plot.svg

@@ -27,6 +27,7 @@ from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections.robustness import Robustness
 from overfocus.diagnosis.sections.shortcut import suspects
 from overfocus.diagnosis.side_by_side import SideBySide
+from overfocus.report.diagnosis.class_tables import write_classes
 from overfocus.report.diagnosis.image_table import csv_of, write_images
 from overfocus.report.diagnosis.page import write_page
 from overfocus.study.work import device_of
@@ -166,6 +167,8 @@ def _write(comparison: SideBySide, sample: Sample, folder: Path, per_class: bool
         diagnosis.write(own, per_class)
         if "shortcut" in diagnosis.evidence.about["sections"]:
             write(own / SUSPECTS, csv_of(suspects(diagnosis.evidence)))
+        if "answers" in diagnosis.evidence.about["sections"]:
+            write_classes(diagnosis.evidence, own)
         if images:
             write_images(diagnosis, sample, own / IMAGES)
     if several:

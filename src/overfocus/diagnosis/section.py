@@ -49,6 +49,19 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """Counts of pairs: images of the class of a row that have the answer of a column."""
+
+    title: str
+    x: str
+    y: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    """Those of the rows, in their order, and perhaps more."""
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
 class Examples:
     """Images that a row of a table speaks of."""
 
@@ -105,6 +118,7 @@ class Finding:
     rows: Tensor | None = None
     """The rows [n] of the images that were evaluated, where not all were."""
     charts: tuple[Chart, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     flagged: frozenset[int] | None = None
@@ -181,7 +195,8 @@ class Section(ABC):
     ) -> Finding:
         """Return the finding whose scores are the means of `per_image`, and those given; `sentence` puts them in words.
 
-        more: charts, tables, notes, `flagged`, and `rows`, those of the images that were evaluated where not all were.
+        more: charts, matrices, tables, notes, `flagged`, and `rows`, those of the images that were evaluated where not
+            all were.
         """
         rows = more.get("rows", slice(None))
         means = {name: mean_score(metric, values[rows], seed=seed) for name, (metric, values) in per_image.items()}

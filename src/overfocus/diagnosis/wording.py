@@ -12,6 +12,11 @@ def percent(value: float, digits: int = 0) -> str:
     return f"{100 * value:.{digits}f} %" if isfinite(value) else "no answer"
 
 
+def quoted(name: str, most: int = 60) -> str:
+    """Return a name that anybody gave in quotes, at most `most` letters of it, without invisible ones."""
+    return repr(name if len(name) <= most else f"{name[: most - 1]}…")
+
+
 def located(left: float, top: float, right: float, bottom: float) -> str:
     """Return a box, given in shares of the image's width and height."""
     return f"x {left:.2f} to {right:.2f}, y {top:.2f} to {bottom:.2f}"

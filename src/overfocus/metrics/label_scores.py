@@ -20,6 +20,7 @@ from torch import Tensor
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.interval import finite
+from overfocus.metrics.ranking import resampled_ap
 from overfocus.metrics.score import MANY, Metric, Score, _counts, percentiles
 
 AP = Metric("average precision", "sum over thresholds of (R_n - R_(n-1)) P_n, of one label", "higher")
@@ -96,7 +97,7 @@ def label_scores(logits: Tensor, labels: Tensor, thresholds: Tensor | None = Non
     given = np.full(truth.shape[1], HALF) if thresholds is None else np.nan_to_num(thresholds.numpy(), nan=HALF)
     said, answered = probabilities >= given, _answered(truth)
     draws = _counts(count, seed) if 1 < count <= MANY else np.zeros((0, count))
-    ap = {k: _resampled_ap(probabilities[:, k], truth[:, k], draws) for k in answered}
+    ap = {k: resampled_ap(probabilities[:, k], truth[:, k], draws) for k in answered}
     f1 = {k: _resampled_f1(said[:, k], truth[:, k], draws) for k in answered}
     value: dict[str, dict[int, float]] = {
         "average_precision": {k: average_precision_score(truth[:, k], probabilities[:, k]) for k in answered},
@@ -136,18 +137,6 @@ def _answered(truth: np.ndarray) -> list[int]:
     """Return the labels that some images have, and not all."""
     having = truth.sum(axis=0)
     return np.flatnonzero((having > 0) & (having < len(truth))).tolist()
-
-
-def _resampled_ap(scores: np.ndarray, truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Return the average precision on resamples: `draws` [R, N] says how often each image is in each."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # equal scores share a threshold
-    weights = draws[:, order]
-    hits = (weights * truth[order]).cumsum(axis=1)[:, ends]
-    precision = hits / np.maximum(weights.cumsum(axis=1)[:, ends], 1)
-    gained = np.diff(hits, axis=1, prepend=0)
-    with np.errstate(invalid="ignore"):
-        return (gained * precision).sum(axis=1) / hits[:, -1]
 
 
 def _resampled_f1(said: np.ndarray, truth: np.ndarray, draws: np.ndarray) -> np.ndarray:

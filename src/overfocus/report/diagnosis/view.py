@@ -13,6 +13,7 @@ from overfocus.diagnosis.section import Finding, Table
 from overfocus.diagnosis.side_by_side import MetricRow, SideBySide
 from overfocus.metrics.score import Score
 from overfocus.report.drawing.line_chart import line_chart, overlaid, y_span
+from overfocus.report.drawing.matrix_chart import matrix_chart
 from overfocus.report.drawing.plot import Plot
 from overfocus.report.number import NONE, compact
 from overfocus.report.scale import Scale, known
@@ -55,7 +56,7 @@ def view(comparison: SideBySide, section: str) -> View:
         [(name, finding.sentence) for name, finding in zip(comparison.names, findings, strict=True)],
         (by_name[keys[0]], _scale(by_name[keys[0]])) if keys else None,
         sorted(rows, key=lambda row: row.name not in keys),
-        _charts(comparison.names, findings),
+        _charts(comparison.names, findings) + _matrices(comparison.names, findings),
         [(name, _in_words(table)) for name, finding in zip(comparison.names, findings, strict=True)
          for table in finding.tables],
         _notes(comparison.names, findings),
@@ -84,6 +85,16 @@ def _charts(names: Sequence[str], findings: Sequence[Finding]) -> list[ChartView
             complete = len(together.lines) == sum(len(each.lines) for each in charts)
             by_model = [(name, line_chart(own, ends)) for name, own in zip(names, charts, strict=True)]
             found.append(ChartView(line_chart(together), [] if complete else by_model))
+    return found
+
+
+def _matrices(names: Sequence[str], findings: Sequence[Finding]) -> list[ChartView]:
+    """Return the matrices of all models, which cannot lie over one another."""
+    found = []
+    for name, finding in zip(names, findings, strict=True):
+        for matrix in finding.matrices:
+            title = matrix.title if len(names) == 1 else f"{matrix.title}, {name}"
+            found.append(ChartView(matrix_chart(replace(matrix, title=title))))
     return found
 
 
