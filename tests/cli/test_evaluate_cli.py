@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from overfocus.data import Split, Stream, TensorImages
+from overfocus.report.confusion import write_confusion
 from overfocus.training.answer_report import AnswerReport, Collected
 from overfocus.training.checkpoint import load_data, load_run
 from overfocus.training.evaluate import evaluate
@@ -39,6 +40,22 @@ def test_hand_made_answers_of_unequal_classes_one_of_them_absent():
     assert found["confused"][0] == {"class": "a", "named": "b", "images": 2}
     assert 0.25 < found["answers"]["accuracy"]["low"] < 5 / 9 < found["answers"]["accuracy"]["high"] < 0.85
     json.dumps(found, allow_nan=False)
+
+
+def test_an_image_without_an_answer_is_wrong_and_named_as_nothing(tmp_path):
+    logits, labels = torch.eye(3)[torch.tensor([0, 1, 2, 0])], torch.tensor([0, 1, 2, 0])
+    whole = AnswerReport.of([(logits, labels, torch.arange(4))], CLASSES)
+    logits = logits.clone()
+    logits[3] = torch.nan
+    lost = AnswerReport.of([(logits, labels, torch.arange(4))], CLASSES)
+    found = lost.as_dict()
+    assert found["answers"]["accuracy"]["value"] == pytest.approx(3 / 4)
+    assert found["classes"][CLASSES[0]] == pytest.approx({"precision": 1, "recall": 1 / 2, "f1": 2 / 3, "support": 2})
+    assert found["confused"] == []
+    write_confusion(tmp_path / "m.csv", {"val": whole, "test": lost})
+    head, *rows = list(csv.reader((tmp_path / "m.csv").open(encoding="utf-8", newline="")))
+    assert head[-1] == "no answer"
+    assert [row[2:] for row in rows[:1] + rows[3:4]] == [["2", "0", "0", "0"], ["1", "0", "0", "1"]]
 
 
 def test_shares_of_processes_come_to_the_same_numbers():

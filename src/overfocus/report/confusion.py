@@ -12,7 +12,8 @@ from overfocus.training.answer_report import AnswerReport
 
 
 def write_confusion(path: Path, reports: Mapping[str, AnswerReport]) -> None:
-    """Write one row for each class of each split: split, class, and how many of its images are named as each class.
+    """Write one row for each class of each split: split, class, and how many of its images are named as each class, or
+    have no answer, where some have none.
 
     Raises OverfocusError where there is no matrix: images with several labels, or cues that name different classes.
     """
@@ -22,9 +23,11 @@ def write_confusion(path: Path, reports: Mapping[str, AnswerReport]) -> None:
             "leave it out"
         )
     classes = next(iter(reports.values())).classes
-    heads = (Column("split", "split"), Column("class", "class"), *(Column(name, name) for name in classes))
+    width = max(report.matrix.shape[1] for report in reports.values())
+    names = ("split", "class", *classes, "no answer")[: 2 + width]
+    heads = tuple(Column(name, name) for name in names)
     rows = tuple(
-        (split, name, *counts)
+        (split, name, *counts, *[0] * (width - len(counts)))
         for split, report in reports.items()
         for name, counts in zip(classes, report.matrix.tolist(), strict=True)
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.interval import finite, wilson
-from overfocus.metrics.answers import answer_scores, by_class, confused, confusion
+from overfocus.metrics.answers import answer_scores, answers, by_class, confused, confusion
 from overfocus.metrics.score import Score
 
 PAIRS = 20
@@ -44,7 +44,7 @@ class AnswerReport:
     scores: dict[str, Score]
     """See `metrics.answers.answer_scores`; the interval of the accuracy is Wilson's."""
     matrix: np.ndarray
-    """[K, K]: images of a class (rows) that are named as a class (columns)."""
+    """Images of a class (rows) that are named as a class (columns), as `metrics.answers.confusion` counts them."""
 
     @staticmethod
     def of(parts: Sequence[Rows], classes: tuple[str, ...]) -> AnswerReport:
@@ -57,7 +57,7 @@ class AnswerReport:
         if accuracy.answered:
             low, high = wilson(accuracy.value, len(labels))
             scores["accuracy"] = replace(accuracy, low=low, high=high)
-        return AnswerReport(classes, scores, confusion(labels, logits.argmax(dim=1), len(classes)))
+        return AnswerReport(classes, scores, confusion(labels, answers(logits), len(classes)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: `answers`, name -> score; `classes`, class -> precision, recall, f1, support; and
