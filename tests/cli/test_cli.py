@@ -65,7 +65,8 @@ def test_a_run_is_evaluated_as_it_was_when_trained(run, overfocus):
     code, text, _ = overfocus("evaluate", folder, "--split", "test", "--split", "train", "--best", "--json")
     assert list(strict(text)) == ["test", "train"]
     code, text, _ = overfocus("evaluate", folder)
-    assert text.splitlines()[0].split() == ["split", "accuracy", "95", "%", "interval", "loss", "images"]
+    heads = ["split", "accuracy", "95", "%", "interval", "largest", "class", "loss", "images"]
+    assert text.splitlines()[0].split() == heads
 
 
 def test_the_last_layer_of_a_run_is_fitted_anew(run, photos, overfocus):

@@ -32,32 +32,47 @@ def evaluate(
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Score the mean logits of each picture and of its mirror.")
     ] = False,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Also write how many images of each class are named as each class."),
+    ] = None,
     best: o.Best = False,
     root: o.Root = None,
     as_json: o.Json = False,
 ) -> None:
     """Evaluate a run's weights on its data.
 
+    Accuracy stands beside the share of the largest class, which is the accuracy of that class for everything; below it
+    are the scores in which every class counts the same, precision and recall of each class, and the most confused
+    pairs.
+
     A network that fails without a cue may still know others: --refit shows what its features hold that its own last
     layer does not use, beside the features of the same network before training.
 
     \b
-    overfocus evaluate runs/first --split test --best
+    overfocus evaluate runs/first --split test --best --confusion confusion.csv
     overfocus evaluate runs/first --refit totem-digit
     """
+    from overfocus.report.confusion import write_confusion
+    from overfocus.report.terminal.answers import answers_tables
     from overfocus.report.terminal.tables import label_tables, refit_table, scores_table
-    from overfocus.training.checkpoint import evaluate_run
+    from overfocus.training.checkpoint import report_run
     from overfocus.training.refit import refit_run
 
-    scores = evaluate_run(run, split or [], best=best, root=root, flip_test=flip_test)
+    scores, answers = report_run(run, split or [], best=best, root=root, flip_test=flip_test)
+    if confusion is not None:
+        write_confusion(confusion, answers)
+    reports = {name: report.as_dict() for name, report in answers.items()}
     refitted = refit_run(run, refit, split or [], best=best, root=root) if refit is not None else None
     if as_json:
+        scores = {name: {**each, **reports.get(name, {})} for name, each in scores.items()}
         print(json.dumps(scores if refitted is None else {"scores": scores, "refit": asdict(refitted)}))
         return
     if "labels" in next(iter(scores.values()), {}):
         label_tables({"scores": scores, "why": next(iter(scores.values()))["thresholds"]})
         return
-    scores_table(scores)
+    scores_table(scores, reports=reports)
+    answers_tables(reports)
     if refitted is not None:
         refit_table(scores, refitted)
 

@@ -43,11 +43,18 @@ def study(  # noqa: PLR0913
             "labelled images; --seeds then says how often it is done, 1 unless given.",
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What verdicts are of: accuracy (default), balanced_accuracy, macro_f1 or weighted_f1.",
+        ),
+    ] = None,
     until_settled: Annotated[
         bool,
         typer.Option(
             "--until-settled",
-            help="Compare at planned numbers of seeds, and end where every verdict on accuracy is settled.",
+            help="Compare at planned numbers of seeds, and end where every verdict is settled.",
         ),
     ] = False,
     max_seeds: Annotated[
@@ -116,7 +123,7 @@ def study(  # noqa: PLR0913
     passes = o.numbers(epochs, "--epochs", int)
     sections = None if examine is None else [] if examine.strip() == "none" else o.names(examine)
     settings = (
-        o.given("", methods=o.names(methods, ";") or None, baseline=baseline, seeds=seeds, folds=folds)
+        o.given("", methods=o.names(methods, ";") or None, baseline=baseline, metric=metric, seeds=seeds, folds=folds)
         | o.given("", per_class=o.numbers(per_class, "--per-class", int) or None)
         | o.given("", fraction=o.numbers(fraction, "--fraction", float) or None)
         | o.given("data", name=data, root=root, size=size, val=val)

@@ -44,6 +44,14 @@ class Interval:
         return format(self)
 
 
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of `count` by Wilson's score (1927)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(round(share * count), count).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def finite(number: float) -> float | None:
     """Return what JSON can hold."""
     return float(number) if isfinite(number) else None

@@ -14,6 +14,15 @@ from torch import nn
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
 from overfocus.data import Stream
+from overfocus.metrics import answers as metrics
+
+SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": metrics.BALANCED.title,
+    "macro_f1": metrics.MACRO_F1.title,
+    "weighted_f1": metrics.WEIGHTED_F1.title,
+}
+"""Scores of `Answers`, by which a study may be judged -> in words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +42,18 @@ class Answers:
     def accuracy(self, which: str = "last") -> float:
         """Return the accuracy of the weights of the "last" or the "best" epoch, in [0, 1]."""
         return float((getattr(self, which) == self.labels).mean())
+
+    def score(self, name: str, which: str = "last") -> float:
+        """Return one of `SCORES` of the weights of the "last" or the "best" epoch, in [0, 1]; see `metrics.answers`.
+        Means over classes leave out those without images.
+        """
+        if name == "accuracy":
+            return self.accuracy(which)
+        labels, said = torch.from_numpy(self.labels), torch.from_numpy(getattr(self, which))
+        each = metrics.by_class(metrics.confusion(labels, said, 1 + int(max(labels.max(), said.max()))))
+        if name == "weighted_f1":
+            return float(np.nansum(each["f1"] * each["support"]) / len(labels))
+        return float(np.nanmean(each["recall" if name == "balanced_accuracy" else "f1"]))
 
     def per_class(self, classes: int) -> np.ndarray:
         """Return the accuracy of the last epoch on each class: [classes] float64, NaN for one without images."""

@@ -15,7 +15,7 @@ from overfocus.statistics.pictures import Pictures
 from overfocus.statistics.power import LEVEL
 from overfocus.statistics.verdict import Compared, Effect, compared, per_class_effects
 from overfocus.study.answers import Answers, out_of_fold
-from overfocus.study.results import ACCURACY, BEST, Measure, Results
+from overfocus.study.results import ACCURACY, BEST, BEST_OF, Measure, Results
 from overfocus.study.run_key import RunKey, Size
 from overfocus.study.study import Study
 
@@ -50,8 +50,8 @@ class Comparison:
         return self._compared[key]
 
     def headlines(self) -> Iterator[tuple[Size, Measure, Compared]]:
-        """Go through the accuracies and the headline scores of each section, size by size: what a page compares, beside
-        the classes.
+        """Go through what the study is judged by, the accuracies and the headline scores of each section, size by size:
+        what a page compares, beside the classes.
         """
         measures = self.results.measures
         shown = {each.key for section in {each.section for each in measures} - {""}
@@ -83,7 +83,8 @@ class Comparison:
 
     def _pictures(self, measure: Measure, size: Size, method: str) -> Pictures | None:
         """Return what `method` and the baseline predict on the seeds that both have; None for a measure whose value on
-        each picture is not kept, and where the runs did not answer the same pictures.
+        each picture is not kept, unless all predictions are the same, and where the runs did not answer the same
+        pictures.
         """
         found = self.results.results
         pairs = [
@@ -95,11 +96,12 @@ class Comparison:
         if self.study.folds:
             pairs = _over_folds(pairs, self.study.folds)
         labels = [each.labels for pair in pairs for each in pair]
-        if measure not in (ACCURACY, BEST) or not pairs or not all(np.array_equal(labels[0], each) for each in labels):
+        if not measure.is_of_answers or not pairs or not all(np.array_equal(labels[0], each) for each in labels):
             return None
-        which = "last" if measure == ACCURACY else "best"
+        which = "best" if measure.key.startswith(BEST_OF) else "last"
         own, base = (np.stack([getattr(each, which) for each in side]) for side in zip(*pairs, strict=True))
-        return Pictures(own, base, labels[0])
+        kept = measure in (ACCURACY, BEST) or np.array_equal(own, base)
+        return Pictures(own, base, labels[0]) if kept else None
 
     def by_class(self, size: Size) -> list[Compared]:
         """Return the same on the accuracy of each class alone, in the order of the classes; for Holm, the classes are

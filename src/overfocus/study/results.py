@@ -18,7 +18,7 @@ from overfocus.diagnosis.fillings import FILLINGS
 from overfocus.metrics.score import Better
 from overfocus.statistics.sequential import ONCE, Look
 from overfocus.study import half_object
-from overfocus.study.answers import Answers, out_of_fold
+from overfocus.study.answers import SCORES, Answers, out_of_fold
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, RunKey, Size, is_examined
 from overfocus.study.study import Study, read_study
 from overfocus.training.evaluate import FOLLOWS, follows
@@ -30,14 +30,15 @@ class Measure:
     """A number that every run has, and how to read it."""
 
     key: str
-    """`accuracy`, `best_accuracy`, `SPLIT.accuracy`, `SPLIT.follows_CUE`, or `SECTION.SCORE` of the examination."""
+    """`NAME` or `best_NAME` of `answers.SCORES`, `SPLIT.accuracy`, `SPLIT.follows_CUE`, or `SECTION.SCORE` of the
+    examination."""
     title: str
     better: Better
     unit: str = ""
     margin: float = nan
     """The least difference that matters, in the measure's own unit; NaN for unknown."""
     section: str = ""
-    """That of the examination whose score it is; empty for accuracies."""
+    """That of the examination whose score it is; empty for those of the answers."""
 
     @property
     def name(self) -> str:
@@ -46,10 +47,19 @@ class Measure:
 
     @property
     def difference_unit(self) -> str:
-        """What a difference is counted in: points for accuracies and for shares of the answers."""
-        is_accuracy = self.key in ("accuracy", "best_accuracy") or self.key.endswith(".accuracy")
-        is_accuracy = is_accuracy or self.key == half_object.KEY
-        return "points" if is_accuracy or self.is_followed else self.unit
+        """What a difference is counted in: points for accuracies, their like, and shares of the answers."""
+        is_share = self.is_of_answers or self.key.endswith(".accuracy") or self.key == half_object.KEY
+        return "points" if is_share or self.is_followed else self.unit
+
+    @property
+    def is_of_answers(self) -> bool:
+        """Whether it is one of `SCORES`."""
+        return self.key.removeprefix(BEST_OF) in SCORES
+
+    @property
+    def words(self) -> str:
+        """What a score of the answers is called in a sentence; else the title."""
+        return SCORES.get(self.key.removeprefix(BEST_OF), self.title)
 
     @property
     def is_followed(self) -> bool:
@@ -57,8 +67,20 @@ class Measure:
         return not self.section and f".{FOLLOWS}" in self.key
 
 
-ACCURACY = Measure("accuracy", "test accuracy, last epoch", "higher", margin=0.01)
-BEST = Measure("best_accuracy", "test accuracy, best epoch", "higher", margin=0.01)
+BEST_OF = "best_"
+
+
+def last_epoch(name: str) -> Measure:
+    """Return the measure of one of `SCORES` after the last epoch."""
+    return Measure(name, f"test {SCORES[name]}, last epoch", "higher", margin=0.01)
+
+
+def best_epoch(name: str) -> Measure:
+    """Return the same after the best epoch."""
+    return Measure(f"{BEST_OF}{name}", f"test {SCORES[name]}, best epoch", "higher", margin=0.01)
+
+
+ACCURACY, BEST = last_epoch("accuracy"), best_epoch("accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +100,9 @@ class Result:
 
     def value(self, key: str) -> float:
         """Return the number of a measure; NaN where the run has none."""
-        if key == ACCURACY.key:
-            return self.answers.accuracy("last")
-        if key == BEST.key:
-            return self.answers.accuracy("best")
+        score = key.removeprefix(BEST_OF)
+        if score in SCORES:
+            return self.answers.score(score, "last" if score == key else "best")
         section, _, name = key.partition(".")
         if name in self.epochs[-1].scores.get(section, {}):
             return self.epochs[-1].scores[section][name]
@@ -109,8 +130,18 @@ class Results:
         return tuple(key for key, run in self.results.items() if self.study.examine.sections and not run.sections)
 
     @property
+    def metric(self) -> Measure:
+        """What the study is judged by, after the last epoch."""
+        return last_epoch(self.study.metric)
+
+    @property
+    def best_metric(self) -> Measure:
+        """The same after the best epoch."""
+        return best_epoch(self.study.metric)
+
+    @property
     def split(self) -> str:
-        """The split that `accuracy` is of."""
+        """The split that `metric` is of."""
         splits = [list(each.epochs[-1].scores) for each in self.results.values()]
         return "test" if any("test" in each for each in splits) else splits[0][0]
 
@@ -131,9 +162,11 @@ class Results:
 
     @cached_property
     def measures(self) -> list[Measure]:
-        """All that can be compared: accuracies first, then the other test splits', then the examination's scores."""
+        """All that can be compared: what the study is judged by and accuracies first, then the other test splits', then
+        the examination's scores.
+        """
         examined = next((each.sections for each in self.results.values() if each.sections), {})
-        found = [ACCURACY, BEST]
+        found = list(dict.fromkeys((self.metric, self.best_metric, ACCURACY)))
         for split, scores in self.first.epochs[-1].scores.items():
             if shares := follows(scores):
                 found += [_followed(split, cue) for cue in shares]

@@ -10,7 +10,7 @@ from time import monotonic
 from overfocus.core.errors import OverfocusError
 from overfocus.study.comparison import Comparison
 from overfocus.study.engines.engine import Engine, Job, Outcome
-from overfocus.study.results import ACCURACY, read_results
+from overfocus.study.results import read_results
 from overfocus.study.run_key import ANSWERS, FAILURE, RunKey, Size
 from overfocus.study.study import Study, claimed
 from overfocus.training.processes import Machine
@@ -51,7 +51,7 @@ def run_study(
 ) -> Iterator[Status]:
     """Do all runs of `study` below `folder`, yielding a status twice a second and whenever a run ends.
 
-    With planned looks it ends at the first one at which every verdict on accuracy is settled. Finished runs are not
+    With planned looks it ends at the first one at which every verdict is settled. Finished runs are not
     done again, stopped ones are resumed, failed ones are tried once more. Several commands may
     work on one folder: no two do the same run. Whoever stops consuming stops the study; `engine` is closed by its
     owner. Raises OverfocusError for a folder that holds something else, and for what would stop every run, such as a
@@ -72,9 +72,10 @@ def run_study(
 
 
 def is_settled(folder: Path) -> bool:
-    """Whether every verdict on accuracy is settled at the last whole look of the study in `folder`."""
+    """Whether every verdict of the study in `folder` is settled at its last whole look."""
     comparison = Comparison(read_results(folder))
-    effects = [effect for size in comparison.study.sizes for effect in comparison.of(ACCURACY, size).effects.values()]
+    judged = [comparison.of(comparison.results.metric, size) for size in comparison.study.sizes]
+    effects = [effect for of in judged for effect in of.effects.values()]
     return all(effect.verdict != "too few seeds" for effect in effects)
 
 

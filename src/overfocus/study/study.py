@@ -27,6 +27,7 @@ from overfocus.diagnosis.catalogue import in_order
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.regularizers.spec import parse
 from overfocus.statistics.sequential import planned
+from overfocus.study.answers import SCORES
 from overfocus.study.growth import note_seeds
 from overfocus.study.run_key import RunKey, Size
 from overfocus.training.experiment import (
@@ -46,7 +47,7 @@ STUDY = "study.toml"
 """The resolved study in its folder, every default written out."""
 FIXED = ("folds", "data", "model", "recipe", "epochs", "threads", "looks")
 """What may not change between two commands on one folder: the runs there would no longer be comparable."""
-PLANNED = ("methods", "baseline", "seeds", "per_class", "fraction")
+PLANNED = ("methods", "baseline", "metric", "seeds", "per_class", "fraction")
 """What may not change either in a study that may stop early, since its first look may have been seen."""
 
 
@@ -102,13 +103,16 @@ class Study(Settings):
     """Specs, such as "cutmix(prob=0.5) + sgdrop"; `overfocus methods` lists the names."""
     baseline: str = ""
     """The method that the others are compared with; the first one unless given."""
+    metric: str = "accuracy"
+    """What verdicts are of, on the test images after the last epoch: accuracy, balanced_accuracy, macro_f1 or
+    weighted_f1."""
     folds: int = Field(0, ge=0)
     """Cross-validation: every labelled image is tested on once, by runs that were not trained on its fold. 0: none."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Which, or how many: 0, 1, 2, ...; with `looks`, the most that are run. With `folds`, seed s is tested on fold s
     mod folds of split number s // folds, and a number says how often the cross-validation is done, 1 unless given."""
     looks: tuple[int, ...] = ()
-    """Numbers of seeds at which the study is compared and ends if every verdict on accuracy is settled, the last being
+    """Numbers of seeds at which the study is compared and ends if every verdict is settled, the last being
     all; they and what is compared are fixed before the first run. Empty: all seeds are run, and compared once."""
     per_class: tuple[int, ...] = ()
     """Training images of each class, one or several data sizes."""
@@ -129,6 +133,16 @@ class Study(Settings):
         if isinstance(values, dict) and values.get("folds"):
             values = {"seeds": 1, **values}
         return with_usual_augment(as_pretrained(values))
+
+    @field_validator("metric")
+    @classmethod
+    def _kept(cls, metric: str) -> str:
+        if metric not in SCORES:
+            raise ValueError(
+                f"metric = {metric!r}: a study can be judged by {', '.join(SCORES)}; its runs keep the class that "
+                "each image is given, not the probabilities of all classes"
+            )
+        return metric
 
     @field_validator("folds")
     @classmethod

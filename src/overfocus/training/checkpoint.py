@@ -18,7 +18,8 @@ from overfocus.data.joined import ALL, joined
 from overfocus.metrics.label_scores import label_scores
 from overfocus.models.checkpoints import load_weights
 from overfocus.models.flip_test import FlipTest
-from overfocus.training.evaluate import evaluate
+from overfocus.training.answer_report import AnswerReport, Collected
+from overfocus.training.evaluate import evaluate, follows
 from overfocus.training.evaluate_labels import label_logits
 from overfocus.training.experiment import Experiment
 from overfocus.training.recipe import autocast_for
@@ -95,6 +96,13 @@ def evaluate_run(
     in the precision in which it was trained; see `evaluate`. Of images with several labels: `LabelScores.as_dict`.
     flip_test: by the mean logits of each image and its mirror; OverfocusError for sets whose images a mirror changes.
     """
+    return report_run(path, splits, best=best, root=root, flip_test=flip_test)[0]
+
+
+def report_run(
+    path: str | Path, splits: list[str], *, best: bool = False, root: str | None = None, flip_test: bool = False
+) -> tuple[dict[str, dict[str, Any]], dict[str, AnswerReport]]:
+    """Return what `evaluate_run` does, and of the same answers a report for each split whose images have one class."""
     model, run = load_run(path, best=best), Run(Path(path))
     experiment, dataset = load_data(run, root)
     model = _flipped(model, dataset) if flip_test else model
@@ -106,8 +114,14 @@ def evaluate_run(
             raise UnknownName(f"split of {dataset.name}", name, dataset.splits)
     names = splits or [n for n in dataset.splits if n != "train"]
     if dataset.multi_label:
-        return {name: _label_scores(model, experiment.stream(dataset, name), autocast, run) for name in names}
-    return {name: evaluate(model, experiment.stream(dataset, name), autocast) for name in names}
+        return {name: _label_scores(model, experiment.stream(dataset, name), autocast, run) for name in names}, {}
+    scores, reports = {}, {}
+    for name in names:
+        stream, collected = experiment.stream(dataset, name), Collected()
+        scores[name] = evaluate(model, stream, autocast, keep=collected)
+        if not follows(scores[name]):  # its label is but one of the cues
+            reports[name] = AnswerReport.of([collected.together()], dataset.classes)
+    return scores, reports
 
 
 def _label_scores(model: nn.Module, stream: Stream, autocast: Any, run: Run) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from overfocus.data import Stream
 from overfocus.training.evaluate_labels import evaluate_labels
 
 FOLLOWS = "follows_"
+Keep = Callable[[Tensor, Tensor, Tensor], None]
+"""Takes logits [n, K] float32, labels [n] and places in the split [n] of each batch."""
 
 
 @torch.no_grad()
@@ -22,14 +24,15 @@ def evaluate(
     stream: Stream,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     total: Callable[[Tensor], Tensor] = lambda sums: sums,
+    keep: Keep = lambda logits, labels, rows: None,
 ) -> dict[str, float]:
     """Return accuracy and balanced accuracy (the mean recall of the classes that occur) in [0, 1], mean cross-entropy
     in nats, and the number of images of a split.
 
     Where its cues name different classes, also the share of the answers that each is followed by, `follows_CUE`, and of
     those that follow none, `follows_none`. The model is run in evaluation mode; each module gets its own mode back.
-    `total` adds up [3 + cues] over processes, each of which sees its own rows. Of images with several labels see
-    `evaluate_labels`.
+    `total` adds up [3 + cues] over processes, each of which sees its own rows; `keep` gets what is computed of them. Of
+    images with several labels see `evaluate_labels`, which keeps nothing.
     """
     if stream.split.multi_label:
         return evaluate_labels(model, stream, autocast, total)
@@ -47,6 +50,7 @@ def evaluate(
                 images, labels, rows = images[mine], labels[mine], rows[mine]  # noqa: PLW2901
             with autocast():
                 logits = model(images.to(dtype)).float()
+            keep(logits, labels, rows)
             answers = logits.argmax(dim=1)
             loss, count = F.cross_entropy(logits, labels, reduction="sum"), labels.new_tensor(len(labels))
             followed = ((answers == classes[rows]).sum() for classes in cues.values())

@@ -29,6 +29,7 @@ from overfocus.data import Dataset, balanced
 from overfocus.data.finalize import check_trainable
 from overfocus.models.checkpoints import load_weights, save_weights
 from overfocus.models.smoke import try_classifier
+from overfocus.training.answer_report import AnswerReport, Collected
 from overfocus.training.averaging import averaged as averaged_weights
 from overfocus.training.confidence import SPLIT, held_out_confidence
 from overfocus.training.evaluate import evaluate
@@ -37,7 +38,7 @@ from overfocus.training.experiment import Experiment
 from overfocus.training.finetune import Judged, as_evaluated, freeze_below_last_stage, freeze_norm, with_probed_head
 from overfocus.training.objective import Objective
 from overfocus.training.probe import Probe, images_for
-from overfocus.training.processes import Machine, averaged, one_fate, started, together
+from overfocus.training.processes import Machine, averaged, gathered, one_fate, started, together
 from overfocus.training.recipe import channels_last_for
 from overfocus.training.run import Epoch, Run
 from overfocus.training.stopping import Stopping
@@ -113,6 +114,10 @@ class Trainer:
     on_data: OnData = lambda dataset: None
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Collected] = field(default_factory=dict)
+    """Split -> answers of the last evaluation."""
+    probe_answers: dict[str, Collected] = field(default_factory=dict)
+    """The same of the linear probe that tuning is judged by."""
 
     def __post_init__(self) -> None:
         self.recipe = self.experiment.recipe
@@ -191,7 +196,7 @@ class Trainer:
     def _untrained(self) -> Epoch:
         """Evaluate a probe, which nothing is trained of any more; its training scores are of images as evaluated."""
         began = perf_counter()
-        scores = {name: self.score(name) for name in self._evaluated(1)}
+        scores = self._scores(1)
         stream = as_evaluated(self.experiment, self.dataset, self.fabric.device)
         train = evaluate(self.model, stream, self.fabric.autocast)
         seconds = perf_counter() - began
@@ -212,7 +217,7 @@ class Trainer:
             )
         seconds = perf_counter() - started
         due = number == self.length or (self._chooses and number % self.recipe.evaluate_every == 0)
-        scores = {name: self.score(name) for name in self._evaluated(number)} if due else {}
+        scores = self._scores(number) if due else {}
         messages = tuple(str(warning.message) for warning in caught)
         rate = self.optimizer.param_groups[0]["lr"]
         return Epoch(number, seconds, images / seconds, rate, means, scores, messages, self._probed(number))
@@ -306,10 +311,21 @@ class Trainer:
         batch = self.objective.prepare(images, labels)
         return batch.values[mine], batch.targets.labels[mine], batch.targets.weights[mine], mine.start
 
-    def score(self, name: str, model: nn.Module | None = None) -> dict[str, float]:
-        """Evaluate the network, or another `model`, on the split `name`."""
+    def score(
+        self, name: str, model: nn.Module | None = None, answers: dict[str, Collected] | None = None
+    ) -> dict[str, float]:
+        """Evaluate the network, or another `model`, on the split `name`, and keep its answers in `answers` if given."""
         total: Any = partial(self.fabric.all_reduce, reduce_op="sum")
-        return evaluate(model or self.model, self.streams[name], self.fabric.autocast, total)
+        place = model or self.model, self.streams[name], self.fabric.autocast, total
+        if answers is None:
+            return evaluate(*place)
+        answers[name] = Collected()
+        return evaluate(*place, answers[name])
+
+    def _scores(self, number: int) -> dict[str, dict[str, float]]:
+        """Evaluate the network after an epoch, and keep its answers after the last one."""
+        answers = self.answers if number == self.length else None
+        return {name: self.score(name, answers=answers) for name in self._evaluated(number)}
 
     def _evaluated(self, number: int) -> list[str]:
         """Return the splits to evaluate: that which chooses the best epoch; at the end all but the training images."""
@@ -375,7 +391,7 @@ class Trainer:
         both = self.stopping.patience  # then the result is the best one as well
         if judged and judged.keeps_probe and (both or judged_by(judged.kept["val"])[1] > judged_by(self.best)[1]):
             self.best = {"epoch": 0, "split": "val", **judged.kept["val"]}
-        more = {**self._labels(model), **self._confidence(model)}
+        more = {**self._labels(model), **self._confidence(model), **self._answers(model)}
         if self.fabric.is_global_zero:
             if self.best.get("epoch") == 0 or self.stopping.patience:
                 save_weights(model.state_dict(), self.run.best_weights)
@@ -387,6 +403,20 @@ class Trainer:
         if SPLIT not in self.streams or self.dataset.multi_label:
             return {}
         return {"confidence": held_out_confidence(model, self.streams[SPLIT], self.fabric).as_dict()}
+
+    def _answers(self, model: nn.Module) -> dict[str, Any]:
+        """Return how good the answers of `model` are on each split whose images have one class."""
+        if self.dataset.multi_label:
+            return {}
+        answers, found = self.probe_answers if model is self.linear_probe else self.answers, {}
+        for name in self._evaluated(self.length):
+            if self.streams[name].split.cues:
+                continue
+            if name not in answers:  # the process that evaluated the last epoch ended there
+                self.score(name, model, answers)
+            parts = gathered(self.fabric, answers[name].together())
+            found[name] = AnswerReport.of(parts, self.dataset.classes).as_dict()
+        return {"answers": found}
 
     def _labels(self, model: nn.Module) -> dict[str, Any]:
         """Return thresholds and scores of each label, where images have several."""
@@ -406,13 +436,13 @@ class Trainer:
         if not self.stopping.patience or self.best.get("epoch", last.number) == last.number:
             return last, last.scores
         load_weights(self.model, self.run.best_so_far)
-        return self.history[self.best["epoch"] - 1], {name: self.score(name) for name in self._evaluated(self.length)}
+        return self.history[self.best["epoch"] - 1], self._scores(self.length)
 
     def _judged(self, scores: dict[str, dict[str, float]]) -> Judged | None:
         """Compare a network that was tuned with the probe that it began as, on all that is evaluated."""
         if not self.recipe.judged or self.linear_probe is None:
             return None
-        probe = {name: self.score(name, self.linear_probe) for name in self._evaluated(self.length)}
+        probe = {name: self.score(name, self.linear_probe, self.probe_answers) for name in self._evaluated(self.length)}
         of_labels = "mean_average_precision" in probe.get("val", {})
         return Judged(probe, scores, "mean_average_precision" if of_labels else self.recipe.judged_by)
 

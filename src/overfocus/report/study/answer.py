@@ -16,7 +16,7 @@ from overfocus.report.study.claim import claim
 from overfocus.statistics.verdict import Compared, Effect, Verdict
 from overfocus.study.comparison import Comparison
 from overfocus.study.growth import Change, changes, ranges
-from overfocus.study.results import ACCURACY, BEST, Results
+from overfocus.study.results import Measure, Results
 from overfocus.study.run_key import Size
 
 GROUPS: dict[Verdict, str] = {
@@ -56,7 +56,8 @@ def size_tables(comparison: Comparison) -> list[SizeTable]:
 
 
 def _table(comparison: Comparison, size: Size) -> SizeTable:
-    last, best = (comparison.of(measure, size) for measure in (ACCURACY, BEST))
+    results = comparison.results
+    last, best = (comparison.of(measure, size) for measure in (results.metric, results.best_metric))
     rows = [
         MethodRow(
             label(method, number), last.means[method], best.means[method], effect := last.effects.get(method),
@@ -91,7 +92,7 @@ def plan(results: Results) -> list[str]:
 
 
 def cross_validation(comparison: Comparison) -> list[str]:
-    """Say what a study by folds rests on, and the accuracy over all pictures; nothing for another."""
+    """Say what a study by folds rests on, and its score over all pictures; nothing for another."""
     results, folds = comparison.results, comparison.study.folds
     if not folds:
         return []
@@ -105,10 +106,13 @@ def cross_validation(comparison: Comparison) -> list[str]:
     ]
     for size in comparison.sizes:
         whole = {m: a for m in comparison.study.methods if (a := results.out_of_fold(m, size))}
-        named = ", ".join(f"{label(m, most=30).short} {100 * a.accuracy():.2f} %" for m, a in whole.items())
+        named = ", ".join(
+            f"{label(m, most=30).short} {100 * a.score(results.metric.key):.2f} %" for m, a in whole.items()
+        )
         count = max(len(a.labels) for a in whole.values())
         sized = f", {size}" if len(comparison.sizes) > 1 else ""
-        found.append(f"Out of fold, over all {count:,} answers together{sized}: {named}.")
+        what = "" if results.metric.key == "accuracy" else f"{results.metric.words} "
+        found.append(f"Out of fold, {what}over all {count:,} answers together{sized}: {named}.")
     return found
 
 
@@ -143,7 +147,8 @@ def sentences(comparison: Comparison, size: Size) -> list[Markup]:
     """Say which method is ahead at a data size, by how much, whether that may be luck, and what is known of the
     others.
     """
-    last = comparison.of(ACCURACY, size)
+    metric = comparison.results.metric
+    last = comparison.of(metric, size)
     values = {method: mean.value for method, mean in last.means.items() if mean.answered}
     if not values:
         return [Markup("No run is finished.")]
@@ -151,7 +156,7 @@ def sentences(comparison: Comparison, size: Size) -> list[Markup]:
     others = {method: effect for method, effect in last.effects.items() if method != ahead}
     sized = f"with {size.words}, " if len(comparison.study.sizes) > 1 else ""
     luck = [*_grouped(others, comparison.study.folds), *_luck(last.effects)]
-    return [_ahead(ahead, last, sized), *luck, *_half_object(comparison, size)]
+    return [_ahead(ahead, last, sized, metric), *luck, *_half_object(comparison, size)]
 
 
 def _half_object(comparison: Comparison, size: Size) -> list[Markup]:
@@ -164,14 +169,14 @@ def _half_object(comparison: Comparison, size: Size) -> list[Markup]:
     return [Markup("{} ({} of {}).").format(claim(title, of), _mean(of, of.baseline), _name(of.baseline))]
 
 
-def _ahead(ahead: str, last: Compared, sized: str) -> Markup:
+def _ahead(ahead: str, last: Compared, sized: str, metric: Measure) -> Markup:
     base = last.baseline
     if ahead == base:
-        text = Markup("{}no method is ahead of {}, the baseline, with a mean accuracy of {}.")
-        return _begun(text.format(sized, _name(base), _mean(last, base)))
-    text = Markup("{}{} has the highest mean accuracy, {} against {} of {}, the baseline: {}.")
+        text = Markup("{}no method is ahead of {}, the baseline, with a mean {} of {}.")
+        return _begun(text.format(sized, _name(base), metric.words, _mean(last, base)))
+    text = Markup("{}{} has the highest mean {}, {} against {} of {}, the baseline: {}.")
     means = _mean(last, ahead), _mean(last, base)
-    return _begun(text.format(sized, _name(ahead), *means, _name(base), last.effects[ahead].sentence))
+    return _begun(text.format(sized, _name(ahead), metric.words, *means, _name(base), last.effects[ahead].sentence))
 
 
 def _begun(text: Markup) -> Markup:

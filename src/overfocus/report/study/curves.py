@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from overfocus.core.interval import Interval
+from overfocus.core.words import begun
 from overfocus.diagnosis.section import Line
 from overfocus.report.drawing.axes import (
     HEIGHT,
@@ -36,18 +37,18 @@ DODGE = 0.035
 
 
 def accuracy_by_size(comparison: Comparison) -> Plot | None:
-    """Return accuracy over training images, on a log scale; None for a study with one data size."""
-    sizes = comparison.sizes
+    """Return what the study is judged by over training images, on a log scale; None for a study with one data size."""
+    sizes, metric = comparison.sizes, comparison.results.metric
     if len(sizes) < 2:
         return None
-    found = [comparison.of(ACCURACY, size).means for size in sizes]
+    found = [comparison.of(metric, size).means for size in sizes]
     drawn_lines = {
         key: _line(key.name, [_amount(size) for size in sizes], [of[method] for of in found])
         for method, key in method_styles(comparison.study.methods).items()
     }
     parts = [f"{size}: {listed({m: i for m, i in of.items() if i.answered})}." for size, of in zip(sizes, found)]  # noqa: B905
     text = f"{' '.join(parts)} {interval_note({f'{n} {m}': i for n, of in enumerate(found) for m, i in of.items()})}"
-    figure = partial(_by_size, drawn_lines, sizes)
+    figure = partial(_by_size, drawn_lines, sizes, metric.words)
     return Plot(_sizes_title(comparison), text, list(drawn_lines.values()), figure)
 
 
@@ -60,26 +61,25 @@ def _amount(size: Size) -> float:
 
 
 def _sizes_title(comparison: Comparison) -> str:
-    parts = []
+    parts, metric = [], comparison.results.metric
+    head = f"{begun(metric.words)} by data size"
     for size in comparison.sizes:
-        of = comparison.of(ACCURACY, size)
+        of = comparison.of(metric, size)
         shown = {"above": of.shown("higher"), "below": of.shown("lower")}
         said = [f"{named(methods)} {where}" for where, methods in shown.items() if methods]
         if said:
             parts.append(f"{size}: {' and '.join(said)} {short(comparison.study.baseline)}")
     if not parts:
-        return "Accuracy by data size: no method is shown to differ from the baseline"
+        return f"{head}: no method is shown to differ from the baseline"
     rest = "" if len(parts) == len(comparison.sizes) else "; otherwise no difference is shown"
-    return f"Accuracy by data size. {'; '.join(parts)}{rest}"
+    return f"{head}. {'; '.join(parts)}{rest}"
 
 
-def _by_size(of: Mapping[MethodStyle, Line], sizes: Sequence[Size]) -> Figure:
+def _by_size(of: Mapping[MethodStyle, Line], sizes: Sequence[Size], name: str) -> Figure:
     handles = [key.handle() for key in ordered(of)]
     figure = empty_figure(HEIGHT, handles)
     axes = figure.add_subplot()
-    draw_frame(
-        axes, "training images of each class" if sizes[0].per_class else "part of the training images", "accuracy"
-    )
+    draw_frame(axes, "training images of each class" if sizes[0].per_class else "part of the training images", name)
     step = _step([_amount(size) for size in sizes], len(of))
     for number, (key, each) in enumerate(of.items()):
         x, y, low, high = (np.array(v, float) for v in (each.x, each.y, each.low, each.high))

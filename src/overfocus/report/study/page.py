@@ -44,6 +44,7 @@ def page(comparison: Comparison, gallery: Gallery, tables: Sequence[str] = ()) -
     return render(
         "study.html.j2", "study.js",
         data=label(str(study.data.name).rstrip("/").rpartition("/")[2]), extent=_extent(results),
+        metric=results.metric.words,
         several=len(study.sizes) > 1, split=results.split, answers=size_tables(comparison), trouble=trouble(results),
         rests=rests(comparison), chapters=chapters(comparison), baseline=study.methods.index(study.baseline),
         arrows=ARROWS, classes=class_tables(comparison), costs=costs(results), gallery=gallery, bar=bar(),

@@ -9,11 +9,12 @@ from typing import Any
 
 from overfocus.core.files import write
 from overfocus.core.interval import finite
+from overfocus.core.words import begun
 from overfocus.report.study.table_text import Column, Row, StudyTable, as_csv, as_latex, as_markdown
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
 from overfocus.study.growth import changes
-from overfocus.study.results import ACCURACY, BEST, Results
+from overfocus.study.results import Results
 from overfocus.study.run_key import RunKey, Size
 
 METHOD, SIZE, SEEDS = Column("method", "method"), Column("size", "data size"), Column("seeds", "seeds")
@@ -33,21 +34,21 @@ def _holm(comparison: Comparison) -> str:
 
 
 def methods_table(comparison: Comparison) -> StudyTable:
-    """Return accuracy of every method at every data size, its effect against the baseline, and, apart, the accuracy of
-    the best epoch.
+    """Return what the study is judged by of every method at every data size, its effect against the baseline, and,
+    apart, that of the best epoch.
     """
+    results, metric = comparison.results, comparison.results.metric
     heads = (
-        SIZE, METHOD, SEEDS, Column("accuracy", "accuracy, %", 100, 2),
+        SIZE, METHOD, SEEDS, Column(metric.key, f"{metric.words}, %", 100, 2),
         Column("difference", "difference, points", 100, 2, signed=True),
         Column("two_level", "over seeds and pictures, points", 100, 2, signed=True), P, PAGE,
         Column("p_sign_flip", "p, sign flip"),
         Column("improvement", "chance of improvement", digits=2), VERDICT,
-        Column("best_epoch_accuracy", "best epoch, %", 100, 2),
+        Column(f"best_epoch_{metric.key}", "best epoch, %", 100, 2),
     )  # fmt: skip
     rows = [row for size in comparison.sizes for row in _method_rows(comparison, size)]
-    results = comparison.results
     note = (
-        f"Baseline: {results.study.baseline}. {PLUS_MINUS} Accuracy on {results.split}, last epoch. "
+        f"Baseline: {results.study.baseline}. {PLUS_MINUS} {begun(metric.words)} on {results.split}, last epoch. "
         "Over seeds and pictures: the same difference, with its interval for other test pictures too. "
         f"{_holm(comparison)} {FALSE_DISCOVERY} Chance of "
         "improvement: that a run is better than a run of the baseline. Best epoch: "
@@ -57,7 +58,8 @@ def methods_table(comparison: Comparison) -> StudyTable:
 
 
 def _method_rows(comparison: Comparison, size: Size) -> Iterator[Row]:
-    last, best = (comparison.of(measure, size) for measure in (ACCURACY, BEST))
+    results = comparison.results
+    last, best = (comparison.of(measure, size) for measure in (results.metric, results.best_metric))
     for method, mean in last.means.items():
         if not mean.answered:
             continue
@@ -78,7 +80,7 @@ def _against_baseline(comparison: Comparison, of: Compared, method: str) -> Row:
 
 
 def measures_table(comparison: Comparison) -> StudyTable:
-    """Return the accuracies and the headline scores of each section of the examination, compared as the accuracy is:
+    """Return what the study is judged by, the accuracies and the headline scores of each section of the examination:
     one row for a measure of a method at a data size. Each measure is a family of its own for Holm. All numbers, run by
     run, are in `runs_table`.
     """
@@ -152,11 +154,11 @@ def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _out_of_fold(results: Results, size: Size) -> dict[str, Any]:
-    """Return method -> accuracy over the answers to all pictures, and of each class, and how many there are."""
+    """Return method -> scores over the answers to all pictures, accuracy of each class, and how many there are."""
     found = {m: a for m in results.study.methods if (a := results.out_of_fold(m, size))}
     return {
         method: {
-            "accuracy": answers.accuracy(), "n": len(answers.labels),
+            **{name: answers.score(name) for name in ("accuracy", results.metric.key)}, "n": len(answers.labels),
             "per_class": dict(zip(results.classes, map(finite, answers.per_class(len(results.classes))), strict=True)),
         }
         for method, answers in found.items()
@@ -164,15 +166,15 @@ def _out_of_fold(results: Results, size: Size) -> dict[str, Any]:
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
-    """Return what JSON can hold: for each data size the verdicts on accuracy and on the headline scores of the
-    examination, and which runs are missing.
+    """Return what JSON can hold: for each data size the verdicts on what the study is judged by and on the
+    headline scores of the examination, and which runs are missing.
     """
     results, sizes = comparison.results, {}
     for size, measure, of in comparison.headlines():
         found = of.as_dict()
         for method, effect in of.effects.items():
             found["effects"][method]["p_page"] = finite(comparison.p_page(effect))
-        if measure == ACCURACY and results.study.folds:
+        if measure == results.metric and results.study.folds:
             found["out_of_fold"] = _out_of_fold(results, size)
         sizes.setdefault(str(size), {})[measure.key] = found
     small, all_of_them = comparison.discoveries
@@ -182,7 +184,8 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "folds": {"number": folds, "times": times, "test": "corrected resampled t"} if folds else None,
         "page": {"comparisons": all_of_them, "p_page_at_most_0.05": small},
         "look": {"looks": list(look.looks), "number": look.number, "share": look.share} if look.looks else None,
-        "split": results.split, "baseline": results.study.baseline, "methods": list(results.study.methods),
+        "split": results.split, "metric": results.metric.key,
+        "baseline": results.study.baseline, "methods": list(results.study.methods),
         "seeds": list(results.study.seeds),
         "seeds_changed": [asdict(each) for each in changes(results.folder)], "finished": len(results.results),
         "failed": {str(key): why for key, why in results.failed.items()},

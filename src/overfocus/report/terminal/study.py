@@ -1,4 +1,4 @@
-"""A study on the terminal: each method with its accuracy, what it is worth against the baseline, and a sentence."""
+"""A study on the terminal: each method with its score, what that is worth against the baseline, and a sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from overfocus.report.study.answer import cross_validation, false_discovery, gro
 from overfocus.report.terminal.tables import numbers_table, plain_console, print_table, say
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
-from overfocus.study.results import ACCURACY
 from overfocus.study.run_key import Size
 from overfocus.training.evaluate import FOLLOWS
 
@@ -41,10 +40,11 @@ def show_study(comparison: Comparison, console: Console | None = None) -> None:
 
 
 def _show(comparison: Comparison, size: Size, console: Console) -> None:
-    of, words = comparison.of(ACCURACY, size), size.words
+    metric, words = comparison.results.metric, size.words
+    of = comparison.of(metric, size)
     split = label(comparison.results.split).short
-    say(console, f"\n{words[:1].upper()}{words[1:]}: accuracy on {split}, last epoch", "bold")
-    print_table(_table(of), console)
+    say(console, f"\n{words[:1].upper()}{words[1:]}: {metric.words} on {split}, last epoch", "bold")
+    print_table(_table(of, metric.words), console)
     bounded = any(mean.bounded for mean in of.means.values())
     over = "folds, corrected" if comparison.study.folds else "seeds"
     note = f"± and [ ]: 95 % over {over}; in points against " if bounded else "in points against "
@@ -60,7 +60,7 @@ def _show_half_object(comparison: Comparison, size: Size, console: Console) -> N
     measure = comparison.results.half_object
     if measure and any(mean.answered for mean in comparison.of(measure, size).means.values()):
         say(console, f"\n{measure.title[:1].upper()}{measure.title[1:]}", "bold")
-        print_table(_table(comparison.of(measure, size)), console)
+        print_table(_table(comparison.of(measure, size), "accuracy"), console)
 
 
 def _show_followed(comparison: Comparison, size: Size, console: Console) -> None:
@@ -80,11 +80,11 @@ def _show_followed(comparison: Comparison, size: Size, console: Console) -> None
         print_table(table, console)
 
 
-def _table(of: Compared) -> Table:
+def _table(of: Compared, name: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("method", overflow="fold", min_width=10)
     table.add_column("n", justify="right", no_wrap=True)
-    for head in ("accuracy", "difference"):
+    for head in (name, "difference"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for method, mean in of.means.items():

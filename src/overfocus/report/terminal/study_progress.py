@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from overfocus.study.answers import Answers
+from overfocus.study.answers import SCORES, Answers
 from overfocus.study.engines.engine import Outcome
 from overfocus.study.run_key import ANSWERS, RunKey
 from overfocus.study.run_study import Status
@@ -31,10 +31,11 @@ class StudyProgress(Progress):
         self.folder = folder.absolute()
         self.whole = self.add_task("study", total=1.0, text="")
         self.bars: dict[RunKey, TaskID] = {}
+        self.metric = "accuracy"
 
     def begin(self, study: Study) -> None:
         """Say what is only examined, as it is trained already, and how."""
-        record = study.examine.record
+        self.metric, record = study.metric, study.examine.record
         states = [key.state(self.folder, record) for key in study.run_keys() if Run(key.folder(self.folder)).finished]
         left = sum(state != "finished" for state in states)
         if record and left:
@@ -62,8 +63,8 @@ class StudyProgress(Progress):
         done = f"{len(status.finished) + len(status.failed)}/{status.total}"
         key = outcome.job.key
         if outcome.state == "finished":
-            accuracy = Answers.load(key.folder(self.folder) / ANSWERS).accuracy()
-            self.console.print(f"{done}  {_name(key)}: accuracy {accuracy:.4f}", markup=False)
+            score = Answers.load(key.folder(self.folder) / ANSWERS).score(self.metric)
+            self.console.print(f"{done}  {_name(key)}: {SCORES[self.metric]} {score:.4f}", markup=False)
         else:
             error = outcome.error.partition("\n")[0]
             self.console.print(f"{done}  {_name(key)}: failed: {error}", markup=False, style="yellow")

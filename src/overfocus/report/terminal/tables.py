@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from overfocus.core.interval import wilson
 from overfocus.report.rows import Explained, Rate
 from overfocus.training.evaluate import follows
 from overfocus.training.evaluate_labels import judged_by
@@ -34,9 +36,18 @@ def names_table(rows: list[tuple[str, str]], console: Console | None = None) -> 
     print_table(table, console)
 
 
-def scores_table(scores: Mapping[str, Mapping[str, float]], console: Console | None = None) -> None:
-    """Print accuracy with its 95 % interval, loss and n for every split."""
-    table = numbers_table("split", "accuracy", "95 % interval", "loss", "images")
+def scores_table(
+    scores: Mapping[str, Mapping[str, float]],
+    console: Console | None = None,
+    reports: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> None:
+    """Print accuracy with its 95 % interval, loss and n for every split.
+
+    reports: split -> `AnswerReport.as_dict`; then also the share of the largest class, and where classes are unequal
+    balanced accuracy and macro F1.
+    """
+    more = _more(reports)
+    table = numbers_table("split", "accuracy", "95 % interval", *more.values(), "loss", "images")
     for split, score in scores.items():
         if follows(score):  # its label is but one of the cues
             continue
@@ -45,12 +56,26 @@ def scores_table(scores: Mapping[str, Mapping[str, float]], console: Console | N
             split,
             f"{score['accuracy']:.4f}",
             f"{low:.3f} to {high:.3f}",
+            *(_value(reports.get(split, {}).get("answers", {}).get(name)) for name in more),
             f"{score['loss']:.4f}",
             f"{score['images']:,.0f}",
         )
     if table.rows:
         print_table(table, console)
     _follows_table(scores, console)
+
+
+def _more(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return score -> head of what stands beside the accuracy."""
+    if not reports:
+        return {}
+    counts = [{each["support"] for each in report["classes"].values()} - {0} for report in reports.values()]
+    unequal = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+    return {"largest_class": "largest class"} | (unequal if any(len(of) > 1 for of in counts) else {})
+
+
+def _value(score: Mapping[str, Any] | None) -> str:
+    return "-" if score is None or score["value"] is None else f"{score['value']:.4f}"
 
 
 def _follows_table(scores: Mapping[str, Mapping[str, float]], console: Console | None) -> None:
@@ -74,18 +99,19 @@ def label_tables(report: Mapping[str, Any], console: Console | None = None) -> N
         table = numbers_table(f"{split}: label", "images", *LABEL_HEADS.values(), "threshold")
         rows = sorted(scores["labels"].items(), key=lambda item: -item[1]["images"])
         for name, each in rows[:MOST]:
-            cells = (_label_cell(each[head]) for head in LABEL_HEADS)
+            cells = (score_cell(each[head]) for head in LABEL_HEADS)
             table.add_row(name, f"{each['images']:,}", *cells, f"{each['threshold']:.3f}")
         if len(rows) > MOST:
             table.add_row("...", f"and {len(rows) - MOST} more; --json lists all")
-        means = (_label_cell(scores[mean]) for mean in ("mean_average_precision", "mean_auroc", "macro_f1"))
+        means = (score_cell(scores[mean]) for mean in ("mean_average_precision", "mean_auroc", "macro_f1"))
         table.add_row("mean", "", *means, "")
         print_table(table, console)
-        say(console or plain_console(), f"{split}: right labels at 0.5 {_label_cell(scores['label_accuracy'])}")
+        say(console or plain_console(), f"{split}: right labels at 0.5 {score_cell(scores['label_accuracy'])}")
     say(console or plain_console(), report["why"])
 
 
-def _label_cell(score: Mapping[str, Any]) -> str:
+def score_cell(score: Mapping[str, Any]) -> str:
+    """Return a score, as JSON holds it, with its interval."""
     if score["value"] is None:
         return "-"
     ends = "" if score["low"] is None else f" [{score['low']:.3f}, {score['high']:.3f}]"
@@ -154,21 +180,13 @@ def run_summary(run: Run, console: Console | None = None) -> None:
     if "labels" in manifest:
         label_tables(manifest["labels"], console)
     else:
-        scores_table(manifest["last"]["scores"], console)
+        scores_table(manifest["last"]["scores"], console, manifest.get("answers", {}))
     best = manifest["best"]
     if best.get("epoch"):
         text = f"best epoch {best['epoch']}: {judged_by(best)[1]:.4f} on {best['split']} ({best['note']})"
         console.print(text, style="dim")
     # Not broken, so that it can be copied.
     console.print(f"run: {run.path}", soft_wrap=True)
-
-
-def wilson(accuracy: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share by Wilson's score (1927)."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(round(accuracy * count), count).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def numbers_table(name: str, *heads: str) -> Table:
