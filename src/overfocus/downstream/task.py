@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.core.preprocess import Preprocess
-from overfocus.models.pretrained import in_channels
 from overfocus.data import Dataset
 from overfocus.downstream.detect import (
     DetectEpoch,
@@ -24,6 +23,7 @@ from overfocus.downstream.detector import Encoder, anchors_of, create_detector, 
 from overfocus.downstream.load import load_objects
 from overfocus.downstream.objects import ObjectSet
 from overfocus.downstream.start import Start
+from overfocus.models.pretrained import in_channels
 from overfocus.study.work import device_of
 from overfocus.training.evaluate import follows
 from overfocus.training.experiment import Experiment, ModelSettings
@@ -122,7 +122,9 @@ class Classification:
         model = start.run.experiment().model.model_copy(update={"weights": str(weights) if weights else None})
         seed = start.seed if self.seed is None else self.seed
         # Pictures are normalised as for the encoder, from scratch as well: then nothing differs but the weights.
-        normalised = in_channels(Preprocess.of_manifest(start.run.manifest()), self.data.splits["train"].images.channels)
+        normalised = in_channels(
+            Preprocess.of_manifest(start.run.manifest()), self.data.splits["train"].images.channels
+        )
         data = self.how.data.model_copy(update={"mean": normalised.mean, "std": normalised.std})
         experiment = self.how.model_copy(update={"data": data, "model": model, "seed": seed})
         run = Run(self.out / "runs" / start.name)
