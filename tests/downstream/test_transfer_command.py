@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from overfocus.cli.app import app
 from overfocus.core.errors import OverfocusError
+from overfocus.training.run import Run
 
 
 def told(*words):
@@ -69,7 +70,10 @@ def test_fine_tuning_by_command(runs, tmp_path):
     experiment = (out / "runs" / "plain-seed0" / "experiment.toml").read_text()
     assert "encoders/plain-seed0.safetensors" in experiment
     assert "lr = 0.01" in experiment
-    assert "weights" not in (out / "runs" / "scratch-seed0" / "experiment.toml").read_text()
+    own, scratch = (Run(out / "runs" / f"{name}-seed0") for name in ("plain", "scratch"))
+    assert scratch.experiment().model.weights is None
+    for run in (own, scratch):  # as the encoder's own run, so that nothing differs but the weights
+        assert run.manifest()["mean"] == Run(runs[0]).manifest()["mean"]
     assert told(runs[0], *words, "--lr", 0.01, "--out", out)[1] == "", "nothing is trained again"
 
 
