@@ -21,7 +21,7 @@ class Logits(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        config: Any = model.config
+        config: Any = getattr(model, "config", None)  # a model of one's own in a Trainer has none
         side = getattr(config, "image_size", None)
         self._size = (side, side) if isinstance(side, int) else tuple(side or ())
         self._resamples = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
