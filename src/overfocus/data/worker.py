@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,13 +16,12 @@ from torch.utils.data import Dataset as TorchDataset
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
 from overfocus.core.preprocess import DEFAULT, Interpolation
+from overfocus.data.ahead import ahead
 from overfocus.data.augment import Augment
-from overfocus.data.decode import checked_size, processors
+from overfocus.data.decode import checked_size
 from overfocus.data.images import Images, WrappedImages
 from overfocus.data.resize import Size
 
-THREADS = 8
-"""Of one process at most: more would only wait for the interpreter's lock."""
 EpochRow = tuple[int, int, int]
 """Epoch, row, and how often it came before in the epoch: what an image's changes depend on, beside the seed."""
 Loader = Callable[[Sequence[list[EpochRow]]], Iterator[Tensor | OverfocusError]]
@@ -143,20 +140,10 @@ def loader(worker: Worker, workers: int, device: torch.device) -> Loader:
 
 
 def _on_threads(worker: Worker, pinned: bool, keys: Sequence[list[EpochRow]]) -> Iterator[Tensor | OverfocusError]:
-    """Read in this process, some batches ahead. Pillow releases the interpreter's lock while it decodes."""
+    """Read in this process, some batches ahead."""
 
     def read(batch: list[EpochRow]) -> Tensor | OverfocusError:
         pixels = worker[batch]
         return pixels.pin_memory() if pinned and isinstance(pixels, Tensor) else pixels
 
-    count = min(processors(), THREADS)
-    pool, ahead = ThreadPoolExecutor(count), deque[Future[Tensor | OverfocusError]]()
-    try:
-        for batch in keys:
-            ahead.append(pool.submit(read, batch))
-            if len(ahead) > count:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return ahead(read, keys)
