@@ -84,26 +84,35 @@ def with_probed_head(
     evaluation sees them, and trained with the methods that act on features; and what is to be said of that. It is the
     same in every process, and again when a run is resumed.
     """
-    stream, classes = as_evaluated(experiment, dataset, device), len(dataset.classes)
+    stream, alone = as_evaluated(experiment, dataset, device), experiment.recipe.tune == "probe"
     key, (acting, others) = Key.seeded(experiment.seed).fold_in("tune"), split_up(experiment.regularizer)
-    why_not, only = _no_maps(model, experiment) if acting else "", " in fine-tuning only"
-    said = f"{others} acts{only}." if others else ""
-    if experiment.recipe.tune == "probe":
-        said, only = f"{others} did not act: a probe sees the features of images as they are." if others else "", ""
-    if acting and not why_not:
-        maps = Maps(model, split(model), partial(_images, experiment, dataset, stream), stream.split.labels.to(device))
-        maps, features, positions = maps.looked_at()
-        if positions > 1 or not experiment.regularizer.drops_positions:
-            start = probe_of(features, classes, key)
-            head = trained_head(start, maps, features, experiment.regularizer, key)
-            epochs = epochs_for(len(features.labels))
-            how = f"The linear probe was trained with {acting}, {epochs} epochs of {len(features.labels)} images."
+    said = ""
+    if others and alone:
+        said = f"{others} did not act: a probe sees the features of images as they are."
+    elif others and acting:
+        said = f"{others} acts in fine-tuning only."
+    if acting:
+        head, why_not = _trained(model, experiment, dataset, stream, key)
+        if head is not None:
+            images = len(stream.split)
+            how = f"The linear probe was trained with {acting}, {epochs_for(images)} epochs of {images} images."
             return head.into(model), f"{how} {said}".strip()
-        why_not = "the last maps are one position"
-    if why_not:
-        said = f"{experiment.regularizer} acts{only or ' nowhere'}: {why_not}."
-    head = _closed(features_of(model, stream.epoch()), experiment, dataset, key)
-    return head.into(model), said if acting or not only else ""
+        said = f"{experiment.regularizer} acts {'nowhere' if alone else 'in fine-tuning only'}: {why_not}."
+    return _closed(features_of(model, stream.epoch()), experiment, dataset, key).into(model), said
+
+
+def _trained(
+    model: nn.Module, experiment: Experiment, dataset: Dataset, stream: Stream, key: Key
+) -> tuple[LinearHead | None, str]:
+    """Return the probe trained with the methods that act on features; or None, and why they cannot act."""
+    if why_not := _no_maps(model, experiment):
+        return None, why_not
+    images, labels = partial(_images, experiment, dataset, stream), stream.split.labels.to(stream.device)
+    maps, features, positions = Maps(model, split(model), images, labels).looked_at()
+    if positions == 1 and experiment.regularizer.drops_positions:
+        return None, "the last maps are one position"
+    start = _closed(features, experiment, dataset, key)
+    return trained_head(start, maps, features, experiment.regularizer, key), ""
 
 
 def _closed(features: Features, experiment: Experiment, dataset: Dataset, key: Key) -> LinearHead:
