@@ -41,7 +41,7 @@ from overfocus.training.experiment import (
     without_none,
 )
 from overfocus.training.recipe import Recipe
-from overfocus.training.settings import Settings
+from overfocus.training.settings import Folds, Settings
 
 STUDY = "study.toml"
 """The resolved study in its folder, every default written out."""
@@ -106,7 +106,7 @@ class Study(Settings):
     metric: str = "accuracy"
     """What verdicts are of, on the test images after the last epoch: accuracy, balanced_accuracy, macro_f1 or
     weighted_f1."""
-    folds: int = Field(0, ge=0)
+    folds: Folds = 0
     """Cross-validation: every labelled image is tested on once, by runs that were not trained on its fold. 0: none."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Which, or how many: 0, 1, 2, ...; with `looks`, the most that are run. With `folds`, seed s is tested on fold s
@@ -143,13 +143,6 @@ class Study(Settings):
                 "each image is given, not the probabilities of all classes"
             )
         return metric
-
-    @field_validator("folds")
-    @classmethod
-    def _several(cls, folds: int) -> int:
-        if folds == 1:
-            raise ValueError("folds = 1: give 2 at least, or 0 for none")
-        return folds
 
     @field_validator("methods")
     @classmethod

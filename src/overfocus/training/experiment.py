@@ -26,7 +26,7 @@ from overfocus.regularizers.spec import parse
 from overfocus.training.folds import fold_of
 from overfocus.training.origin import PREPROCESS, as_pretrained, check_normalised, data_settings
 from overfocus.training.recipe import Recipe
-from overfocus.training.settings import Settings
+from overfocus.training.settings import Folds, Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,7 +47,7 @@ class DataSettings(Settings):
     per_class: int | None = Field(None, ge=1)
     fraction: float | None = Field(None, gt=0, le=1)
     val: float = Field(0.0, ge=0, lt=1)
-    folds: int = Field(0, ge=0)
+    folds: Folds = 0
     """Cross-validation: seed s is tested on fold s mod `folds` of split number s // `folds` of all labelled images, and
     trained on the other folds. 0: the set's own test images, or those that are held out."""
     held_back: bool = False
@@ -77,13 +77,6 @@ class DataSettings(Settings):
     """Left out: what is customary for the set."""
     shortcut: PlantedShortcut | None = None
     """A shortcut painted into the images on purpose."""
-
-    @field_validator("folds")
-    @classmethod
-    def _several(cls, folds: int) -> int:
-        if folds == 1:
-            raise ValueError("folds = 1: give 2 at least, or 0 for none")
-        return folds
 
     @field_validator("intensity", "background")
     @classmethod

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import fields
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from overfocus.core.errors import OverfocusError, nearest
 
 S = TypeVar("S", bound="Settings")
+
+
+def _several(folds: int) -> int:
+    if folds == 1:
+        raise ValueError("folds = 1: give 2 at least, or 0 for none")
+    return folds
+
+
+Folds = Annotated[int, Field(ge=0), AfterValidator(_several)]
+"""Parts of a cross-validation; 0 for none."""
 
 
 class Settings(BaseModel):
