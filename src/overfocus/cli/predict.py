@@ -63,13 +63,11 @@ def predict(  # noqa: PLR0913
 
     from overfocus.commands.predict import PredictRequest, json_list
     from overfocus.commands.predict import predict as run
-    from overfocus.core.classes import read_classes
-    from overfocus.diagnosis.foreign import CheckpointOptions
     from overfocus.report.terminal.predictions import print_prediction, print_tally
 
-    options = CheckpointOptions(
-        model or "", (), weights or "", at or "", o.numbers(mean, "--mean", float), o.numbers(std, "--std", float),
-        best, read_classes(classes) if classes else (), which_weights or "", preprocess or "", channel_order or "",
+    options = o.checkpoint(
+        mean, std, classes, model=model, weights=weights, at=at, best=best, which=which_weights,
+        preprocess=preprocess, channel_order=channel_order,
     )  # fmt: skip
     pictures = o.given("data", size=size) | o.pictures(fit, orientation, intensity, background)
     request = PredictRequest(

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from overfocus.metrics.confidence import ACCURACY, Predictions
 from overfocus.metrics.ranking import resampled_ap, resampled_auroc
-from overfocus.metrics.score import MANY, Metric, Score, _counts, mean_score, percentiles
+from overfocus.metrics.score import MANY, Metric, Score, mean_score, percentiles, resample_counts
 
 DRAWS, AREA_DRAWS = 1000, 200
 """Resamples: of numbers that follow from the confusion matrix, and of areas under curves."""
@@ -177,7 +177,7 @@ def _areas(shares: np.ndarray, labels: np.ndarray, seed: int, note: str) -> dict
     """Return the areas under curves, means over the classes with images, and with others for the ROC curve."""
     count, classes = len(labels), np.unique(labels)
     cheap = 1 < count <= MANY and count * len(classes) * AREA_DRAWS <= LONG
-    draws = _counts(count, seed)[:AREA_DRAWS] if cheap else np.zeros((0, count))
+    draws = resample_counts(count, seed)[:AREA_DRAWS] if cheap else np.zeros((0, count))
     areas = {
         "auroc": (AUROC, roc_auc_score, resampled_auroc, [k for k in classes if (labels != k).any()]),
         "average_precision": (AP, average_precision_score, resampled_ap, list(classes)),

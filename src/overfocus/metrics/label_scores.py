@@ -21,7 +21,7 @@ from torch import Tensor
 from overfocus.core.errors import OverfocusError
 from overfocus.core.interval import finite
 from overfocus.metrics.ranking import resampled_ap
-from overfocus.metrics.score import MANY, Metric, Score, _counts, percentiles
+from overfocus.metrics.score import MANY, Metric, Score, percentiles, resample_counts
 
 AP = Metric("average precision", "sum over thresholds of (R_n - R_(n-1)) P_n, of one label", "higher")
 MEAN_AP = Metric("mean average precision", "mean over labels of the average precision", "higher")
@@ -96,7 +96,7 @@ def label_scores(logits: Tensor, labels: Tensor, thresholds: Tensor | None = Non
     count, names = len(truth), range(truth.shape[1])
     given = np.full(truth.shape[1], HALF) if thresholds is None else np.nan_to_num(thresholds.numpy(), nan=HALF)
     said, answered = probabilities >= given, _answered(truth)
-    draws = _counts(count, seed) if 1 < count <= MANY else np.zeros((0, count))
+    draws = resample_counts(count, seed) if 1 < count <= MANY else np.zeros((0, count))
     ap = {k: resampled_ap(probabilities[:, k], truth[:, k], draws) for k in answered}
     f1 = {k: _resampled_f1(said[:, k], truth[:, k], draws) for k in answered}
     value: dict[str, dict[int, float]] = {

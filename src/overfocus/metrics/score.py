@@ -81,7 +81,7 @@ def mean_interval(values: Tensor, seed: int = 0) -> tuple[float, float]:
     if count > MANY:
         half = NORMAL * float(values.std()) / sqrt(count)
         return float(values.mean()) - half, float(values.mean()) + half
-    means = _counts(count, seed) @ values.numpy() / count
+    means = resample_counts(count, seed) @ values.numpy() / count
     return percentiles(means)
 
 
@@ -95,7 +95,7 @@ def percentiles(resampled: np.ndarray) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=4)
-def _counts(count: int, seed: int) -> np.ndarray:
+def resample_counts(count: int, seed: int) -> np.ndarray:
     """Return how often each of `count` images is in each resample: [DRAWS, count]. Shared, so that the intervals of one
     examination are of the same resamples.
     """
