@@ -22,6 +22,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from overfocus.models.checkpoints import save_weights
+from overfocus.models.zoo import create_model
+
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["overfocus.training.loop", "overfocus.cli.app", "torchvision", "rich.table", "scipy.stats"]
@@ -42,6 +45,16 @@ def photos(folder: Path, classes: int = 3, train: int = 15, test: int = 6, side:
                 image = image.convert("L") if grey else image
                 image.save(folder / part / f"class{name}" / f"{number:02}.png")
     return folder
+
+
+def pretrained_body(file: Path, widths: list[int]) -> Path:
+    """Write the weights of a small network of eleven other classes, batch norms that have seen something included."""
+    torch.manual_seed(5)
+    model = create_model("overfocus_cnn", 11, widths=widths)
+    for _ in range(3):
+        model.train()(torch.randn(16, 3, 12, 12))
+    save_weights(model.state_dict(), file)
+    return file
 
 
 def settings(data: Path | str, **changes: Any) -> dict[str, Any]:

@@ -10,15 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import Running, epochs_but_speed, photos, settings, training
+from small import Running, epochs_but_speed, photos, pretrained_body, settings, training
 from torch import nn
 
 from overfocus import Experiment, OverfocusError, train
 from overfocus.core.key import Key
 from overfocus.data import Augment
-from overfocus.models.checkpoints import save_weights
 from overfocus.models.pretrained import pretrained_weights
-from overfocus.models.zoo import create_model
 from overfocus.study.study import Study
 from overfocus.training.checkpoint import evaluate_run
 from overfocus.training.finetune import Judged, as_evaluated, freeze_norm
@@ -31,14 +29,7 @@ from overfocus.training.run import Run
 
 @pytest.fixture(scope="module")
 def pretrained(folder, tmp_path_factory) -> Path:
-    """Weights of a small network of other classes, batch norms that have seen something included."""
-    file = tmp_path_factory.mktemp("weights") / "body.safetensors"
-    torch.manual_seed(5)
-    model = create_model("overfocus_cnn", 11, widths=[4, 8])
-    for _ in range(3):
-        model.train()(torch.randn(16, 3, 12, 12))
-    save_weights(model.state_dict(), file)
-    return file
+    return pretrained_body(tmp_path_factory.mktemp("weights") / "body.safetensors", [4, 8])
 
 
 def tuned(folder, pretrained, tune="lp-ft", **changes):

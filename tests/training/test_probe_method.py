@@ -7,14 +7,12 @@ from math import cos, pi
 
 import pytest
 import torch
-from small import settings
+from small import pretrained_body, settings
 from torch import nn
 
 from overfocus import Experiment
 from overfocus.core.key import Key
-from overfocus.models.checkpoints import save_weights
 from overfocus.models.split import split
-from overfocus.models.zoo import create_model
 from overfocus.regularizers.spec import parse
 from overfocus.training import finetune, probe_method
 from overfocus.training.finetune import as_evaluated, with_probed_head
@@ -27,13 +25,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    file = tmp_path_factory.mktemp("weights") / "body.safetensors"
-    torch.manual_seed(5)
-    model = create_model("overfocus_cnn", 11, widths=[4, 6])
-    for _ in range(3):
-        model.train()(torch.randn(16, 3, 12, 12))
-    save_weights(model.state_dict(), file)
-    return file
+    return pretrained_body(tmp_path_factory.mktemp("weights") / "body.safetensors", [4, 6])
 
 
 def experiment(folder, weights, method, **changes) -> Experiment:
