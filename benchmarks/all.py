@@ -38,6 +38,7 @@ SCRIPTS = (
     "startup",
     "study",
     "memory",
+    "freed",
 )
 PEERS = (
     "timm",
