@@ -10,7 +10,7 @@ through its centre, each half in turn) by four fillings, with the background pai
 over (the colour that the weights are normalised with), and the effective area of the class activation map and, on 30
 of them, of a map by occlusion.
 
-Fixed beforehand: draws 0 to 7, 5 and 20 pictures of each class, the six methods of `STUDIED`. `half` is the mean over blur and
+Fixed beforehand: draws 0 to 7, 5 and 20 pictures of each class, the methods `STUDIED`. `half` is the mean over blur and
 noise, with which no method trains; grey, which Cutout trains with, and another picture's piece, which CutMix trains
 with, stand beside it. A method is ahead of plain where the 95 % interval of the paired difference lies above 0. SGDrop
 as it comes is non-inferior in accuracy where that interval lies above -0.5 points; if not, its default in fine-tuning

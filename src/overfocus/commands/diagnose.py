@@ -17,7 +17,7 @@ from overfocus.commands.check import first_look
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing_folder, write
 from overfocus.data.joined import looked_at
-from overfocus.diagnosis.catalogue import SECTIONS, in_order
+from overfocus.diagnosis.catalogue import DEFAULT, SECTIONS, in_order
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, split_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import SCORES, check_free
@@ -114,7 +114,7 @@ def _sections(request: DiagnosisRequest) -> list[str]:
         raise OverfocusError("--without leaves out all of --only; give one of them, or a section more to --only")
     if len(without) == len(SECTIONS):
         raise OverfocusError("--without leaves out every section; leave one, or give --only")
-    return [name for name in in_order(request.only or SECTIONS) if name not in without]
+    return [name for name in in_order(request.only or DEFAULT) if name not in without]
 
 
 def _named(classifiers: Iterator[Classifier]) -> list[Classifier]:

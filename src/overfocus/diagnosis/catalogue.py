@@ -12,6 +12,8 @@ from overfocus.diagnosis.section import Section
 _KINDS = sorted(classes_in(folder, Section).values(), key=lambda kind: kind.order)  # type: ignore[type-abstract]
 SECTIONS: dict[str, Section] = {kind.name: kind() for kind in _KINDS}  # type: ignore[abstract]
 """Name -> the section with its default settings."""
+DEFAULT = tuple(name for name, section in SECTIONS.items() if section.by_default)
+"""Names of the sections that are evaluated unless others are named."""
 MOST = 6
 """Scores of a section that are shown where there is no room for all."""
 

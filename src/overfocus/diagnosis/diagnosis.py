@@ -13,6 +13,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing_folder, write
 from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.lean import Lean, ranked
 from overfocus.diagnosis.section import Finding
 from overfocus.metrics.score import Score
 
@@ -35,6 +36,11 @@ class Diagnosis:
         """What each section found, computed from the evidence."""
         evaluated = self.evidence.about["sections"]
         return tuple(section.evaluate(self.evidence) for name, section in SECTIONS.items() if name in evaluated)
+
+    @cached_property
+    def leans(self) -> tuple[Lean, ...]:
+        """What the model leans on, as far as any section looked: the largest sure share first."""
+        return ranked(lean for finding in self.findings for lean in finding.leans)
 
     @property
     def skipped(self) -> Mapping[str, str]:
@@ -60,7 +66,8 @@ class Diagnosis:
             if per_class and finding.per_image:
                 classes = finding.per_class(self.evidence.labels, self.evidence.classes, self.evidence.seed)
                 sections[finding.name]["per_class"] = {name: _numbers(scores) for name, scores in classes.items()}
-        return {"about": dict(self.evidence.about), "sections": sections}
+        leans = [lean.as_dict(self.evidence.classes) for lean in self.leans]
+        return {"about": dict(self.evidence.about), "leans": leans, "sections": sections}
 
     def save(self, folder: str | Path, per_class: bool = False) -> Path:
         """Write `scores.json` and `evidence.npz` into a new folder, whole or not at all; return it.

@@ -13,7 +13,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.core.layer_name import FEATURES
 from overfocus.core.provenance import provenance
 from overfocus.data import Split
-from overfocus.diagnosis.catalogue import SECTIONS, in_order
+from overfocus.diagnosis.catalogue import DEFAULT, SECTIONS, in_order
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.evidence import Evidence
@@ -52,8 +52,8 @@ def diagnose(  # noqa: PLR0913
     classes: names of the model's outputs, in their order; the classes of a split are found among them by name, and may
         be fewer. Unless given, those of the split, or numbers.
     at: the layer whose features are attributed, by name; "@features" finds the last ones before pooling.
-    only: names of the sections to evaluate; all that the data allows unless given. `sections` replaces some by ones
-        with other settings, such as `Hiding(shares=(0, 0.5))`.
+    only: names of the sections to evaluate; all usual ones that the data allows unless given. `sections` replaces some
+        by ones with other settings, such as `Hiding(shares=(0, 0.5))`.
     limit: at most this many images, balanced over the classes where the data is a split; 0 takes all.
     on_progress: called with the title of a section, how much of it is done, and how much there is.
     Raises UnknownName for a layer or section that is not there, OverfocusError for data that does not fit the model.
@@ -146,4 +146,4 @@ def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 def _chosen(only: Sequence[str] | None, given: Sequence[Section]) -> list[Section]:
     known = {**SECTIONS, **{section.name: section for section in given if section.name in SECTIONS}}
-    return [known[name] for name in in_order(only or SECTIONS)]
+    return [known[name] for name in in_order(only or DEFAULT)]

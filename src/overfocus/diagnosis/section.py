@@ -14,6 +14,7 @@ from torch import Tensor
 from overfocus.core.deprecation import renamed_fields, renamed_property, warn_renamed
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.lean import Lean
 from overfocus.diagnosis.sample import Sample
 from overfocus.metrics.score import Metric, Score, mean_interval, mean_score
 
@@ -123,6 +124,8 @@ class Finding:
     notes: tuple[str, ...] = ()
     flagged: frozenset[int] | None = None
     """Classes that are suspected of standing on a shortcut; None where that was not the question."""
+    leans: tuple[Lean, ...] = ()
+    """What answers are read from, as far as the section looked for it."""
 
     def per_class(self, labels: Tensor, classes: list[str], seed: int = 0) -> dict[str, dict[str, Score]]:
         """Return class -> name -> score of the images of that class alone."""
@@ -154,6 +157,8 @@ class Section(ABC):
     """Scores that are shown first, the most telling first; empty where their names depend on the data: its first."""
     version: ClassVar[int] = 1
     """One more whenever the same settings give other numbers than before; a study diagnoses runs of older ones anew."""
+    by_default: ClassVar[bool] = True
+    """Whether it is evaluated unless others are named."""
     needs: ClassVar[str] = ""
     """What the data must have, in a few words; `lacking` checks it."""
     judge = renamed_property("Section", "judge", "evaluate")
@@ -195,8 +200,8 @@ class Section(ABC):
     ) -> Finding:
         """Return the finding whose scores are the means of `per_image`, and those given; `sentence` puts them in words.
 
-        more: charts, matrices, tables, notes, `flagged`, and `rows`, those of the images that were evaluated where not
-            all were.
+        more: charts, matrices, tables, notes, `flagged`, `leans`, and `rows`, those of the images that were evaluated
+            where not all were.
         """
         rows = more.get("rows", slice(None))
         means = {name: mean_score(metric, values[rows], seed=seed) for name, (metric, values) in per_image.items()}
