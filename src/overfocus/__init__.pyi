@@ -13,6 +13,7 @@ from .data import Stream as Stream
 from .data import load as load
 from .diagnosis.diagnosis import Diagnosis as Diagnosis
 from .diagnosis.examination import diagnose as diagnose
+from .diagnosis.lean import Lean as Lean
 from .diagnosis.predictor import Predictor as Predictor
 from .diagnosis.predictor import load_model as load_model
 from .integrations.functions import cutmix as cutmix

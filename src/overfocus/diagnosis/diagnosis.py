@@ -11,6 +11,7 @@ from typing import Any
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing_folder, write
+from overfocus.diagnosis import lean_wording
 from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.lean import Lean, ranked
@@ -40,7 +41,14 @@ class Diagnosis:
     @cached_property
     def leans(self) -> tuple[Lean, ...]:
         """What the model leans on, as far as any section looked: the largest sure share first."""
-        return ranked(lean for finding in self.findings for lean in finding.leans)
+        return ranked(lean for finding in self.findings for lean in finding.leans or ())
+
+    @property
+    def sentence(self) -> str:
+        """What the model leans on, in one sentence; empty where no section looked for that."""
+        if all(finding.leans is None for finding in self.findings):
+            return ""
+        return lean_wording.sentence(self.leans, self.evidence.classes)
 
     @property
     def skipped(self) -> Mapping[str, str]:
@@ -56,7 +64,9 @@ class Diagnosis:
         raise KeyError(f"{section!r} is not in this diagnosis ({self.skipped.get(section, f'there are {known}')})")
 
     def as_dict(self, per_class: bool = False) -> dict[str, Any]:
-        """Return what JSON can hold: about, and for each section its sentence and scores; no answer is null."""
+        """Return what JSON can hold: about, what the model leans on in a sentence and by rank, and for each section its
+        sentence and scores; no answer is null.
+        """
         sections = {}
         for finding in self.findings:
             sections[finding.name] = {
@@ -67,7 +77,8 @@ class Diagnosis:
                 classes = finding.per_class(self.evidence.labels, self.evidence.classes, self.evidence.seed)
                 sections[finding.name]["per_class"] = {name: _numbers(scores) for name, scores in classes.items()}
         leans = [lean.as_dict(self.evidence.classes) for lean in self.leans]
-        return {"about": dict(self.evidence.about), "leans": leans, "sections": sections}
+        about = dict(self.evidence.about)
+        return {"about": about, "sentence": self.sentence, "leans": leans, "sections": sections}
 
     def save(self, folder: str | Path, per_class: bool = False) -> Path:
         """Write `scores.json` and `evidence.npz` into a new folder, whole or not at all; return it.
@@ -96,6 +107,7 @@ class Diagnosis:
     def __str__(self) -> str:
         about = self.evidence.about
         lines = [f"{self.name} on {about['data']}, {about['sample']}"]
+        lines += ["", self.sentence] * bool(self.sentence) + _ranking(self.leans, self.evidence.classes)
         for finding in self.findings:
             lines += ["", f"{finding.title}: {finding.sentence}", *_rows(finding.scores.items())]
         lines += ["", *(f"{name} was not evaluated: {why}" for name, why in self.skipped.items())]
@@ -114,6 +126,17 @@ def _is_diagnosis(folder: Path) -> bool:
 
 def _numbers(scores: Mapping[str, Score]) -> dict[str, Any]:
     return {name: score.as_dict() for name, score in scores.items()}
+
+
+def _ranking(leans: Iterable[Lean], classes: list[str]) -> list[str]:
+    """Return one line for each lean: what, its share, how sure, which classes."""
+    rows = [
+        (lean_wording.short(lean.title), lean_wording.in_words(lean.share), lean_wording.how_sure(lean),
+         f"classes: {lean_wording.of_classes(lean, classes)}")
+        for lean in leans
+    ]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [f"  {'  '.join(map(str.ljust, row, widths))}".rstrip() for row in rows]
 
 
 def _rows(scores: Iterable[tuple[str, Score]]) -> list[str]:

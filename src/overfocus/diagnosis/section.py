@@ -124,8 +124,8 @@ class Finding:
     notes: tuple[str, ...] = ()
     flagged: frozenset[int] | None = None
     """Classes that are suspected of standing on a shortcut; None where that was not the question."""
-    leans: tuple[Lean, ...] = ()
-    """What answers are read from, as far as the section looked for it."""
+    leans: tuple[Lean, ...] | None = None
+    """What answers are read from, as far as the section looked for it; None where that was not the question."""
 
     def per_class(self, labels: Tensor, classes: list[str], seed: int = 0) -> dict[str, dict[str, Score]]:
         """Return class -> name -> score of the images of that class alone."""
