@@ -1,4 +1,4 @@
-"""A diagnosis on the terminal: what was found in a sentence, then its key numbers, models side by side."""
+"""A diagnosis on the terminal: what is leaned on, then of each section a sentence and its key numbers, side by side."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from overfocus.diagnosis.catalogue import headline
 from overfocus.diagnosis.side_by_side import MetricRow, SideBySide
 from overfocus.metrics.score import Score
 from overfocus.report.number import apart
+from overfocus.report.terminal.leans import leans_tables
 from overfocus.report.terminal.tables import plain_console, print_table, say
 
 
 def diagnosis_table(comparison: SideBySide, console: Console | None = None) -> None:
-    """Print each section: its sentence for every model, then its key scores with their 95 % intervals.
+    """Print what each model leans on, then each section: its sentence for every model, and its key scores with their
+    95 % intervals.
 
     Several models stand side by side, each but the first with its paired difference to the first. On a terminal lines
     are broken to its width; in a file or a pipe every row is one line.
@@ -24,6 +26,7 @@ def diagnosis_table(comparison: SideBySide, console: Console | None = None) -> N
     say(console, f"{' and '.join(comparison.names)} on {first.get('data', 'data')}, {first.get('sample', '')}", "bold")
     if source := first.get("source"):
         say(console, source, "dim")
+    leans_tables(comparison, console)
     for section in comparison.sections:
         findings = comparison.findings(section)
         say(console, f"\n{findings[0].title}", "bold")
