@@ -13,6 +13,7 @@ from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Examples
 from overfocus.diagnosis.side_by_side import SideBySide
 from overfocus.report.diagnosis.gallery import check, gallery, thumbnails
+from overfocus.report.diagnosis.lean_view import LeanView, lean_scale, lean_views
 from overfocus.report.diagnosis.view import View, agreements, facts, skipped, view
 from overfocus.report.drawing.overlay import MappedImage, bar, map_sheet, save_png
 from overfocus.report.html import render
@@ -35,27 +36,30 @@ def write_page(
     folder = Path(folder)
     if sample is not None:
         check(comparison, sample)
-    views = [view(comparison, section) for section in comparison.sections]
+    views, leans = [view(comparison, section) for section in comparison.sections], lean_views(comparison)
     shown = [] if sample is None or images < 1 else gallery(comparison, sample, images)
     _write_pictures(folder / PICTURES, views, shown, comparison)
-    write(folder / PAGE, page(comparison, views, shown, _small(views, sample)))
+    write(folder / PAGE, page(comparison, leans, views, shown, _small(leans, views, sample)))
     return folder / PAGE
 
 
-def page(comparison: SideBySide, views: list[View], shown: list[MappedImage], small: Small) -> str:
-    """Return the HTML text. small: names and pictures for the rows of tables."""
+def page(
+    comparison: SideBySide, leans: list[LeanView], views: list[View], shown: list[MappedImage], small: Small
+) -> str:
+    """Return the HTML text. small: names and pictures for leans and the rows of tables."""
     evidence = comparison.diagnoses[0].evidence
     agreed, disagreement = agreements(comparison)
     return render(
         "diagnosis.html.j2", names=comparison.names, about=evidence.about, count=len(evidence.labels),
-        facts=facts(comparison), views=views, skipped=skipped(comparison), agreed=agreed, disagreement=disagreement,
-        shown=shown, small=dict(small), bar=bar(),
+        leans=leans, scale=lean_scale(leans), facts=facts(comparison), views=views, skipped=skipped(comparison),
+        agreed=agreed, disagreement=disagreement, shown=shown, small=dict(small), bar=bar(),
     )  # fmt: skip
 
 
-def _small(views: list[View], sample: Sample | None) -> Small:
-    """Return small pictures of all images that a table refers to."""
-    wanted = [seen for each in views for _, table in each.tables for seen in table.seen]
+def _small(leans: list[LeanView], views: list[View], sample: Sample | None) -> Small:
+    """Return small pictures of all images that a lean or a table refers to."""
+    wanted = [row.seen for each in leans for row in each.rows]
+    wanted += [seen for each in views for _, table in each.tables for seen in table.seen]
     return {} if sample is None else thumbnails(sample, wanted)
 
 
