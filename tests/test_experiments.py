@@ -102,8 +102,8 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 
 def test_no_script_is_left_out_here():
     assert SCRIPTS == [
-        "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "imbalance.py", "leak.py", "look.py",
-        "matched.py", "photo_methods.py", "photographs.py", "probes.py", "seeds.py", "together.py",
+        "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "honest.py", "imbalance.py", "leak.py",
+        "look.py", "matched.py", "photo_methods.py", "photographs.py", "probes.py", "seeds.py", "together.py",
     ]  # fmt: skip
 
 
@@ -335,3 +335,39 @@ def test_probes_are_compared_on_the_same_draws(monkeypatch, capsys, tmp_path):
     ]
     assert all(line.startswith("4 of each class, n = 2") for line in told)
     assert ["beside closed" in line for line in told] == [False, True, True]
+
+
+def test_false_alarms_are_counted_by_network_class_and_kind(monkeypatch):
+    from planted_leans import COLOUR, FRAME, MARK, OBJECT, planted
+
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    functions = runpy.run_path(str(EXPERIMENTS / "honest.py"))
+    with planted(one=(FRAME, OBJECT, MARK), two=(MARK, COLOUR), three=(OBJECT,), four=None) as diagnoses:
+        told = functions["table"](diagnoses)
+    assert line_of(told, "| anything |")[1] == "2 of 4"
+    assert line_of(told, "| anything |")[3].startswith("5 of 12"), "a frame counts for all three, a mark for its two"
+    assert [line_of(told, f"| {kind} |")[1] for kind in ("border", "mark")] == ["1 of 4", "2 of 4"]
+    assert [line_of(told, f"| {kind} |")[3][:7] for kind in ("border", "mark")] == ["3 of 12", "4 of 12"]
+    assert "colour" not in told
+    assert "object" not in told
+
+
+@pytest.mark.slow
+def test_honest_networks_are_probed_once_on_the_pictures_that_were_not_drawn(monkeypatch, capsys, tmp_path):
+    from small import photos
+
+    from overfocus.diagnosis.diagnosis import Diagnosis
+
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    folder = photos(tmp_path / "photos", classes=2, train=9, test=1) / "train"
+    arguments = (folder, "--networks", "2", "--per-class", "4", "--size", "32", "--only", "answers,shortcut", "--out",
+                 tmp_path / "out")  # fmt: skip
+    told = run("honest.py", monkeypatch, capsys, *arguments)
+    assert line_of(told, "| anything |")[1].endswith("of 2")
+    kept = [tmp_path / "out" / f"answers-shortcut-{seed}" for seed in (0, 1)]
+    found = [Diagnosis.load(each) for each in kept]
+    assert [len(each.evidence.labels) for each in found] == [10, 10], "the other five of each class"
+    assert not np.array_equal(*(each.evidence.logits.numpy() for each in found))
+    written = [(each / "scores.json").stat().st_mtime_ns for each in kept]
+    assert run("honest.py", monkeypatch, capsys, *arguments) == told
+    assert written == [(each / "scores.json").stat().st_mtime_ns for each in kept]
