@@ -28,9 +28,10 @@ def lean(title, value=nan, low=nan, high=nan, n=150, note="", cue="border", **mo
     return Lean(cue, title, Score(SHARE, value, low, high, n, note), **more)
 
 
-FRAME = lean("the frame, an eighth of the side", 0.46, 0.38, 0.54, found=True, rows=(3, 0), advice="overfocus heal RUN")
+FRAME = lean("the frame, an eighth of the side", 0.46, 0.38, 0.54, found=True, rows=(3, 0),
+             advice="`overfocus heal RUN`, or other pictures")  # fmt: skip
 OBJECT = lean("the object", 0.91, 0.85, 0.96, cue="object", intended=True, rows=(1,))
-COLOUR = lean("colour", 0.05, -0.02, 0.12, cue="colour")
+COLOUR = lean("colour", 0.05, -0.02, 0.12, cue="colour", advice="grey pictures")
 MARK = lean(EVIL, 0.22, 0.11, 0.31, n=12, cue="mark", found=True, classes=(1, 2), box=(0.0, 0.0, 0.25, 0.25),
             rows=(1, 4), advice=f"collect other pictures of {EVIL}")  # fmt: skip
 UNKNOWN = lean("texture", note="no accuracy above chance", cue="texture", n=0)

@@ -49,6 +49,7 @@ class TestTerminal:
         assert "46 % [38, 54]" in lines[5]
         assert "found, n = 150" in lines[5]
         assert lines[5].endswith(FRAME.advice)
+        assert not [line for line in lines if COLOUR.advice in line], "nothing is to be done about what is no finding"
         assert lines.index("Planted") > 6, "the sections come after it"
 
     def test_each_of_several_networks_has_its_own(self):
@@ -85,7 +86,8 @@ class TestPage:
         assert len(items) == sum(len(view.rows) for view in views) == len(LEANS["one"]) + len(LEANS["two"])
         assert "91\u00a0% [85, 96]" in items[0]
         assert "46\u00a0% [38, 54]" in items[1]
-        assert FRAME.advice in items[1]
+        assert "<code>overfocus heal RUN</code>, or other pictures" in items[1]
+        assert COLOUR.advice not in page[1], "nothing is to be done about what is no finding"
         assert page[1].count('<li class="found">') == 2
         assert [len(view.first) for view in views] == [8, 2, 0]
         assert f'start="{len(views[0].first) + 1}"' in page[1]

@@ -68,6 +68,11 @@ def how_sure(lean: Lean) -> str:
     return f"{word}, n = {share.n:,}"
 
 
+def next_step(lean: Lean) -> str:
+    """Return the command or deed that follows; empty where nothing was found."""
+    return lean.advice if lean.found else ""
+
+
 def of_classes(lean: Lean, classes: Sequence[str]) -> str:
     """Return the classes that lean on it; classes: of the model."""
     if not lean.classes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.lean import Lean
-from overfocus.diagnosis.lean_wording import LETTERS, how_sure, in_words, listed, of_classes
+from overfocus.diagnosis.lean_wording import LETTERS, how_sure, in_words, listed, next_step, of_classes
 from overfocus.diagnosis.section import SHOWN, Examples
 from overfocus.diagnosis.side_by_side import SideBySide
 from overfocus.metrics.score import Score
@@ -26,6 +26,7 @@ class LeanRow:
     classes: str
     how_sure: str
     advice: str
+    """Code stands in backticks."""
     found: bool
     seen: Examples
 
@@ -68,6 +69,6 @@ def _view(diagnosis: Diagnosis, number: int) -> LeanView:
 def _row(lean: Lean, classes: list[str]) -> LeanRow:
     return LeanRow(
         label(lean.title, most=LETTERS), lean.share, in_words(lean.share).replace("-", MINUS),
-        of_classes(lean, classes), how_sure(lean), visible(lean.advice), lean.found,
+        of_classes(lean, classes), how_sure(lean), visible(next_step(lean)), lean.found,
         Examples(lean.rows[:SHOWN], lean.box),
     )  # fmt: skip
