@@ -125,6 +125,9 @@ class TestPage:
     def test_a_network_on_which_nothing_was_looked_for_is_not_listed(self, views):
         assert [(view.name, view.number) for view in views] == [("one", 0), ("two", 1), ("three", 2)]
 
+    def test_an_interval_is_not_broken_over_lines(self, page):
+        assert "46\u00a0% of its accuracy above chance goes with it [38,\u00a054]." in page[1]
+
     def test_without_leans_the_page_begins_with_its_summary(self, tmp_path):
         with planted(one=None) as diagnoses:
             text = write_page(tmp_path, SideBySide(diagnoses), sampled()).read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from overfocus.metrics.score import Score
 from overfocus.report.label import Label, label, visible
 from overfocus.report.number import MINUS
 from overfocus.report.scale import Scale, known
+
+INTERVAL = re.compile(r"\[(\S+), (\S+)\]")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class LeanView:
     number: int
     """Place among the models, from 0."""
     sentence: str
+    """Its interval is not broken over lines."""
     first: list[LeanRow]
     rest: list[LeanRow]
 
@@ -63,7 +67,8 @@ def _view(diagnosis: Diagnosis, number: int) -> LeanView:
     first = listed(diagnosis.leans)
     rest = [lean for lean in diagnosis.leans if not any(lean is other for other in first)]
     rows = ([_row(lean, diagnosis.evidence.classes) for lean in part] for part in (first, rest))
-    return LeanView(diagnosis.name, number, diagnosis.sentence, *rows)
+    sentence = INTERVAL.sub("[\\1,\u00a0\\2]", diagnosis.sentence)
+    return LeanView(diagnosis.name, number, sentence, *rows)
 
 
 def _row(lean: Lean, classes: list[str]) -> LeanRow:
