@@ -4,7 +4,7 @@ from overfocus.data.layout import layouts
 
 def test_special_layouts_are_tried_before_general_ones():
     found = [layout.__name__.rpartition(".")[2] for layout in layouts()]
-    assert found == ["tiny_imagenet", "cub", "hub", "parquet", "table", "folder"]
+    assert found == ["tiny_imagenet", "cub", "waterbirds", "hub", "parquet", "table", "folder"]
     assert len({layout.RANK for layout in layouts()}) == len(found)
 
 

@@ -18,14 +18,10 @@ from overfocus.data.boxes import BoxAnnotation, BoxReport, Corners, Unit, clippe
 from overfocus.data.images import Images, TensorImages
 from overfocus.data.mask_files import MaskFiles, mask_files
 from overfocus.data.mask_labels import has_border
-from overfocus.data.paths import endings
+from overfocus.data.places import Place, Places, place_of, places_in
 from overfocus.data.readers import coco, csv_boxes, voc
 from overfocus.data.split import Dataset, Split
 
-Place = tuple[str, int]
-"""Split and row."""
-Places = dict[str, Place | None]
-"""The end of a path -> where its image is; None where several end so."""
 FILES = {".csv": csv_boxes, ".json": coco}
 
 
@@ -37,7 +33,7 @@ def annotated(dataset: Dataset, path: Path) -> Dataset:
         raise OverfocusError(
             f"boxes: {dataset.name} has no files that {path} could name; boxes go beside a folder of images"
         )
-    report, places = BoxReport(), _places(dataset)
+    report, places = BoxReport(), places_in(dataset)
     if path.is_dir() and not any(path.glob("*.xml")):
         dataset = _with_masks(dataset, path, places, report)
     else:
@@ -55,21 +51,10 @@ def _named_boxes(path: Path) -> Iterable[tuple[str, list[BoxAnnotation]]]:
     return FILES[path.suffix.lower()].named_boxes(path)
 
 
-def _places(dataset: Dataset) -> Places:
-    """Return where each image is, by each end of its path, with and without extension."""
-    places: Places = {}
-    for name, split in dataset.splits.items():
-        for row in range(len(split)):
-            for key in endings(split.images.name(row)):
-                places[key] = None if key in places else (name, row)
-    return places
-
-
 def _find(places: Places, file: str, count: int, report: BoxReport) -> Place | None:
     """Return where the image called `file` is; where there is none, count its annotations."""
-    for ending in endings(file):
-        if place := places.get(ending):
-            return place
+    if place := place_of(places, file):
+        return place
     report.unknown += count
     report.example = report.example or file
     return None

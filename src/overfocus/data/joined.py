@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from overfocus.core.preprocess import Preprocess, Size
+from overfocus.data.groups import joined_groups
 from overfocus.data.images import Header, Images, Masks, TensorImages
 from overfocus.data.split import Dataset, Split
 
@@ -88,7 +89,9 @@ class JoinedMasks:
 
 
 def joined(dataset: Dataset) -> Split:
-    """Return the images for training, test and validation together, with their boxes and masks where all have some."""
+    """Return the images for training, test and validation together, with their boxes, masks and groups where all have
+    some.
+    """
     splits = [dataset.splits[name] for name in PARTS if name in dataset.splits]
     images = [split.images for split in splits]
     ends = list(accumulate(map(len, splits)))
@@ -102,6 +105,7 @@ def joined(dataset: Dataset) -> Split:
         together, torch.cat([split.labels for split in splits]), dataset.classes,
         list(chain.from_iterable(boxes)) if len(boxes) == len(splits) else None,
         {name: JoinedMasks([split.masks[name] for split in splits], ends) for name in named},
+        groups=joined_groups([split.groups for split in splits]),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from overfocus.core.preprocess import DEFAULT, Preprocess, Size
 from overfocus.data.annotations import annotated
 from overfocus.data.decode import BadImage, OnBadImage, channel_statistics, verified
 from overfocus.data.finalize import check_trainable
+from overfocus.data.group_column import grouped
 from overfocus.data.how_read import how_decoded, how_fitted
 from overfocus.data.layout import from_path, layouts
 from overfocus.data.readers import table
@@ -47,6 +48,7 @@ def load(  # noqa: PLR0913
     seed: int = 0,
     download: bool = False,
     boxes: str | Path | None = None,
+    group: str | None = None,
     channels: int | None = None,
     on_bad_image: OnBadImage = "error",
     preprocess: Preprocess = DEFAULT,
@@ -59,6 +61,8 @@ def load(  # noqa: PLR0913
     - `per_class`, `fraction`: train on this many images, or this share, of each class; nested for the same `seed`.
     - `val`: the share of each class of the training images that becomes the split `val`, before they are thinned.
     - `boxes`: where the objects are: a CSV, a COCO JSON, or a folder of VOC XML or of masks.
+    - `group`: what images have in common besides their class: `COLUMN` of the CSV that labels come from, or
+      `FILE.csv:COLUMN` of one that names the images of a folder, also below it. See docs/data.md.
     - `channels`: 1 grey or 3 RGB for files; by default grey only where all of a sample are.
     - `preprocess`: how pictures are turned, brought to 8 bits, laid on a background and fitted; `size` goes before its
       own. Boxes and masks are those of the pictures as it turns them. See docs/data.md.
@@ -71,6 +75,10 @@ def load(  # noqa: PLR0913
     dataset = _decoded_as(named, preprocess)
     if boxes is not None:
         dataset = annotated(dataset, Path(boxes))
+    if group is not None:
+        if dataset.multi_label:
+            raise OverfocusError("group: groups are of images with one class each; leave group or labels='multi' out")
+        dataset = grouped(dataset, group, _path(str(data), root))
     dataset = parted(dataset, seed, val, per_class, fraction)
     if on_bad_image == "skip":
         dataset = _readable(dataset)
@@ -113,7 +121,7 @@ def _named(data: str, root: str | Path | None, download: bool, channels: int | N
         return SETS[data].load(data, Path(root or os.environ.get("OVERFOCUS_DATA", "data")), download)
     if data.startswith("hub:"):
         return from_hub(data.removeprefix("hub:"), download, channels)
-    path = Path(data) if root is None or Path(data).exists() else Path(root) / data
+    path = _path(data, root)
     if path.exists():
         return from_path(path, channels)
     if any(mark in data for mark in "/\\."):
@@ -121,9 +129,14 @@ def _named(data: str, root: str | Path | None, download: bool, channels: int | N
     raise UnknownName("data set", data, CARDS)
 
 
+def _path(data: str, root: str | Path | None) -> Path:
+    """Return where data that is no name lies: as it is given, else below `root`."""
+    return Path(data) if root is None or Path(data).exists() else Path(root) / data
+
+
 def _multi(data: str, root: str | Path | None, channels: int | None) -> Dataset:
     """Read a table that gives an image any number of labels."""
-    path = Path(data) if root is None or Path(data).exists() else Path(root) / data
+    path = _path(data, root)
     if not path.exists() or data in CARDS:
         raise OverfocusError(
             f"data {data!r}: several labels of an image are read from a CSV beside images; give its path"

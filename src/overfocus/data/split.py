@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.preprocess import DEFAULT, Preprocess
+from overfocus.data.groups import ImageGroups
 from overfocus.data.images import Images, Masks, PickedMasks
 from overfocus.data.inventory import Inventory
 
@@ -29,6 +31,8 @@ class Split:
     """Name of a part -> bool [H, W] for each image."""
     cues: Mapping[str, Tensor] = field(default_factory=dict)
     """Where parts name different classes: name of a part -> the class that it names, [N] int64, no two the same."""
+    groups: ImageGroups | None = None
+    """What images have in common besides their class, where that is known."""
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels):
@@ -66,6 +70,7 @@ class Split:
                 for name, masks in self.masks.items()
             },
             {name: classes[rows] for name, classes in self.cues.items()},
+            None if self.groups is None else self.groups.pick(rows),
         )
 
     def relabelled(self, classes: tuple[str, ...], places: Sequence[int]) -> Split:
@@ -111,6 +116,8 @@ class Dataset:
     """How its stored images are read and fitted; mean and std stand above."""
     inventory: Inventory = Inventory()  # noqa: RUF009 - frozen
     """Where the splits were read from, and what was not used; in words it is part of the note."""
+    tables: tuple[Path, ...] = ()
+    """The files whose rows name its images and their labels, where these are read from tables."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", Splits(self.splits))

@@ -55,6 +55,8 @@ class DataSettings(Settings):
     labels: Literal["one", "multi"] = "one"
     """How many labels an image has in a CSV: one, its class, or any number."""
     boxes: str | None = None
+    group: str | None = None
+    """What images have in common besides their class: COLUMN of the CSV of labels, or FILE.csv:COLUMN."""
     channels: Literal[1, 3] | None = None
     fit: Fit = DEFAULT.fit
     """How photographs are brought to the size: crop, pad or squash; this and the five below as in `Preprocess`."""
@@ -92,7 +94,7 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _of_one_class(self) -> DataSettings:
-        given = [name for name in ("per_class", "folds", "shortcut") if getattr(self, name)]
+        given = [name for name in ("per_class", "folds", "group", "shortcut") if getattr(self, name)]
         if self.labels == "multi" and given:
             raise ValueError(
                 f"data.{given[0]} is for images with one class each, and data.labels = 'multi' gives them several; "
@@ -199,8 +201,8 @@ class Experiment(Settings):
         data = self.data
         parts: Any = {"per_class": data.per_class, "fraction": data.fraction, "val": data.val, "seed": self.seed}
         dataset = load(
-            data.name, root=data.root, size=data.size, download=data.download, boxes=data.boxes, labels=data.labels,
-            channels=data.channels, preprocess=data.preprocess, **({} if data.folds else parts),
+            data.name, root=data.root, size=data.size, download=data.download, boxes=data.boxes, group=data.group,
+            labels=data.labels, channels=data.channels, preprocess=data.preprocess, **({} if data.folds else parts),
         )  # fmt: skip
         if data.folds:
             dataset = parted(fold_of(dataset, data.folds, self.seed), **parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -141,7 +141,8 @@ def read(path: Path, channels: int | None = None, multi: bool = False) -> Datase
     unused = (*_unused(found, pictures, tables, path), *left.not_used(root))
     inventory = Inventory(found.origin, 0.0, unused, warnings)
     name = path.resolve().parent.name if path.is_file() else path.resolve().name
-    return finished(name, splits, classes, channels=channels, inventory=inventory)
+    whole = finished(name, splits, classes, channels=channels, inventory=inventory)
+    return replace(whole, tables=tuple(table.path for table in tables))
 
 
 def _splits(root: Path, found: Found, classes: tuple[str, ...]) -> dict[str, Split]:
