@@ -7,6 +7,7 @@ from torch import nn
 
 import overfocus as of
 from overfocus.core.errors import OverfocusError, UnknownName
+from overfocus.data.groups import ImageGroups
 from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.section import Section
@@ -34,7 +35,9 @@ def sampled(batch=5, **options):
     left = torch.zeros(len(labels), *pixels.shape[2:], dtype=torch.bool)
     left[:, :, :5] = True
     boxes = [torch.tensor([[0, 0, 5, 8]]) for _ in labels]
-    return from_pixels(pixels, labels, tuple("abcd"), batch=batch, masks={"left": left, "right": ~left}, boxes=boxes)
+    groups = ImageGroups("site", ("p", "q"), torch.arange(len(labels)) // 2 % 2)
+    masks = {"left": left, "right": ~left}
+    return from_pixels(pixels, labels, tuple("abcd"), batch=batch, masks=masks, boxes=boxes, groups=groups)
 
 
 @pytest.fixture(scope="module")

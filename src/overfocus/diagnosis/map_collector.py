@@ -27,7 +27,9 @@ class MapCollector:
     """
 
     def collect(self, classifier: Classifier, sample: Sample, on_progress: OnProgress) -> dict[str, np.ndarray]:
-        """Return labels [N], logits [N, K], maps/true and maps/predicted [N, h, w], used [N, C], boxes and masks."""
+        """Return labels [N], logits [N, K], maps/true and maps/predicted [N, h, w], used [N, C], and what
+        `_known` says of the data.
+        """
         method = method_named(self.map)
         if not isinstance(method, LayerMethod):
             raise OverfocusError(
@@ -60,8 +62,13 @@ def _of_class(classes: Tensor, logits: Tensor) -> Tensor:
 
 
 def _known(sample: Sample) -> dict[str, np.ndarray]:
-    """Return where the objects are, as far as the data says: boxes [n, 4] with box_image [n], masks as bits."""
+    """Return where the objects are, as far as the data says: boxes [n, 4] with box_image [n], masks as bits; and the
+    group of each image, groups/places [N], with the groups' names and what they are.
+    """
     known: dict[str, np.ndarray] = {}
+    if sample.groups is not None:
+        known["groups/places"], known["groups/names"] = sample.groups.places.numpy(), np.array(sample.groups.names)
+        known["groups/column"] = np.array(sample.groups.column)
     if sample.boxes is not None:
         boxes = [each.reshape(-1, 4) for each in sample.boxes]
         known["boxes"] = torch.cat(boxes).numpy() if boxes else np.zeros((0, 4), np.int64)

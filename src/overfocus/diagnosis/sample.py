@@ -13,6 +13,7 @@ from torch import Tensor
 from overfocus.core.classes import match_classes
 from overfocus.core.errors import OverfocusError
 from overfocus.data import Images, Masks, Split, Stream, balanced
+from overfocus.data.groups import ImageGroups
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Sample:
     """Which images these are, and what was left out."""
     source: str = ""
     """What a reader of its figures must know of the data: licence, boxes that were clipped or left out."""
+    groups: ImageGroups | None = field(default=None, repr=False)
+    """What images have in common besides their class, where that is known."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -115,7 +118,7 @@ def from_split(
     bad = f"; {len(first.bad)} files cannot be read and are left out" if first.bad else ""
     return Sample(
         split.labels, split.classes, (height, width), channels, batches, _Names(given.images, rows), split.boxes,
-        dict(split.masks), note + bad,
+        dict(split.masks), note + bad, groups=split.groups,
     )  # fmt: skip
 
 
@@ -162,7 +165,9 @@ def from_loader(
 def from_pixels(
     pixels: Tensor, labels: Tensor, classes: tuple[str, ...], *, batch: int = 64, note: str = "", **known
 ) -> Sample:
-    """Return a sample of `pixels` [N, C, H, W] that is in memory, uint8 or float in [0, 1]; `known`: boxes, masks."""
+    """Return a sample of `pixels` [N, C, H, W] that is in memory, uint8 or float in [0, 1]; `known`: boxes, masks,
+    groups.
+    """
     scale = 1 / 255 if pixels.dtype == torch.uint8 else 1.0
     if scale == 1.0 and (pixels.min() < -0.01 or pixels.max() > 1.01):
         raise OverfocusError(

@@ -35,7 +35,7 @@ class AnswerSection(Section):
     name: ClassVar[str] = "answers"
     title: ClassVar[str] = "Answers"
     question: ClassVar[str] = "What does it get right, and what does it confuse?"
-    order: ClassVar[int] = 1
+    order: ClassVar[int] = 0
     passes: ClassVar[int] = 0
     headline: ClassVar[tuple[str, ...]] = (
         "accuracy", "largest_class", "balanced_accuracy", "macro_f1", "auroc", "commonest_answer",
