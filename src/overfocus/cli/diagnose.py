@@ -31,6 +31,7 @@ def diagnose(  # noqa: PLR0913
     boxes: Annotated[
         str | None, typer.Option(help="Where the objects are: a CSV, a COCO JSON, a folder of VOC XML or of masks.")
     ] = None,
+    group: o.Group = None,
     on_bad_image: o.OnBadImage = None,
     model: o.CheckpointModel = None,
     weights: o.Weights = None,
@@ -84,7 +85,7 @@ def diagnose(  # noqa: PLR0913
     )  # fmt: skip
     request = DiagnosisRequest(
         tuple(checkpoints),
-        o.given("data", name=data, root=root, size=size, boxes=boxes, on_bad_image=on_bad_image)
+        o.given("data", name=data, root=root, size=size, boxes=boxes, group=group, on_bad_image=on_bad_image)
         | o.pictures(fit, orientation, intensity, background),
         split, options, o.names(only), o.names(without), limit, seed, attribution, ood or "", autoattack, device,
     )  # fmt: skip

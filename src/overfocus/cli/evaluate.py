@@ -15,7 +15,7 @@ app = typer.Typer()
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913
     run: o.Run,
     split: Annotated[
         list[str] | None,
@@ -29,6 +29,7 @@ def evaluate(
             metavar="DATA", help="Also fit the last layer anew to the training images of this set, and score that."
         ),
     ] = None,
+    group: o.Group = None,
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Score the mean logits of each picture and of its mirror.")
     ] = False,
@@ -44,7 +45,8 @@ def evaluate(
 
     Accuracy stands beside the share of the largest class, which is the accuracy of that class for everything; below it
     are the scores in which every class counts the same, precision and recall of each class, and the most confused
-    pairs.
+    pairs. Where groups are known, from training or by --group, the worst of them stands there too, beside what it is
+    by chance.
 
     A network that fails without a cue may still know others: --refit shows what its features hold that its own last
     layer does not use, beside the features of the same network before training.
@@ -59,7 +61,7 @@ def evaluate(
     from overfocus.training.checkpoint import report_run
     from overfocus.training.refit import refit_run
 
-    scores, answers = report_run(run, split or [], best=best, root=root, flip_test=flip_test)
+    scores, answers = report_run(run, split or [], best=best, root=root, flip_test=flip_test, group=group)
     if confusion is not None:
         write_confusion(confusion, answers)
     reports = {name: report.as_dict() for name, report in answers.items()}

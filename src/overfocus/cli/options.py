@@ -41,6 +41,14 @@ Data = Annotated[
 Root = Annotated[
     str | None, typer.Option(help="Where the data lies; default: where a run had it, else $OVERFOCUS_DATA, else data.")
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN|FILE.csv:COLUMN",
+        help="What images have in common besides their class, such as site or scanner: a column of the CSV of labels, "
+        "or of another that names the images.",
+    ),
+]
 Size = Annotated[int | None, typer.Option(help="Height and width of the images in pixels; default as stored.")]
 Fit = Annotated[
     str | None,

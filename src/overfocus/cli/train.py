@@ -19,6 +19,7 @@ def train(  # noqa: PLR0913
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/DATA-METHOD-SEED.")] = None,
     data: o.Data = None,
     root: o.Root = None,
+    group: o.Group = None,
     size: o.Size = None,
     fit: o.Fit = None,
     orientation: o.Orientation = None,
@@ -75,7 +76,7 @@ def train(  # noqa: PLR0913
     from overfocus.training.processes import Machine, first_process
 
     settings = (
-        o.given("data", name=data, root=root, size=size, per_class=per_class, fraction=fraction, val=val)
+        o.given("data", name=data, root=root, group=group, size=size, per_class=per_class, fraction=fraction, val=val)
         | o.given("data", labels=labels, download=download or None, workers=workers, on_bad_image=on_bad_image)
         | o.pictures(fit, orientation, intensity, background)
         | o.given("data", mean=o.numbers(mean, "--mean", float) or None, std=o.numbers(std, "--std", float) or None)

@@ -21,7 +21,7 @@ from overfocus.data.split import Dataset
 
 FILE_AND_COLUMN = re.compile(r"(?is)(.+\.(?:csv|tsv)):(.+)")
 SHOWN = 6
-"""ImageGroups that a note lists, the largest first."""
+"""Groups that a note lists, the largest first."""
 
 
 def grouped(dataset: Dataset, group: str, folder: Path | None = None) -> Dataset:

@@ -47,14 +47,16 @@ def untrained_network(run: Run) -> nn.Module:
     return bare.create_model(len(manifest["classes"]), manifest["channels"]).eval()
 
 
-def load_data(run: Run, root: str | None = None) -> tuple[Experiment, Dataset]:
+def load_data(run: Run, root: str | None = None, group: str | None = None) -> tuple[Experiment, Dataset]:
     """Return the experiment of a finished run and its data as it is now, read and fitted as the run did.
 
-    root: where the data lies now. Raises OverfocusError where it has other classes than the run.
+    root: where the data lies now. group: another column of groups than the run's. Raises OverfocusError where it has
+    other classes than the run.
     """
     how, experiment = Preprocess.of_manifest(run.manifest()), run.experiment()
     data = experiment.data.preprocessed_as(how)
-    data = data if root is None else data.model_copy(update={"root": root})
+    changes = {name: value for name, value in (("root", root), ("group", group)) if value is not None}
+    data = data.model_copy(update=changes)
     experiment = experiment.model_copy(update={"data": data})
     return experiment, as_trained(experiment.dataset(), run)
 
@@ -100,11 +102,20 @@ def evaluate_run(
 
 
 def report_run(
-    path: str | Path, splits: list[str], *, best: bool = False, root: str | None = None, flip_test: bool = False
+    path: str | Path,
+    splits: list[str],
+    *,
+    best: bool = False,
+    root: str | None = None,
+    flip_test: bool = False,
+    group: str | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, AnswerReport]]:
-    """Return what `evaluate_run` does, and of the same answers a report for each split whose images have one class."""
+    """Return what `evaluate_run` does, and of the same answers a report for each split whose images have one class.
+
+    group: the column of groups, as `overfocus.data.load` takes it, where it is not the run's.
+    """
     model, run = load_run(path, best=best), Run(Path(path))
-    experiment, dataset = load_data(run, root)
+    experiment, dataset = load_data(run, root, group)
     model = _flipped(model, dataset) if flip_test else model
     autocast = partial(autocast_for, run.manifest().get("precision", ""), torch.device("cpu"))
     if ALL in splits and ALL not in dataset.splits:
@@ -120,7 +131,7 @@ def report_run(
         stream, collected = experiment.stream(dataset, name), Collected()
         scores[name] = evaluate(model, stream, autocast, keep=collected)
         if not follows(scores[name]):  # its label is but one of the cues
-            reports[name] = AnswerReport.of([collected.together()], dataset.classes)
+            reports[name] = AnswerReport.of([collected.together()], dataset.classes, stream.split.groups)
     return scores, reports
 
 

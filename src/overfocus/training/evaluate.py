@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from overfocus.core.modes import in_mode
 from overfocus.data import Stream
 from overfocus.training.evaluate_labels import evaluate_labels
+from overfocus.training.group_sums import GroupSums
 
 FOLLOWS = "follows_"
 Keep = Callable[[Tensor, Tensor, Tensor], None]
@@ -30,19 +31,20 @@ def evaluate(
     in nats, and the number of images of a split.
 
     Where its cues name different classes, also the share of the answers that each is followed by, `follows_CUE`, and of
-    those that follow none, `follows_none`. The model is run in evaluation mode; each module gets its own mode back.
+    those that follow none, `follows_none`; where its groups are known, `worst_group`, see `GroupSums`. The model is run
+    in evaluation mode; each module gets its own mode back.
     `total` adds up [3 + cues] over processes, each of which sees its own rows; `keep` gets what is computed of them. Of
     images with several labels see `evaluate_labels`, which keeps nothing.
     """
     if stream.split.multi_label:
         return evaluate_labels(model, stream, autocast, total)
-    dtype = next((each.dtype for each in model.parameters()), torch.float32)
-    device = torch.device(stream.device)
+    dtype, device = next((each.dtype for each in model.parameters()), torch.float32), torch.device(stream.device)
     # Counts of any size are exact in float64, which Apple's GPUs lack.
     cues = {name: classes.to(device) for name, classes in stream.split.cues.items()}
     dtype_of_sums = torch.float32 if device.type == "mps" else torch.float64
     sums, many = torch.zeros(3 + len(cues), dtype=dtype_of_sums, device=device), len(stream.split.classes)
     of_class = torch.zeros(2 * many, dtype=dtype_of_sums, device=device)
+    of_group = GroupSums(stream.split, of_class)
     with in_mode(model.modules()):
         for images, labels, rows in stream.epoch():
             if stream.shared:
@@ -56,12 +58,15 @@ def evaluate(
             followed = ((answers == classes[rows]).sum() for classes in cues.values())
             of_class.index_add_(0, labels, (answers == labels).to(dtype_of_sums))
             of_class.index_add_(0, labels + many, torch.ones_like(labels, dtype=dtype_of_sums))
+            of_group.add(answers, labels, rows)
             sums += torch.stack(((answers == labels).sum(), loss, count, *followed))
     named, counts = total(of_class).view(2, -1)
     recalls = (named / counts)[counts > 0]
     right, loss, images, *followed = total(sums).tolist()
-    scores = {"accuracy": right / images, "balanced_accuracy": float(recalls.mean())}
-    scores |= {"loss": loss / images, "images": int(images)}
+    scores = {
+        "accuracy": right / images, "balanced_accuracy": float(recalls.mean()), "loss": loss / images,
+        "images": int(images), **of_group.scores(total),
+    }  # fmt: skip
     if cues:
         shares = {name: count / images for name, count in zip(cues, followed, strict=True)}
         scores |= {f"{FOLLOWS}{name}": share for name, share in shares.items()}

@@ -415,7 +415,7 @@ class Trainer:
             if name not in answers:  # the process that evaluated the last epoch ended there
                 self.score(name, model, answers)
             parts = gathered(self.fabric, answers[name].together())
-            found[name] = AnswerReport.of(parts, self.dataset.classes).as_dict()
+            found[name] = AnswerReport.of(parts, self.dataset.classes, self.streams[name].split.groups).as_dict()
         return {"answers": found}
 
     def _labels(self, model: nn.Module) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from overfocus.metrics.groups import LEAST
 from overfocus.report.terminal.tables import MOST, numbers_table, plain_console, print_table, say, score_cell
 
 PAIRS = 10
@@ -21,6 +22,8 @@ def answers_tables(reports: Mapping[str, Mapping[str, Any]], console: Console | 
         _scores(split, report["answers"], console)
         _classes(split, report["classes"], console)
         _pairs(split, report["confused"], console)
+        if "groups" in report:
+            _groups(split, report["groups"], console)
 
 
 def _scores(split: str, scores: Mapping[str, Any], console: Console | None) -> None:
@@ -51,4 +54,18 @@ def _pairs(split: str, pairs: list[Mapping[str, Any]], console: Console | None) 
     table = numbers_table(f"{split}: most confused", "images")
     for pair in pairs[:PAIRS]:
         table.add_row(f"{pair['class']}, named {pair['named']}", f"{pair['images']:,}")
+    print_table(table, console)
+
+
+def _groups(split: str, groups: Mapping[str, Any], console: Console | None) -> None:
+    """Print each class in each group, the worst of those that are compared first."""
+    table = numbers_table(f"{split}: class, {groups['column']}", "accuracy", "95 % interval", "images", "compared")
+    for each in groups["cells"][:MOST]:
+        ends = f"{each['low']:.3f} to {each['high']:.3f}"
+        compared = "yes" if each["compared"] else f"no, under {LEAST}"
+        table.add_row(
+            f"{each['class']}, {each['group']}", f"{each['accuracy']:.4f}", ends, f"{each['images']:,}", compared
+        )
+    if len(groups["cells"]) > MOST:
+        table.add_row("...", f"and {len(groups['cells']) - MOST} more; --json lists all")
     print_table(table, console)

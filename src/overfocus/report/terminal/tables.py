@@ -44,7 +44,7 @@ def scores_table(
     """Print accuracy with its 95 % interval, loss and n for every split.
 
     reports: split -> `AnswerReport.as_dict`; then also the share of the largest class, and where classes are unequal
-    balanced accuracy and macro F1.
+    balanced accuracy and macro F1, and where groups are known the worst-group accuracy.
     """
     more = _more(reports)
     table = numbers_table("split", "accuracy", "95 % interval", *more.values(), "loss", "images")
@@ -71,7 +71,8 @@ def _more(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         return {}
     counts = [{each["support"] for each in report["classes"].values()} - {0} for report in reports.values()]
     unequal = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
-    return {"largest_class": "largest class"} | (unequal if any(len(of) > 1 for of in counts) else {})
+    grouped = {"worst_group": "worst group"} if any("groups" in report for report in reports.values()) else {}
+    return {"largest_class": "largest class"} | (unequal if any(len(of) > 1 for of in counts) else {}) | grouped
 
 
 def _value(score: Mapping[str, Any] | None) -> str:
