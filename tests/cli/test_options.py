@@ -27,6 +27,7 @@ DIFFER = {
     "--data": "images of classes; images of objects for a detector",
     "--size": "of whole images; of the shorter side for a detector",
     "--workers": "processes that read images; runs at a time",
+    "--metric": "of the answers to test images; of those to held-out ones after every epoch, which has fewer",
     "--limit": "a diagnosis may take all images, a study may not",
 }
 

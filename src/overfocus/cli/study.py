@@ -47,7 +47,8 @@ def study(  # noqa: PLR0913
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What verdicts are of: accuracy (default), balanced_accuracy, macro_f1 or weighted_f1.",
+            help="What verdicts are of: accuracy (default), balanced_accuracy, macro_f1, weighted_f1 or, with --group, "
+            "worst_group.",
         ),
     ] = None,
     until_settled: Annotated[
@@ -62,6 +63,7 @@ def study(  # noqa: PLR0913
     ] = None,
     data: o.Data = None,
     root: o.Root = None,
+    group: o.Group = None,
     size: o.Size = None,
     fit: o.Fit = None,
     orientation: o.Orientation = None,
@@ -126,7 +128,7 @@ def study(  # noqa: PLR0913
         o.given("", methods=o.names(methods, ";") or None, baseline=baseline, metric=metric, seeds=seeds, folds=folds)
         | o.given("", per_class=o.numbers(per_class, "--per-class", int) or None)
         | o.given("", fraction=o.numbers(fraction, "--fraction", float) or None)
-        | o.given("data", name=data, root=root, size=size, val=val)
+        | o.given("data", name=data, root=root, group=group, size=size, val=val)
         | o.pictures(fit, orientation, intensity, background)
         | o.given("model", name=model)
         | o.given("recipe", batch=batch, lr=lr)
@@ -184,6 +186,12 @@ def tune(  # noqa: PLR0913
     out: Annotated[Path, typer.Option(help="Folder of the search; an existing one is resumed.")] = Path("runs/tune"),
     trials: Annotated[int, typer.Option(help="Trials of each method.")] = 20,
     seeds: Annotated[int, o.SEEDS] = 1,
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What trials count by: accuracy, balanced_accuracy or, with --group, worst_group."
+        ),
+    ] = "accuracy",
     pruner: Annotated[str, typer.Option(help="What stops a trial that lags: median, hyperband or none.")] = "median",
     search: Annotated[
         list[str] | None,
@@ -191,6 +199,7 @@ def tune(  # noqa: PLR0913
     ] = None,
     data: o.Data = None,
     root: o.Root = None,
+    group: o.Group = None,
     size: o.Size = None,
     per_class: o.PerClass = None,
     val: o.Val = None,
@@ -203,9 +212,9 @@ def tune(  # noqa: PLR0913
 ) -> None:
     """Find the settings of methods, on held-out training images.
 
-    A trial counts by its mean accuracy over the seeds on 0.2 of the training images, or what --val says; test images
-    are never used. The same command resumes a search that was stopped; several commands on one folder share the
-    budget. The result is a spec that `train` and `study` take.
+    A trial counts by its mean accuracy, or --metric, over the seeds on 0.2 of the training images, or what --val says;
+    test images are never used. The same command resumes a search that was stopped; several commands on one folder
+    share the budget. The result is a spec that `train` and `study` take.
 
     \b
     overfocus tune --method "cutout(size=?)" --search "recipe.lr=?" --data photos
@@ -219,15 +228,15 @@ def tune(  # noqa: PLR0913
     if not method:
         raise OverfocusError('--method: name one at least, with an open setting, for example "cutout(size=?)"')
     settings = (
-        o.given("data", name=data, root=root, size=size, per_class=per_class, val=val)
+        o.given("data", name=data, root=root, group=group, size=size, per_class=per_class, val=val)
         | o.given("model", name=model)
         | o.given("recipe", epochs=epochs, batch=batch)
     )
     settled = settle(experiment, settings, changes or [])
-    budget = Budget(trials, seeds, pruner, tuple(search or ()))
+    budget = Budget(trials, seeds, pruner, tuple(search or ()), metric)
     with TuneProgress(method, trials) as progress:
         tuned = tune(settled, method, out, budget, Machine(accelerator), progress.on_trial)
-    print(json.dumps([each.as_dict() for each in tuned])) if as_json else tuned_table(tuned, out)
+    print(json.dumps([each.as_dict() for each in tuned])) if as_json else tuned_table(tuned, out, metric=metric)
 
 
 @app.command()

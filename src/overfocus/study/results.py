@@ -80,7 +80,7 @@ def best_epoch(name: str) -> Measure:
     return Measure(f"{BEST_OF}{name}", f"test {SCORES[name]}, best epoch", "higher", margin=0.01)
 
 
-ACCURACY, BEST = last_epoch("accuracy"), best_epoch("accuracy")
+ACCURACY, BEST, WORST = last_epoch("accuracy"), best_epoch("accuracy"), last_epoch("worst_group")
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +162,12 @@ class Results:
 
     @cached_property
     def measures(self) -> list[Measure]:
-        """All that can be compared: what the study is judged by and accuracies first, then the other test splits', then
-        the examination's scores.
+        """All that can be compared: what the study is judged by and accuracies first, of the worst group where groups
+        are known, then the other test splits', then the examination's scores.
         """
         examined = next((each.sections for each in self.results.values() if each.sections), {})
-        found = list(dict.fromkeys((self.metric, self.best_metric, ACCURACY)))
+        grouped = (WORST,) if isfinite(self.first.value(WORST.key)) else ()
+        found = list(dict.fromkeys((self.metric, self.best_metric, ACCURACY, *grouped)))
         for split, scores in self.first.epochs[-1].scores.items():
             if shares := follows(scores):
                 found += [_followed(split, cue) for cue in shares]
@@ -273,6 +274,11 @@ def read_results(folder: str | Path) -> Results:
         raise OverfocusError(
             f"no run of {folder} is finished ({len(failed)} failed, {len(missing)} to do): "
             + (f"the first failed with: {next(iter(failed.values()))}" if failed else "run `overfocus study` again")
+        )
+    if study.metric == WORST.key and any(each.answers.groups is None for each in results.values()):
+        raise OverfocusError(
+            f"{folder}: metric = {WORST.key!r}, and its runs were done without groups; give another metric, or a new "
+            "study with data.group"
         )
     look = Look(study.looks, sum(_whole(study, seeds, missing) for seeds in study.looks))
     if not look.number:

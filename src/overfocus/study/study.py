@@ -104,8 +104,8 @@ class Study(Settings):
     baseline: str = ""
     """The method that the others are compared with; the first one unless given."""
     metric: str = "accuracy"
-    """What verdicts are of, on the test images after the last epoch: accuracy, balanced_accuracy, macro_f1 or
-    weighted_f1."""
+    """What verdicts are of, on the test images after the last epoch: accuracy, balanced_accuracy, macro_f1,
+    weighted_f1 or, where data.group names groups, worst_group."""
     folds: Folds = 0
     """Cross-validation: every labelled image is tested on once, by runs that were not trained on its fold. 0: none."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)

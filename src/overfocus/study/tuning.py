@@ -19,15 +19,20 @@ from zlib import crc32
 
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import DiskFull, Taken, held, write
+from overfocus.study.answers import SCORES
+from overfocus.study.groups import check_groups
 from overfocus.study.run_key import slug
 from overfocus.study.search_space import Space
 from overfocus.training.experiment import Experiment, put_together
+from overfocus.training.group_sums import WORST_GROUP
 from overfocus.training.loop import train
 from overfocus.training.processes import Machine
 from overfocus.training.run import Run
 
 HELD_OUT = 0.2
 """Part of the training images that settings are chosen on, where the experiment holds none out."""
+METRICS = {name: SCORES[name] for name in ("accuracy", "balanced_accuracy", "worst_group")}
+"""Scores that trials may be compared by -> in words."""
 PRUNERS = ("median", "hyperband", "none")
 DATABASE, TUNED = "tune.db", "tuned.json"
 PAUSE = 0.2
@@ -42,7 +47,9 @@ class Trial:
     changes: dict[str, Any]
     """Settings of the recipe that were searched."""
     value: float
-    """Accuracy on the held-out images after the last epoch, mean over seeds; NaN where it was pruned or failed."""
+    """Accuracy, or the budget's metric, on the held-out images after the last epoch, mean over seeds; NaN where it was
+    pruned or failed.
+    """
     epochs: int
     """That were trained."""
     state: str
@@ -59,7 +66,7 @@ class Tuned:
     """The best one, as `train` takes it."""
     changes: dict[str, Any]
     value: float
-    """Its accuracy on the held-out images: chosen as the best of so many, so it flatters."""
+    """Its accuracy, or the budget's metric, on the held-out images: chosen as the best of so many, so it flatters."""
     trials: tuple[Trial, ...] = field(repr=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,10 +87,14 @@ class Budget:
     pruner: str = "median"
     search: tuple[str, ...] = ()
     """Open settings of the recipe, for every method alike, such as "recipe.lr=?"."""
+    metric: str = "accuracy"
+    """Of `METRICS`: by which score on the held-out images trials are compared."""
 
     def __post_init__(self) -> None:
         if self.pruner not in PRUNERS:
             raise UnknownName("pruner", self.pruner, PRUNERS)
+        if self.metric not in METRICS:
+            raise UnknownName("metric", self.metric, METRICS)
         if self.trials < 1 or self.seeds < 1:
             raise OverfocusError(f"trials = {self.trials}, seeds = {self.seeds}: give 1 of each at least")
 
@@ -102,6 +113,8 @@ def tune(
     budget = budget or Budget()
     spaces = [Space.read(spec, budget.search) for spec in specs]
     experiment = _without_test(experiment)
+    if budget.metric == WORST_GROUP:
+        check_groups(experiment.dataset().splits["val"])
     _claim(out, experiment, budget)
     searches = [Search(optuna, space, experiment, out, budget, machine or Machine(), on_trial) for space in spaces]
     found = [search.run() for search in searches]
@@ -118,7 +131,8 @@ def _without_test(experiment: Experiment) -> Experiment:
 def _claim(out: Path, experiment: Experiment, budget: Budget) -> None:
     """Make the folder this search's; methods and trials may be added to one, what they share may not change."""
     path = out / "search.toml"
-    text = f"{experiment.toml()}\n# {budget.seeds} seeds, pruner {budget.pruner}\n"
+    metric = "" if budget.metric == "accuracy" else f", metric {budget.metric}"
+    text = f"{experiment.toml()}\n# {budget.seeds} seeds, pruner {budget.pruner}{metric}\n"
     if not path.exists():
         if out.is_file() or (out.is_dir() and any(each.name[0] != "." for each in out.iterdir())):
             raise OverfocusError(f"{out} is not empty and holds no search; give a new folder as --out")
@@ -225,24 +239,24 @@ class Search:
     def _train(
         self, trial: Any, method: str, changes: dict[str, Any], folder: Path, seed: int, epochs: list[int]
     ) -> float:
-        """Train one seed and return its accuracy on the held-out images; only the first seed may be pruned."""
+        """Train one seed and return its score on the held-out images; only the first seed may be pruned."""
         values = put_together(self.experiment.model_dump(exclude_none=True), {"method": method, **changes}, [])
         experiment = Experiment.read({**values, "seed": self.experiment.seed + seed}, "tune")
         run = Run(folder / f"seed{experiment.seed}")
         known = trial.storage.get_trial(trial._trial_id).intermediate_values
-        accuracy = float("nan")
+        score = float("nan")
         epochs.append(0)
         for epoch in train(experiment, run.path, self.machine):
             epochs[-1] = epoch.number
-            accuracy = epoch.scores.get("val", {}).get("accuracy", accuracy)
+            score = epoch.scores.get("val", {}).get(self.budget.metric, score)
             if seed > 0 or not epoch.scores:
                 continue
             if epoch.number not in known:
-                trial.report(accuracy, epoch.number)
+                trial.report(score, epoch.number)
             if epoch.number < experiment.recipe.epochs and trial.should_prune():
                 raise self.optuna.TrialPruned
         run.checkpoint.unlink(missing_ok=True)  # a finished run needs none
-        return accuracy
+        return score
 
     def _best(self) -> Tuned:
         trials = tuple(_trial(each) for each in self.study.get_trials(deepcopy=False))

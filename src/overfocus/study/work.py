@@ -24,10 +24,12 @@ from overfocus.diagnosis.examination import diagnose
 from overfocus.study.answers import Answers, predict
 from overfocus.study.compute import flops_of
 from overfocus.study.engines.engine import Job, Outcome
+from overfocus.study.groups import check_groups
 from overfocus.study.run_key import ANSWERS, COMPUTE, DIAGNOSIS, EXAMINATION, FAILURE, RunKey, is_examined
 from overfocus.study.study import Examination, Study, read_study
 from overfocus.training.checkpoint import as_trained, load_run
 from overfocus.training.experiment import DataSettings, Experiment
+from overfocus.training.group_sums import WORST_GROUP
 from overfocus.training.loop import train
 from overfocus.training.processes import Machine
 from overfocus.training.run import Run
@@ -65,6 +67,8 @@ def _failed(job: Job, error: str, trace: str) -> Outcome:
 def _done(job: Job, study: Study, folder: Path) -> Outcome:
     experiment = study.experiment(job.key)
     loaded = _data(experiment)
+    if study.metric == WORST_GROUP:
+        check_groups(split_of(loaded)[1])
     if not Run(folder).finished:
         _train(experiment, folder, job, loaded)
     dataset = as_trained(loaded, Run(folder))
@@ -127,11 +131,13 @@ def collect(experiment: Experiment, folder: Path, dataset: Dataset, device: torc
     """Predict all images of the test split with the last and the best weights of a finished run."""
     name, _ = split_of(dataset)
     stream = experiment.stream(dataset, name, device=device)
+    known = stream.split.groups
+    groups = None if known is None else known.places.numpy()
     labels, last, last_confidence = predict(load_run(folder).to(device), stream)
     if _best_is_last(Run(folder).manifest()):
-        return Answers(labels, last, last_confidence, last, last_confidence)
+        return Answers(labels, last, last_confidence, last, last_confidence, groups)
     _, best, best_confidence = predict(load_run(folder, best=True).to(device), stream)
-    return Answers(labels, last, last_confidence, best, best_confidence)
+    return Answers(labels, last, last_confidence, best, best_confidence, groups)
 
 
 def _best_is_last(manifest: dict[str, Any]) -> bool:

@@ -7,12 +7,14 @@ from rich.console import Console
 from rich.table import Table
 
 from overfocus.core.interval import Interval
+from overfocus.core.words import begun
 from overfocus.report.label import label
 from overfocus.report.number import NONE, in_points
 from overfocus.report.study.answer import cross_validation, false_discovery, grown, plan, sentences
 from overfocus.report.terminal.tables import numbers_table, plain_console, print_table, say
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
+from overfocus.study.results import WORST
 from overfocus.study.run_key import Size
 from overfocus.training.evaluate import FOLLOWS
 
@@ -49,10 +51,18 @@ def _show(comparison: Comparison, size: Size, console: Console) -> None:
     over = "folds, corrected" if comparison.study.folds else "seeds"
     note = f"± and [ ]: 95 % over {over}; in points against " if bounded else "in points against "
     say(console, f"{note}{label(of.baseline, most=30).short}", "dim")
+    _show_worst_group(comparison, size, console)
     _show_half_object(comparison, size, console)
     answer = " ".join(sentence.striptags() for sentence in sentences(comparison, size))
     say(console, f"\n{answer}")
     _show_followed(comparison, size, console)
+
+
+def _show_worst_group(comparison: Comparison, size: Size, console: Console) -> None:
+    """Print the worst group beside what the study is judged by; nothing where groups are not known."""
+    if WORST in comparison.results.measures and comparison.results.metric != WORST:
+        say(console, f"\n{begun(WORST.words)}", "bold")
+        print_table(_table(comparison.of(WORST, size), "accuracy"), console)
 
 
 def _show_half_object(comparison: Comparison, size: Size, console: Console) -> None:

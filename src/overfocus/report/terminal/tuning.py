@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from overfocus.study.tuning import Trial, Tuned
+from overfocus.study.tuning import METRICS, Trial, Tuned
 
 
 class TuneProgress(Progress):
@@ -40,13 +40,14 @@ class TuneProgress(Progress):
         self.update(self.bars[spec], completed=trial.number + 1, best=best)
 
 
-def tuned_table(found: Sequence[Tuned], out: Path, console: Console | None = None) -> None:
+def tuned_table(found: Sequence[Tuned], out: Path, console: Console | None = None, metric: str = "accuracy") -> None:
     """Print the best of every method with what it was given: trials, how many were pruned, epochs in all."""
+    words = METRICS[metric]
     console = console or Console(highlight=False, emoji=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("method", "with"):
         table.add_column(head, overflow="fold")
-    for head in ("held-out accuracy", "trials", "pruned", "failed", "epochs"):
+    for head in (f"held-out {words}", "trials", "pruned", "failed", "epochs"):
         table.add_column(head, justify="right")
     for each in found:
         states = [trial.state for trial in each.trials]
@@ -58,7 +59,7 @@ def tuned_table(found: Sequence[Tuned], out: Path, console: Console | None = Non
         )  # fmt: skip
     console.print(table)
     console.print(
-        "The accuracy is that of the best of so many trials, on training images held out: it flatters. Test images "
+        f"The {words} is that of the best of so many trials, on training images held out: it flatters. Test images "
         "were not looked at.",
         soft_wrap=not console.is_terminal,
     )
