@@ -1,11 +1,13 @@
 """Maps that tell where a network looks, and maps that do not: which is which has to be found, and said."""
 
 from dataclasses import dataclass
+from io import StringIO
 
 import numpy as np
 import pytest
 import torch
 from nets import Constant, LeftHalf, OnePixel, Spots, halves, marked
+from rich.console import Console
 from torch import Tensor, nn
 
 import overfocus as of
@@ -19,6 +21,8 @@ from overfocus.diagnosis.map_choice import CANDIDATES, Candidate, choose, gaps_o
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.side_by_side import SideBySide
 from overfocus.metrics.trust import gap_score, gaps, trusted
+from overfocus.report.diagnosis.view import view
+from overfocus.report.terminal.diagnosis import diagnosis_table
 
 READ = [name for name, section in SECTIONS.items() if section.reads_map]
 
@@ -145,6 +149,24 @@ def test_where_maps_are_not_trusted_no_number_of_them_is_told_first():
     assert together.trusted is False
 
 
+def test_terminal_and_page_lead_with_no_number_of_maps_that_do_not_tell():
+    comparison = SideBySide((diagnosed(Mirrored(), only=["trust", "spread", "deletion"]),))
+    written = StringIO()
+    diagnosis_table(comparison, Console(file=written, width=200))
+    assert "effective area by occlusion" in written.getvalue()
+    assert "effective area  " not in written.getvalue()
+    assert "deletion gap" not in written.getvalue()
+    assert view(comparison, "deletion").track is None
+    assert view(comparison, "deletion").scores, "below, for whoever looks them up"
+    track = view(comparison, "spread").track
+    assert track is not None
+    assert track[0].name == "occlusion_area_predicted"
+    right = SideBySide((diagnosed(LeftHalf(), only=["trust", "deletion"]),))
+    track = view(right, "deletion").track
+    assert track is not None
+    assert track[0].name == "deletion_gap"
+
+
 def test_scores_that_ask_no_map_are_there():
     found = diagnosed(LeftHalf(), only=["spread", "hiding"])
     for finding in found.findings:
@@ -155,7 +177,7 @@ def test_scores_that_ask_no_map_are_there():
 def test_auto_finds_the_map_that_is_right():
     found = diagnosed(Mirrored(), only=["trust", "spread"], map="auto", seed=1)
     about = found.evidence.about
-    assert about["map"] in ("smoothgrad", "refined_occlusion")
+    assert about["map"] in (CANDIDATES[3].title, "refined_occlusion")
     assert found.trusted is True
     tried = {each["map"]: each["gap"] for each in about["map_choice"]["tried"]}
     assert list(tried) == [each.title for each in CANDIDATES]

@@ -107,7 +107,7 @@ def _collected(
     evidence = Evidence(
         MapCollector(how.map, how.settings).collect(classifier, sample, on_progress),
         {
-            "model": classifier.name, "classes": list(classifier.classes), "seed": seed, "map": how.map, **why,
+            "model": classifier.name, "classes": list(classifier.classes), "seed": seed, "map": how.title, **why,
             "layer": classifier.at, "size": list(sample.size), "mean": list(classifier.mean),
             "std": list(classifier.std), "note": classifier.note,
             "trained_with": None if known is None else list(known), "sections": [], "settings": {},
