@@ -11,9 +11,18 @@ from overfocus.attribution.methods.fused_layercam import FusedLayerCAM
 from overfocus.attribution.methods.refined_occlusion import RefinedOcclusion
 from overfocus.attribution.methods.smoothgrad import SmoothGrad
 from overfocus.core.errors import OverfocusError
+from overfocus.models.transformers_model import Logits
 from overfocus.models.zoo import create_model
 
 LABELS = torch.tensor([3, 0, 5])
+
+
+def transformers_resnet() -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ResNetConfig(
+        embedding_size=4, hidden_sizes=[4, 6], depths=[1, 1], layer_type="basic", num_labels=K
+    )
+    return Logits(transformers.AutoModelForImageClassification.from_config(config))
 
 
 @pytest.mark.parametrize(
@@ -24,6 +33,7 @@ LABELS = torch.tensor([3, 0, 5])
         (timm_vit, (48, 80), [(3, 5)]),
         (swin, (40, 56), [(10, 14), (5, 7)]),
         (lambda: create_model("overfocus_cnn", K, widths=[4, 6, 8]), (24, 32), [(24, 32), (12, 16), (6, 8)]),
+        pytest.param(transformers_resnet, (48, 64), [(24, 32), (12, 16), (6, 8)], marks=pytest.mark.slow),
         pytest.param(lambda: create_model("resnet18", K), (64, 96), [(8, 12), (4, 6), (2, 3)], marks=pytest.mark.slow),
         pytest.param(
             lambda: create_model("timm:tf_efficientnet_lite0", K), (64, 96), [(8, 12), (4, 6), (2, 3)],

@@ -23,6 +23,7 @@ from overfocus.diagnosis.side_by_side import SideBySide
 from overfocus.metrics.trust import gap_score, gaps, trusted
 from overfocus.report.diagnosis.view import view
 from overfocus.report.terminal.diagnosis import diagnosis_table
+from overfocus.study.study import Examination
 
 READ = [name for name, section in SECTIONS.items() if section.reads_map]
 
@@ -227,6 +228,12 @@ def test_too_few_pictures_choose_nothing(count):
     assert found.evidence.about["map"] == "hirescam"
     assert found.evidence.about["map_choice"]["tried"] == []
     assert found["trust"]["gap"].n == count
+
+
+def test_a_study_names_its_map():
+    assert Examination(map="gradcam").map == "gradcam"
+    with pytest.raises(ValueError, match="auto"):
+        Examination(map="auto")
 
 
 def test_one_map_is_chosen_for_several_models():
