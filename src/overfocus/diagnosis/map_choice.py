@@ -55,7 +55,7 @@ CANDIDATES = (
     Candidate("refined_occlusion"),
 )
 """Maps that are tried, the cheapest first: of one layer, of two and three, of the pixels, and of no gradient. They take
-about 130 passes forward for each picture that chooses.
+about 140 passes forward for each picture that chooses.
 """
 
 
