@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from overfocus.cli.app import app
 from overfocus.core.errors import OverfocusError
+from overfocus.diagnosis.map_choice import CANDIDATES
 from overfocus.study.results import Results, read_results
 from overfocus.study.run_key import RunKey
 from overfocus.study.study import Study
@@ -103,7 +104,8 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 def test_no_script_is_left_out_here():
     assert SCRIPTS == [
         "across.py", "columns.py", "cues.py", "flags.py", "forest.py", "honest.py", "imbalance.py", "leak.py",
-        "look.py", "matched.py", "photo_methods.py", "photographs.py", "probes.py", "seeds.py", "together.py",
+        "look.py", "map_trust.py", "matched.py", "photo_methods.py", "photographs.py", "probes.py", "seeds.py",
+        "together.py",
     ]  # fmt: skip
 
 
@@ -147,6 +149,16 @@ def test_cues_are_followed_refitted_and_matched(monkeypatch, capsys, tmp_path):
     told = run("look.py", monkeypatch, capsys, tmp_path / "runs/plain", tmp_path / "runs/sgdrop", "--limit", "8")
     whole = line_of(told, "| `halves.whole` |")
     assert float(whole[2].split(",")[0]) - float(whole[1]) == pytest.approx(float(whole[2].split()[1]), abs=0.0011)
+
+
+def test_maps_are_chosen_on_some_pictures_and_measured_on_others(studies, monkeypatch, capsys):
+    folder = next(path.parent for path in sorted((studies / "clean").rglob("manifest.json")))
+    told = run("map_trust.py", monkeypatch, capsys, folder)
+    chosen = told.split(" chose ")[1].split(" in ")[0]
+    gaps = {each.title: float(line_of(told, f"| {each.title} |")[1].split()[0]) for each in CANDIDATES}
+    assert max(gaps, key=lambda name: gaps[name]) == chosen
+    assert "9 chose" in told
+    assert "n = 9" in told
 
 
 def test_columns_have_a_line_for_each_method(studies, monkeypatch, capsys):

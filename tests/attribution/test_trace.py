@@ -12,7 +12,10 @@ from overfocus.attribution.capture import capture
 from overfocus.attribution.catalogue import attribute, method, methods
 from overfocus.core.errors import OverfocusError
 
-QUICK = {"integrated_gradients": {"steps": 3}, "smoothgrad": {"samples": 2}, "occlusion": {"window": 0.5}}
+QUICK = {
+    "integrated_gradients": {"steps": 3}, "smoothgrad": {"samples": 2}, "occlusion": {"window": 0.5},
+    "refined_occlusion": {"cells": 2, "split": 1},
+}  # fmt: skip
 ALL = [method(name, **QUICK.get(name, {})) for name in methods()]
 
 

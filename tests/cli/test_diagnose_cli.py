@@ -139,7 +139,7 @@ def test_a_second_set_in_a_folder_is_called_by_its_name(overfocus, runs, tmp_pat
     (("--at", "features.9"), "no layer"),
     (("--split", "digitonly"), "digit-only"),
     (("--map", "gradcamm"), "gradcam"),
-    (("--map", "occlusion"), "layer"),
+    (("--map", "automatic"), "method of attribution"),
     (("--mean", "a,b,c"), "numbers"),
     (("--data", "nowhere/at/all"), "nowhere/at/all"),
     (("--ood", "fashion_mnist", "--root", "nowhere"), "fashion_mnist"),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from overfocus.attribution.features import last_features
+from overfocus.attribution.features import last_features, stage_layers
 from overfocus.attribution.frozen_eval import checked_logits, fitting, frozen_eval, hooked, own_images
 from overfocus.attribution.grid import Grid, ImageShape
 from overfocus.core.errors import OverfocusError, UnknownName
@@ -84,8 +84,50 @@ def capture(model: nn.Module, images: Tensor, at: str = FEATURES) -> Activations
     return Activations(tap.grid.shaped(tap.leaf.detach()), logits, layer, tap.grid, tap.leaf)
 
 
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """The logits of a model, the outputs of some of its layers, and the graph from the first of them on."""
+
+    features: tuple[Tensor, ...]
+    """[B, C, h, w] of each layer, with no graph."""
+    logits: Tensor
+    """[B, K], with the graph."""
+    layers: tuple[str, ...]
+    _taps: tuple[_Tap, ...] = field(repr=False)
+
+    def gradients_of(self, weights: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradients [B, C, h, w] of the logits weighed by `weights` [B, K] to each layer, in one pass back;
+        zeros where a layer has none.
+        """
+        kept = [tap.kept for tap in self._taps]
+        with torch.inference_mode(False):
+            found = torch.autograd.grad(
+                self.logits, kept, weights.to(self.logits), retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+        return tuple(tap.shaped(each) for tap, each in zip(self._taps, found, strict=True))
+
+
+def capture_stages(model: nn.Module, images: Tensor, count: int, at: str = FEATURES) -> Stages:
+    """Run `model` once on `images` [B, C, H, W] as `capture` does, and keep at most `count` layers: `at` and the ends
+    of the stages before it (see `features.stage_layers`), the finest first.
+    """
+    images, at = own_images(images), layer_name(at)
+    with frozen_eval(model) as lent:
+        last = last_features(lent, images) if at == FEATURES else at
+        _layer(lent, last)
+        layers = stage_layers(lent, images, last, count)
+        shape = ImageShape.of(images, lent)
+        taps = {_layer(lent, name): _Tap(name, shape) for name in layers}
+        with fitting(lent, images), hooked(taps):  # type: ignore[arg-type]
+            logits = checked_logits(lent, lent(images), len(images))
+    if lost := [tap.layer for tap in taps.values() if tap.leaf is None]:
+        raise OverfocusError(f"layer {lost[0]!r} does not run in the forward of {type(lent).__name__}")
+    every = tuple(taps.values())
+    return Stages(tuple(tap.shaped(tap.kept.detach()) for tap in every), logits, layers, every)
+
+
 class _Tap:
-    """The hook that starts the graph."""
+    """The hook that starts the graph, or keeps what a layer gave on a graph that was started before."""
 
     def __init__(self, layer: str, images: ImageShape) -> None:
         self.layer, self.images = layer, images
@@ -97,9 +139,21 @@ class _Tap:
             raise OverfocusError(f"layer {self.layer!r} runs several times in one forward; take one that runs once")
         self.grid = self._grid(output)
         # Copied twice: layers before may still write to the output, and layers after to their input.
-        self.leaf = leaf = output.detach().clone().requires_grad_()
+        begun = torch.is_grad_enabled() and output.requires_grad
+        self.leaf = leaf = output.clone() if begun else output.detach().clone().requires_grad_()
         torch.set_grad_enabled(True)
         return leaf.clone()
+
+    @property
+    def kept(self) -> Tensor:
+        """What the layer gave."""
+        assert self.leaf is not None
+        return self.leaf
+
+    def shaped(self, values: Tensor) -> Tensor:
+        """Return the layer's `values` as [B, C, h, w]."""
+        assert self.grid is not None
+        return self.grid.shaped(values)
 
     def _grid(self, output: Any) -> Grid:
         if not isinstance(output, Tensor) or not output.is_floating_point():

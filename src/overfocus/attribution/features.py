@@ -40,6 +40,36 @@ def features_layer(model: nn.Module, images: Tensor) -> str:
         return last_features(lent, images)
 
 
+def stage_layers(model: nn.Module, images: Tensor, at: str, count: int) -> tuple[str, ...]:
+    """Return the names of at most `count` layers whose grids grow coarser, the finest first and the layer `at` last.
+
+    Of the layers before `at` that nothing of the image gets around, the last of each number of positions, of those with
+    more positions than what follows: the ends of the stages of a network. A vision transformer has one stage. Found on
+    the first of `images` [B, C, H, W]; `model` is in `frozen_eval`.
+    """
+
+    def ends() -> tuple[str, ...]:
+        return _stages(model, images[:1], at)
+
+    return cached(model, ("stages", images.shape[1:], images.dtype, at), ends)[-count:]
+
+
+def _stages(model: nn.Module, images: Tensor, at: str) -> tuple[str, ...]:
+    """Return the last layer of each size, the finest first, and `at`."""
+    record, score, start = _recorded(model, images)
+    if at not in record.found:
+        return (at,)
+    ways = _ways(score.grad_fn, start)
+    found, names = [at], list(record.found)
+    positions = record.found[at].grid.positions
+    for name in record.names(ways):
+        layer = record.found[name]
+        before = names.index(name) < names.index(at)
+        if before and ways[layer.node] and layer.grid.positions > positions and not _in_attention(model, name):
+            found, positions = [name, *found], layer.grid.positions
+    return tuple(found)
+
+
 def last_features(model: nn.Module, images: Tensor) -> str:
     """Do the same with a model in `frozen_eval`, once for images of one size while the model is unmodified."""
 
@@ -63,6 +93,13 @@ def last_features(model: nn.Module, images: Tensor) -> str:
 
 def _last(model: nn.Module, images: Tensor) -> tuple[str, bool]:
     """Return the name of the layer ("" where there is none), and whether the gradient there is not zero."""
+    record, score, start = _recorded(model, images)
+    ways = _ways(score.grad_fn, start)
+    return record.last(score, ways, model) if ways else ("", False)
+
+
+def _recorded(model: nn.Module, images: Tensor) -> tuple[_Record, Tensor, Any]:
+    """Run `model`; return the grids that it made, the largest logit [B], and where the graph starts."""
     record = _Record(ImageShape.of(images, model))
     hooks = {module: record.hook(name) for name, module in model.named_modules() if name}
     with fitting(model, images), torch.enable_grad(), hooked(hooks):
@@ -70,8 +107,7 @@ def _last(model: nn.Module, images: Tensor) -> tuple[str, bool]:
         start = given.grad_fn
         logits = checked_logits(model, model(given), len(images))
         score = logits.amax(dim=1)
-    ways = _ways(score.grad_fn, start)
-    return record.last(score, ways, model) if ways else ("", False)
+    return record, score, start
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +146,7 @@ class _Record:
         whole = {name for name, layer in self.found.items() if ways.get(layer.node)}
         tokens = {self.found[name].grid for name in whole}
         whole |= {name for name, layer in self.found.items() if layer.grid.prefix and layer.grid in tokens}
-        names = sorted(self._names(ways), key=lambda name: (_in_attention(model, name), name not in whole))
+        names = sorted(self.names(ways), key=lambda name: (_in_attention(model, name), name not in whole))
         connected = ""
         for start, stop in _growing(len(names)):
             outputs = [self.found[name].output for name in names[start:stop]]
@@ -124,7 +160,7 @@ class _Record:
                     return name, True
         return connected, False
 
-    def _names(self, ways: dict[Any, bool]) -> list[str]:
+    def names(self, ways: dict[Any, bool]) -> list[str]:
         """Return the layers to look at, last first: those between image and logits whose positions are no copies."""
         names, fewest = [], inf
         for name, layer in self.found.items():

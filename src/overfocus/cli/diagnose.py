@@ -46,7 +46,7 @@ def diagnose(  # noqa: PLR0913
     channel_order: o.ChannelOrder = None,
     classes: o.Classes = None,
     at: o.At = None,
-    attribution: o.Map = "hirescam",
+    attribution: o.ChosenMap = "hirescam",
     only: Annotated[str, typer.Option(metavar="NAME,...", help=f"Only these sections, of {', '.join(NAMES)}.")] = "",
     without: Annotated[str, typer.Option(metavar="NAME,...", help="Not these sections.")] = "",
     ood: o.Ood = None,

@@ -139,6 +139,14 @@ At = Annotated[
         help="Layer to act on or to map; default: @features, the last features before pooling.",
     ),
 ]
+ChosenMap = Annotated[
+    str,
+    typer.Option(
+        "--map",
+        help="How attribution is computed; `overfocus maps` lists the methods; auto takes, of several, the one that "
+        "orders the pixels of these models best.",
+    ),
+]
 Map = Annotated[str, typer.Option("--map", help="How attribution is computed; `overfocus maps` lists the methods.")]
 WhichWeights = Annotated[
     str | None,

@@ -22,6 +22,7 @@ from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, da
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import SCORES, check_free
 from overfocus.diagnosis.examination import LIMIT, diagnose, tried
+from overfocus.diagnosis.map_choice import AUTO, choose
 from overfocus.diagnosis.sample import Sample, fitting, from_split
 from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections.robustness import Robustness
@@ -91,14 +92,18 @@ def diagnose_checkpoints(
         root, on_bad_image = request.data.get("data.root"), experiment.data.on_bad_image
         extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image, dataset.preprocess))
     samples = [fitting(sample, each.classes, each.name) for each in classifiers]
+    settled = []
     for classifier, own in zip(classifiers, samples, strict=True):
         with classifier.examined():
-            tried(classifier, own)  # an error now, before the first is examined for hours
+            settled.append((tried(classifier, own), own))  # an error now, before the first is examined for hours
     with _bars(console) as progress_of:
+        # One map for all, since numbers of different maps cannot be compared.
+        every = progress_of(" and ".join(each.name for each in classifiers))
+        how = choose(settled, request.seed, on_progress=every) if request.map == AUTO else request.map
         diagnoses = tuple(
             diagnose(
                 classifier, own, only=sections, sections=extra, limit=request.limit, seed=request.seed,
-                map=request.map, data_name=f"{dataset.name}, split {name}", on_progress=progress_of(classifier.name),
+                map=how, data_name=f"{dataset.name}, split {name}", on_progress=progress_of(classifier.name),
             )
             for classifier, own in zip(classifiers, samples, strict=True)
         )  # fmt: skip

@@ -27,8 +27,17 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in SECTIONS if name in wanted)
 
 
-def headline(section: str, names: Iterable[str]) -> list[str]:
-    """Return those among the scores `names` of `section` that are shown first: at most six, and at least one."""
+def doubted(section: str, trusted: bool | None) -> bool:
+    """Whether `section` is read from maps that are no better than chance; `trusted` as a `Diagnosis` has it."""
+    return trusted is False and section in SECTIONS and SECTIONS[section].reads_map
+
+
+def headline(section: str, names: Iterable[str], trusted: bool | None = None) -> list[str]:
+    """Return those among the scores `names` of `section` that are shown first: at most six, and at least one; where it
+    is `doubted`, only those that ask no map.
+    """
     known = list(names)
+    if doubted(section, trusted):
+        return [name for name in SECTIONS[section].asks_no_map if name in known]
     first = SECTIONS[section].headline if section in SECTIONS else ()
     return ([name for name in first if name in known] or known)[:MOST]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,16 @@ from typing import Any
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing_folder, write
 from overfocus.diagnosis import lean_wording
-from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.catalogue import SECTIONS, doubted, headline
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.lean import Lean, ranked
 from overfocus.diagnosis.section import Finding
 from overfocus.metrics.score import Score
+from overfocus.metrics.trust import trusted
 
 EVIDENCE, SCORES = "evidence.npz", "scores.json"
+DOUBTED = "Its maps do not tell where it looks, so what is read from them here is no finding."
+"""The sentence of a section that reads maps which are no better than chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +37,19 @@ class Diagnosis:
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """What each section found, computed from the evidence."""
+        """What each section found, computed from the evidence; of those that read maps which are no better than chance
+        only that.
+        """
         evaluated = self.evidence.about["sections"]
-        return tuple(section.evaluate(self.evidence) for name, section in SECTIONS.items() if name in evaluated)
+        found = [section.evaluate(self.evidence) for name, section in SECTIONS.items() if name in evaluated]
+        return tuple(replace(each, sentence=DOUBTED) if doubted(each.name, self.trusted) else each for each in found)
+
+    @cached_property
+    def trusted(self) -> bool | None:
+        """Whether its maps order pixels better than chance (section `trust`); None where that was not measured."""
+        if "trust" not in self.evidence.about["sections"]:
+            return None
+        return trusted(SECTIONS["trust"].evaluate(self.evidence).scores["gap"])
 
     @cached_property
     def leans(self) -> tuple[Lean, ...]:
@@ -77,8 +90,8 @@ class Diagnosis:
                 classes = finding.per_class(self.evidence.labels, self.evidence.classes, self.evidence.seed)
                 sections[finding.name]["per_class"] = {name: _numbers(scores) for name, scores in classes.items()}
         leans = [lean.as_dict(self.evidence.classes) for lean in self.leans]
-        about = dict(self.evidence.about)
-        return {"about": about, "sentence": self.sentence, "leans": leans, "sections": sections}
+        about, trusted = dict(self.evidence.about), self.trusted
+        return {"about": about, "sentence": self.sentence, "trusted": trusted, "leans": leans, "sections": sections}
 
     def save(self, folder: str | Path, per_class: bool = False) -> Path:
         """Write `scores.json` and `evidence.npz` into a new folder, whole or not at all; return it.
@@ -109,7 +122,11 @@ class Diagnosis:
         lines = [f"{self.name} on {about['data']}, {about['sample']}"]
         lines += ["", self.sentence] * bool(self.sentence) + _ranking(self.leans, self.evidence.classes)
         for finding in self.findings:
-            lines += ["", f"{finding.title}: {finding.sentence}", *_rows(finding.scores.items())]
+            names = finding.scores
+            if doubted(finding.name, self.trusted):
+                names = headline(finding.name, names, self.trusted)
+            scores = ((name, finding.scores[name]) for name in names)
+            lines += ["", f"{finding.title}: {finding.sentence}", *_rows(scores)]
         lines += ["", *(f"{name} was not evaluated: {why}" for name, why in self.skipped.items())]
         return "\n".join(lines).rstrip()
 

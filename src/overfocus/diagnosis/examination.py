@@ -17,6 +17,7 @@ from overfocus.diagnosis.catalogue import DEFAULT, SECTIONS, in_order
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.evidence import Evidence
+from overfocus.diagnosis.map_choice import AUTO, Candidate, MapChoice, choose
 from overfocus.diagnosis.map_collector import MapCollector
 from overfocus.diagnosis.sample import Sample, fitting, from_loader, from_split
 from overfocus.diagnosis.section import OnProgress, Section
@@ -39,7 +40,7 @@ def diagnose(  # noqa: PLR0913
     sections: Sequence[Section] = (),
     limit: int = LIMIT,
     seed: int = 0,
-    map: str = "hirescam",
+    map: str | MapChoice = "hirescam",
     name: str = "model",
     data_name: str = "data",
     on_progress: OnProgress = lambda title, done, total: None,
@@ -54,6 +55,8 @@ def diagnose(  # noqa: PLR0913
     at: the layer whose features are attributed, by name; "@features" finds the last ones before pooling.
     only: names of the sections to evaluate; all usual ones that the data allows unless given. `sections` replaces some
         by ones with other settings, such as `Hiding(shares=(0, 0.5))`.
+    map: a method of `overfocus maps`, "auto" for the one of several that orders the pixels of this model best, or what
+        `map_choice.choose` returned.
     limit: at most this many images, balanced over the classes where the data is a split; 0 takes all.
     on_progress: called with the title of a section, how much of it is done, and how much there is.
     Raises UnknownName for a layer or section that is not there, OverfocusError for data that does not fit the model.
@@ -69,7 +72,7 @@ def diagnose(  # noqa: PLR0913
     lacking = {section.name: why for section in chosen if (why := section.lacking(sample))}
     evaluated = [section for section in chosen if section.name not in lacking]
     with classifier.examined():
-        evidence = _collected(classifier, sample, MapCollector(map), evaluated, seed, on_progress)
+        evidence = _collected(classifier, sample, map, evaluated, seed, on_progress)
     lost = int((~evidence.logits.isfinite().all(dim=1)).sum())
     note = f"{sample.note}; {lost} of them have logits that are not numbers and count as wrong" if lost else sample.note
     about = {"data": data_name, "sample": note, "source": sample.source, "skipped": lacking}
@@ -92,16 +95,19 @@ def tried(classifier: Classifier, sample: Sample) -> Classifier:
 
 
 def _collected(
-    classifier: Classifier, sample: Sample, collector: MapCollector, sections: Sequence[Section], seed: int,
+    classifier: Classifier, sample: Sample, map: str | MapChoice, sections: Sequence[Section], seed: int,
     on_progress: OnProgress,
 ) -> Evidence:  # fmt: skip
     """Run the model for every section in turn."""
     classifier = tried(classifier, sample)
     known = classifier.trained_with
+    choice = choose([(classifier, sample)], seed, on_progress=on_progress) if map == AUTO else map
+    how = choice.chosen if isinstance(choice, MapChoice) else Candidate(str(choice))
+    why = {"map_choice": choice.as_dict()} if isinstance(choice, MapChoice) else {}
     evidence = Evidence(
-        collector.collect(classifier, sample, on_progress),
+        MapCollector(how.map, how.settings).collect(classifier, sample, on_progress),
         {
-            "model": classifier.name, "classes": list(classifier.classes), "seed": seed, "map": collector.map,
+            "model": classifier.name, "classes": list(classifier.classes), "seed": seed, "map": how.title, **why,
             "layer": classifier.at, "size": list(sample.size), "mean": list(classifier.mean),
             "std": list(classifier.std), "note": classifier.note,
             "trained_with": None if known is None else list(known), "sections": [], "settings": {},

@@ -157,6 +157,10 @@ class Section(ABC):
     """Scores that are shown first, the most telling first; empty where their names depend on the data: its first."""
     version: ClassVar[int] = 1
     """One more whenever the same settings give other numbers than before; a study diagnoses runs of older ones anew."""
+    reads_map: ClassVar[bool] = False
+    """Whether it is read from maps: where these are no better than chance, nothing of it is told first."""
+    asks_no_map: ClassVar[tuple[str, ...]] = ()
+    """Scores of a section that reads maps which need none, the most telling first."""
     by_default: ClassVar[bool] = True
     """Whether it is evaluated unless others are named."""
     needs: ClassVar[str] = ""

@@ -51,6 +51,11 @@ class SideBySide:
         """Names of the sections that were evaluated on every model."""
         return [f.name for f in self.diagnoses[0].findings if all(f.name in _names(d) for d in self.diagnoses)]
 
+    @property
+    def trusted(self) -> bool | None:
+        """Whether the maps of all models order pixels better than chance; None where that was not measured."""
+        return False if any(each.trusted is False for each in self.diagnoses) else self.diagnoses[0].trusted
+
     def findings(self, section: str) -> list[Finding]:
         """Return what the section found on each model."""
         return [next(f for f in each.findings if f.name == section) for each in self.diagnoses]

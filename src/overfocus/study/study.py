@@ -24,6 +24,7 @@ from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.core.files import write
 from overfocus.data import Split
 from overfocus.diagnosis.catalogue import in_order
+from overfocus.diagnosis.map_choice import AUTO
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.regularizers.spec import parse
 from overfocus.statistics.sequential import planned
@@ -70,6 +71,13 @@ class Examination(Settings):
             return in_order(names)
         except UnknownName as error:
             raise ValueError(str(error)) from None
+
+    @field_validator("map")
+    @classmethod
+    def _one_map(cls, name: str) -> str:
+        if name == AUTO:
+            raise ValueError("map = 'auto' would read every run from its own map; name one of `overfocus maps`")
+        return name
 
     @model_validator(mode="after")
     def _used(self) -> Examination:

@@ -10,6 +10,7 @@ Settings
     absolute  True takes the size of the mean gradient in each colour, as the paper's pictures do; False keeps the sign
     chunk     images in one forward and backward
     seed      of the noise: equal calls give equal maps, and the global random state is not touched
+    shared    True adds the same noise to every image, so that a map does not depend on the images beside it
 
 Where it misleads: a gradient says what would change the answer, not what made it. Size without sign counts evidence for
 and against alike. The noise is a scale: it blurs what is finer.
@@ -35,6 +36,7 @@ class SmoothGrad(PixelMethod):
     absolute: bool = True
     chunk: int = 64
     seed: int = 0
+    shared: bool = False
 
     def __post_init__(self) -> None:
         check(self, "samples", 1, 100_000, whole=True)
@@ -55,9 +57,10 @@ class SmoothGrad(PixelMethod):
         return (mean.abs() if self.absolute else mean).sum(dim=1)
 
     def _noisy(self, images: Tensor, key: Key) -> Tensor:
-        """Add to every image the noise of its own row."""
+        """Add to every image the noise of its own row, or that of the first."""
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
-        noise = key.normal(len(images), images[0].numel()).view(images.shape)
+        rows = 1 if self.shared else len(images)
+        noise = key.normal(rows, images[0].numel()).view(rows, *images.shape[1:])
         return images + (self.noise * spread.float() * noise).to(images.dtype)
 
 

@@ -40,6 +40,7 @@ class Deletion(Section):
     title: ClassVar[str] = "Deletion and insertion"
     question: ClassVar[str] = "How fast does its answer fall, and come back, in the order of its own map?"
     order: ClassVar[int] = 50
+    reads_map: ClassVar[bool] = True
     passes: ClassVar[int] = 40
     headline: ClassVar[tuple[str, ...]] = ("deletion_gap", "insertion_gap", "deletion", "insertion")
     steps: int = 28

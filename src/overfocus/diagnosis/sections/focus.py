@@ -26,6 +26,7 @@ class Focus(Section):
     title: ClassVar[str] = "On the object"
     question: ClassVar[str] = "Does it look at the object, and at all its parts?"
     order: ClassVar[int] = 20
+    reads_map: ClassVar[bool] = True
     passes: ClassVar[int] = 3
     needs: ClassVar[str] = "boxes or masks"
 

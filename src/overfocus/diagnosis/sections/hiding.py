@@ -57,6 +57,8 @@ class Hiding(Section):
     title: ClassVar[str] = "What hiding costs"
     question: ClassVar[str] = "Does it still know the object when the part that it leans on is hidden?"
     order: ClassVar[int] = 40
+    reads_map: ClassVar[bool] = True
+    asks_no_map: ClassVar[tuple[str, ...]] = ("area_pixels", "area_centre", "area_border")
     passes: ClassVar[int] = 25
     headline: ClassVar[tuple[str, ...]] = ("overfocus", "overfocus_relative", "area_salient", "area_blobs")
     shares: tuple[float, ...] = SHARES

@@ -31,6 +31,7 @@ class Localization(Section):
     title: ClassVar[str] = "Localization"
     question: ClassVar[str] = "Do its maps show where the object is, better than what needs no model?"
     order: ClassVar[int] = 30
+    reads_map: ClassVar[bool] = True
     passes: ClassVar[int] = 3
     headline: ClassVar[tuple[str, ...]] = (
         "max_box_acc_v2",

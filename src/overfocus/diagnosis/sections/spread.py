@@ -36,6 +36,8 @@ class Spread(Section):
     title: ClassVar[str] = "Spread"
     question: ClassVar[str] = "How much of the image does it look at?"
     order: ClassVar[int] = 10
+    reads_map: ClassVar[bool] = True
+    asks_no_map: ClassVar[tuple[str, ...]] = ("occlusion_area_predicted", "occlusion_area_true")
     passes: ClassVar[int] = 16
     headline: ClassVar[tuple[str, ...]] = (
         "effective_area_predicted", "occlusion_area_predicted", "mass_50_predicted", "gini_predicted"

@@ -48,7 +48,7 @@ class View:
 def view(comparison: SideBySide, section: str) -> View:
     """Return what the page says of a section."""
     findings, rows = comparison.findings(section), comparison.rows(section)
-    keys = headline(section, [row.name for row in rows])
+    keys = headline(section, [row.name for row in rows], comparison.trusted)
     first = findings[0]
     by_name = {row.name: row for row in rows}
     return View(

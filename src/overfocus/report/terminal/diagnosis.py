@@ -33,20 +33,21 @@ def diagnosis_table(comparison: SideBySide, console: Console | None = None) -> N
         for name, finding in zip(comparison.names, findings, strict=True):
             say(console, finding.sentence if len(findings) == 1 else f"{name}: {finding.sentence}")
         if rows := comparison.rows(section):
-            _scores(section, rows, comparison.names, console)
+            _scores(section, rows, comparison, console)
     skipped = {name: why for each in comparison.diagnoses for name, why in each.skipped.items()}
     for name, why in skipped.items():
         say(console, f"\n{name} was not evaluated: {why}", "dim")
 
 
-def _scores(section: str, rows: list[MetricRow], names: tuple[str, ...], console: Console) -> None:
+def _scores(section: str, rows: list[MetricRow], comparison: SideBySide, console: Console) -> None:
+    names = comparison.names
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("", overflow="fold", min_width=12)
     for head in (*names, *(f"{name} - {names[0]}" for name in names[1:])):
         table.add_column(head, overflow="fold", justify="right")
     table.add_column("n", justify="right", no_wrap=True)
     known = {row.name: row for row in rows}
-    chosen = headline(section, known)
+    chosen = headline(section, known, comparison.trusted)
     for name in chosen:
         row = known[name]
         title = f"{row.metric.title} {row.metric.arrow}".rstrip()
@@ -54,7 +55,8 @@ def _scores(section: str, rows: list[MetricRow], names: tuple[str, ...], console
             title += f" ({name.replace('_', ' ')})"
         counts = dict.fromkeys(f"{score.n:,}" for score in row.scores)
         table.add_row(title, *map(str, row.scores), *map(difference, row.differences), " / ".join(counts))
-    print_table(table, console)
+    if chosen:
+        print_table(table, console)
     if len(rows) > len(chosen):
         say(console, f"{len(rows) - len(chosen)} more with --json and on the page", "dim")
 
