@@ -90,11 +90,13 @@ def written(picture: Image.Image, path: Path) -> None:
     picture.save(path, quality=95)
 
 
-def examined(run: Path, masks: Path | None = None, split: str = "") -> tuple[Classifier, Sample, Diagnosis]:
+def examined(
+    run: Path, images: int, masks: Path | None = None, split: str = ""
+) -> tuple[Classifier, Sample, Diagnosis]:
     """Return a finished network, the pictures that it is tested on, and what `cues` says of them."""
     dataset, experiment = dataset_for([str(run)], {"data.boxes": str(masks)} if masks else {}, CheckpointOptions())
     classifier = classifier_of(str(run), dataset, CheckpointOptions(), torch.device("cpu"))
-    sample = from_split(split_of(dataset, split)[1], limit=1000, size=experiment.data.size)
+    sample = from_split(split_of(dataset, split)[1], limit=images, size=experiment.data.size)
     found = diagnose(classifier, sample, only=["cues"])
     found.save(run.with_name(f"{run.name}-diagnosis"))
     return classifier, sample, found
@@ -144,7 +146,7 @@ def covid(given: argparse.Namespace, seed: int) -> dict[str, bool]:
     for name, folder in (("as they are", given.folder), ("frames alike", alike)):
         run = given.out / f"{name.replace(' ', '-')}-{seed}"
         finished(run, folder, seed, [*TUNED, "--per-class", "90", "--epochs", "8"])
-        classifier, sample, found = examined(run)
+        classifier, sample, found = examined(run, given.images)
         print(f"\nseed {seed}, {name}, {len(sample)} pictures")
         with classifier.examined():
             for shows, accuracy, auc, more in shown(classifier, sample):
@@ -166,7 +168,7 @@ def backgrounds(given: argparse.Namespace, seed: int) -> dict[str, bool]:
         if not data.exists():
             drawn(folder, data, 10, seed)
         finished(run, data, seed, TUNED)
-        _, sample, found = examined(run, given.masks)
+        _, sample, found = examined(run, given.images, given.masks)
         print(f"\ndraw {seed}, {name}, {len(sample)} pictures")
         first = told(found)
         right[name] = first == ("background" if name == "tied" else "")
@@ -177,7 +179,7 @@ def totem(given: argparse.Namespace, seed: int) -> dict[str, bool]:
     """Train a network of a seed and examine it."""
     run = given.out / f"totem-{seed}"
     finished(run, Path("totem"), seed, [str(Path(__file__).with_name("totem.toml"))])
-    _, sample, found = examined(run, split="all")
+    _, sample, found = examined(run, given.images, split="all")
     print(f"\nseed {seed}, {len(sample)} pictures")
     told(found)
     return {}
@@ -199,6 +201,7 @@ def main() -> None:
     parser.add_argument("--masks", type=Path, help="a mask for each picture, in the same folders")
     parser.add_argument("--scenes", type=Path, help="photographs of other things")
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
+    parser.add_argument("--images", type=int, default=300, help="at most so many are examined")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
