@@ -39,7 +39,7 @@ def test_every_file_is_a_section_of_its_name():
 
 
 def test_their_order_is_stable():
-    assert list(SECTIONS)[:6] == ["answers", "groups", "halves", "trust", "spread", "focus"]
+    assert list(SECTIONS)[:6] == ["answers", "groups", "cues", "halves", "trust", "spread"]
     orders = [section.order for section in SECTIONS.values()]
     assert orders == sorted(set(orders))
     assert in_order(["transplant", "hiding", "spread"]) == ("spread", "hiding", "transplant")

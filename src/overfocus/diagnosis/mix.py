@@ -71,6 +71,19 @@ def partners(labels: Tensor, key: Key) -> Tensor:
     return order[(end + ahead) % len(labels)]
 
 
+def classmates(labels: Tensor, key: Key) -> Tensor:
+    """Draw for each of `labels` [B] another image of its class, every such image equally likely: rows [B] int64; -1
+    where there is none.
+    """
+    order = labels.argsort(stable=True)
+    ordered = labels[order]
+    first, end = torch.searchsorted(ordered, labels), torch.searchsorted(ordered, labels, right=True)
+    own = order.argsort() - first
+    ahead = (key.fold_in("classmates").uniform(len(labels))[:, 0].to(labels.device).double() * (end - first - 1)).long()
+    drawn = order[first + (own + 1 + ahead) % (end - first)]
+    return torch.where(end - first > 1, drawn, -1)
+
+
 def _share(lam: float) -> float:
     if not 0 <= lam <= 1:
         raise OverfocusError(f"mix: lambda is {lam}; give a share in [0, 1]")

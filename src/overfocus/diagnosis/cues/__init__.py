@@ -1,0 +1,1 @@
+"""One file = one cue that answers may be read from."""

@@ -1,0 +1,51 @@
+"""What is left of a picture that is blurred until no object is seen: where it is light and dark, and of which colour.
+
+The rest is the detail: the picture less its blur.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from overfocus.diagnosis.corruptions.blur import smooth
+from overfocus.diagnosis.cue import Cue, MarkedPictures, Rest
+
+BLUR = 1 / 8
+"""Sigma as a share of the shorter side."""
+
+
+@dataclass(frozen=True)
+class LowFrequencies(Cue):
+    """The blur."""
+
+    kind: ClassVar[str] = "low_frequencies"
+    order: ClassVar[int] = 4
+    advice: ClassVar[str] = (
+        "compare brightness and colour of the classes; take their pictures in one light, or train with --set "
+        "data.augment.color or with blurred pictures added"
+    )
+    rest = Rest("detail", "detail, the picture less its blur", "detail", ranked=False)
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        return "light and colour of large areas"
+
+    def only(self, pictures: MarkedPictures) -> Tensor:
+        """Blur."""
+        return _low(pictures.pixels)
+
+    def rest_only(self, pictures: MarkedPictures) -> Tensor:
+        """Take the blur away from around the mean colour."""
+        return (pictures.pixels - _low(pictures.pixels) + pictures.fill.to(pictures.pixels)).clamp(0, 1)
+
+    def swapped(self, pictures: MarkedPictures, donors: MarkedPictures) -> Tensor:
+        """Lay the detail over the donor's blur; what leaves [0, 1] is clipped."""
+        return (pictures.pixels - _low(pictures.pixels) + _low(donors.pixels)).clamp(0, 1)
+
+
+def _low(pixels: Tensor) -> Tensor:
+    return smooth(pixels, BLUR * min(pixels.shape[-2:]), border="reflect")
