@@ -20,8 +20,8 @@ from overfocus.diagnosis.hiding_orders import hidden, salient_first
 
 CONTROLS = 4
 """Places to which an edit is moved for its control."""
-HIDDEN = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
-"""Shares of a picture that are hidden, one after another."""
+HIDDEN = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+"""Shares of a picture that are hidden, one after another, the first of them nothing."""
 BLOBS = 3
 """Places to which the salient pixels are moved for the control of hiding."""
 
@@ -94,10 +94,11 @@ def look(classifier: Classifier, picture: Tensor, method: str, fill: Tensor, key
         maps, (note,) = method_named(method).with_notes(network, pixels, target, at=at)
     map = maps[0].detach().float().cpu()
     first, *others = _orders(upsampled(map[None], tuple(picture.shape[-2:])), key)  # type: ignore[arg-type]
-    shown = torch.cat([_hidden(picture, order, fill) for order in (first, *others)])
-    with torch.no_grad():
-        found = _probabilities(classifier, shown).unflatten(0, (1 + BLOBS, len(HIDDEN)))
-    return MappedAnswer(target, map, note, (_steps(first), _steps(others[0])), found[0], found[1:].mean(dim=0))
+    shown = torch.cat([picture[None], *(_hidden(picture, order, fill) for order in (first, *others))])
+    whole, parts = _probabilities(classifier, shown).tensor_split([1])
+    salient, *controls = parts.unflatten(0, (1 + BLOBS, len(HIDDEN) - 1))
+    found = (torch.cat((whole, each)) for each in (salient, torch.stack(controls).mean(dim=0)))
+    return MappedAnswer(target, map, note, (_steps(first), _steps(others[0])), *found)
 
 
 def _orders(map: Tensor, key: Key) -> list[Tensor]:
@@ -107,8 +108,8 @@ def _orders(map: Tensor, key: Key) -> list[Tensor]:
 
 
 def _hidden(picture: Tensor, order: Tensor, fill: Tensor) -> Tensor:
-    """Return `picture` [C, H, W] at each step of `HIDDEN`: [len(HIDDEN), C, H, W]."""
-    return torch.cat([hidden(picture[None], order.view(1, -1), share, fill) for share in HIDDEN])
+    """Return `picture` [C, H, W] at each step of `HIDDEN` but the first: [len(HIDDEN) - 1, C, H, W]."""
+    return torch.cat([hidden(picture[None], order.view(1, -1), share, fill) for share in HIDDEN[1:]])
 
 
 def _steps(order: Tensor) -> Tensor:
