@@ -7,7 +7,7 @@ const SHOWN = 12, MOST_UNDONE = 40;
 let setup, width, height, scale;
 let picture = null, donor = null, picking = false, box = null;
 let paint, pastes = [], past = [], stroke = 0, pending = false;
-let cursor = null, dragged = null, maps = [], first = 0, total = 0, own = [], kept = [];
+let lastSaid = "", cursor = null, dragged = null, maps = [], first = 0, total = 0, own = [], kept = [];
 history.replaceState(null, "", "/");
 
 // What the server says, and what to say where it says nothing.
@@ -291,10 +291,11 @@ const answer = newest(async (number) => {
   $("shown").src = found.image;
   document.querySelectorAll("#cards .base").forEach((each) => { each.src = found.image; });
   const said = found.answers.map(fillCard);
-  $("live").textContent = soft(said.join("\n"));
+  $("live").textContent = soft(said.map((each) => each.replace(/ With as much .* elsewhere:/, " Elsewhere")).join("\n"));
   if (found.stroke === stroke) {  // nothing was painted meanwhile: maps can follow
     pending = false;
-    if (!dragged) $("said").textContent = said.join(" ");
+    lastSaid = said.join(" ");
+    if (!dragged) $("said").textContent = lastSaid;
     still = setTimeout(remap, 200);
   }
   draw();
@@ -481,7 +482,7 @@ function listen() {
   canvas.addEventListener("pointermove", move);
   for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => {
     dragged = null;
-    if (!pending) $("said").textContent = $("live").textContent;
+    if (!pending) $("said").textContent = lastSaid;
   });
   canvas.addEventListener("pointerleave", () => { if (!dragged) { cursor = null; draw(); } });
   canvas.addEventListener("keydown", key);
