@@ -39,6 +39,7 @@ SCRIPTS = (
     "study",
     "memory",
     "freed",
+    "window",
 )
 PEERS = (
     "timm",

@@ -1,5 +1,6 @@
 """Imports go one way: core -> data, models, attribution, metrics, regularizers -> checks -> training, statistics ->
-diagnosis -> study -> downstream, export, integrations -> report -> commands -> cli; no two files import one another.
+diagnosis -> study -> downstream, export, integrations -> report -> viewer -> commands -> cli; no two
+files import one another.
 """
 
 import ast
@@ -22,6 +23,7 @@ LEVELS = [
     {"study"},
     {"downstream", "export", "integrations"},
     {"report"},
+    {"viewer"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from overfocus.cli import check, diagnose, downstream, evaluate, lists, predict, study, train
+from overfocus.cli import open as window
 from overfocus.core.allocator import keep_freed_memory
 from overfocus.core.errors import OverfocusError
 
@@ -22,7 +23,7 @@ GROUPS = {
     "Your data": [check.app],
     "One run": [train.app, evaluate.app],
     "New pictures": [predict.app],
-    "Where a classifier looks": [diagnose.app],
+    "Where a classifier looks": [diagnose.app, window.app],
     "Methods compared": [study.app, downstream.app],
     "Names to choose from": [lists.app],
 }

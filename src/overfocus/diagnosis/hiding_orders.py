@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from overfocus.core.edit import elsewhere
 from overfocus.core.key import Key
 
 
@@ -39,18 +40,6 @@ def ranks(values: Tensor, noise: Tensor) -> Tensor:
     order = shuffled.gather(1, values.gather(1, shuffled).argsort(dim=1, stable=True))
     places = torch.arange(values.shape[1], device=values.device).expand_as(order)
     return torch.empty_like(order).scatter(1, order, places)
-
-
-def elsewhere(maps: Tensor, key: Key) -> Tensor:
-    """Return each of `maps` [B, H, W] turned over by chance and moved to a random place, across the edges."""
-    count, height, width = maps.shape
-    drawn = key.uniform(count, 4)
-    y = torch.arange(height, device=maps.device) + (drawn[:, 0] * height).long()[:, None]
-    x = torch.arange(width, device=maps.device) + (drawn[:, 1] * width).long()[:, None]
-    y = torch.where(drawn[:, 2:3] < 0.5, -1 - y, y) % height
-    x = torch.where(drawn[:, 3:4] < 0.5, -1 - x, x) % width
-    each = torch.arange(len(maps), device=maps.device)[:, None, None]
-    return maps[each, y[:, :, None], x[:, None, :]]
 
 
 def centre_distance(height: int, width: int, device: torch.device) -> Tensor:
