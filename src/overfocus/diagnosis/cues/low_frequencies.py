@@ -25,7 +25,7 @@ class LowFrequencies(Cue):
     order: ClassVar[int] = 4
     advice: ClassVar[str] = (
         "compare brightness and colour of the classes; take their pictures in one light, or train with --set "
-        "data.augment.color or with blurred pictures added"
+        "data.augment.jitter=0.4"
     )
     rest = Rest("detail", "detail, the picture less its blur", "detail", ranked=False)
 
