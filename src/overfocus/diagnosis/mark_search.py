@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -79,7 +80,9 @@ def alike(pixels: Tensor, rows: Mapping[int, Tensor], key: Key) -> dict[int, lis
         pairs = pairs[at.fold_in("own").order(len(pairs))[:PAIRS]]
         crossed = torch.cartesian_prod(own, others)
         crossed = crossed[at.fold_in("crossed").order(len(crossed))[:PAIRS]]
-        within, between = ((small[p[:, 0]] - small[p[:, 1]]).square().mean(dim=1, keepdim=True) for p in (pairs, crossed))
+        within, between = (
+            (small[p[:, 0]] - small[p[:, 1]]).square().mean(dim=1, keepdim=True) for p in (pairs, crossed)
+        )
         found[label] = [
             tuple(round(end * scale) for end in box)
             for side in SIDES
@@ -129,7 +132,7 @@ class Search:
     key: Key
 
     def propose(self, size: tuple[int, int], alike: Mapping[int, Sequence[Box]]) -> list[Proposed]:
-        """Return the place of each class, in a picture of `size` (H, W). alike: where the class's pictures are alike."""
+        """Return the place of each class, in a picture of `size` (H, W). alike: where pictures of the class are."""
         first = self.shares({box: list(self.rows) for box in quarters(size)}, 0)
         inside = {k: [c for box in _best(first, k)[:KEPT] for c in children(box)] for k in self.rows}
         second = self.shares(_by_box({k: [*inside[k], *alike[k]] for k in self.rows}), 1)
@@ -159,7 +162,7 @@ class Search:
             classes = self.named[donors]
             scores = carried(odds, classes, self.named[canvases])
             found |= {(box, k): evidence(scores, classes, k) / float(self.whole[k]) for k in asked[box]}
-        return {arm: share for arm, share in found.items() if share == share}
+        return {arm: share for arm, share in found.items() if isfinite(share)}
 
     def canvases(self, count: int, key: Key) -> Tensor:
         """Return the rows of `count` pictures, of as many classes as there are."""

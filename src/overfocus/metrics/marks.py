@@ -1,5 +1,5 @@
-"""What parts a mark from a part of the object: a small piece that carries a class, far more than any piece apart from it
-does, and that looks the same in all pictures of the class.
+"""What parts a mark from a part of the object: a small piece that carries a class, far more than any piece apart from
+it does, and that looks the same in all pictures of the class.
 
 A piece is pasted into pictures that are named otherwise, and beside it, into the same pictures, pieces of other classes
 from the same place. A class's evidence is how much its log-odds rise with a piece of its own above that; divided by the
@@ -59,23 +59,28 @@ def carried(odds: Tensor, donors: Tensor, canvases: Tensor) -> Tensor:
 
     odds: log-odds [D, C, K] of C canvases with each of D pieces at one place. donors [D], canvases [C]: the classes of
     the pictures that the pieces are from, and of the canvases. A class is asked for in canvases that are not named as
-    it. What is subtracted is the mean of pieces of third classes; of two classes there is none, and the canvas's own
-    class stands in.
+    it. What is subtracted is the median of pieces of third classes, since what a mark says for its own class it says
+    against all others, and a piece without it must not seem to carry them; of two classes there is no third, and the
+    canvas's own class stands in.
     """
     classes = torch.arange(odds.shape[2])
-    asked = canvases[:, None] != classes
     other = (donors[:, None] != classes)[:, None]
     if len(classes) > 2:
         other = other & (donors[:, None] != canvases)[:, :, None]
-    other = other & asked
-    control = torch.where(other, odds, 0.0).sum(dim=0) / other.sum(dim=0)
-    return torch.where(asked & control.isfinite(), odds - control, torch.nan).nanmean(dim=1)
+    control = odds.where(other, torch.nan).nanmedian(dim=0).values
+    return (odds - control).where(canvases[:, None] != classes, torch.nan).nanmean(dim=1)
 
 
 def evidence(scores: Tensor, donors: Tensor, label: int) -> float:
-    """Return the mean of `scores` [D, K] of pieces of class `label` less that of the others, in nats."""
-    own, values = donors == label, scores[:, label]
-    return float(values[own].nanmean() - values[~own].nanmean())
+    """Return the mean of `scores` [D, K] of pieces of class `label` for it, in nats."""
+    return float(scores[donors == label, label].nanmean())
+
+
+def ahead(here: Tensor, there: Tensor, rival: float) -> Tensor:
+    """Return by how much each piece carries more at one place than the share `rival` of its own allows at another, from
+    what it carries `here` and `there` [D].
+    """
+    return here - there.clamp(min=0) / rival
 
 
 def chance(values: Tensor, own: Tensor, key: Key) -> float:

@@ -4,7 +4,7 @@ and smaller pieces; places are proposed on one half of the pictures and measured
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import ClassVar
@@ -23,7 +23,7 @@ from overfocus.diagnosis.mark_search import Box, Proposed, Search, alike, touchi
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import SHOWN, Examples, Finding, OnProgress, Section, Table
 from overfocus.diagnosis.wording import located, percent
-from overfocus.metrics.marks import Measured, carried, chance, evidence, found, resemblance
+from overfocus.metrics.marks import MarksRule, Measured, ahead, carried, chance, evidence, found, resemblance
 from overfocus.metrics.score import LEVEL, Metric, Score, percentiles, resample_counts
 from overfocus.metrics.transplant import log_odds
 
@@ -107,8 +107,8 @@ class Marks(Section):
         classes = evidence.classes
         told = [one for one, flag in zip(measured, flags, strict=True) if flag]
         notes = (
-            "A piece is pasted where it was, beside pieces of other classes in the same pictures. A mark carries a class "
-            "more than any place apart from it, and looks the same in all pictures of the class.",
+            "A piece is pasted where it was, beside pieces of other classes in the same pictures. A mark carries twice "
+            "what any place apart from it does, and looks the same in the pictures of its class.",
             "Marks that change their place, that these pictures do not bear, or that fewer than "
             f"{FEWEST} pictures of a class show, cannot be found.",
         )
@@ -136,7 +136,9 @@ class Pasting:
         donors = torch.cat([each.repeat_interleave(len(canvases)) for _, each, canvases in trials])
         canvases = torch.cat([each.repeat(len(donors)) for _, donors, each in trials])
         sizes = [(len(donors), len(canvases)) for _, donors, canvases in trials]
-        places = torch.cat([torch.tensor(box).expand(d * c, 4) for (box, _, _), (d, c) in zip(trials, sizes, strict=True)])
+        places = torch.cat(
+            [torch.tensor(box).expand(d * c, 4) for (box, _, _), (d, c) in zip(trials, sizes, strict=True)]
+        )
         found = log_odds(self.logits(canvases, donors, places)).float()
         parts = found.split([d * c for d, c in sizes])
         return [part.view(d, c, -1) for part, (d, c) in zip(parts, sizes, strict=True)]
@@ -154,27 +156,31 @@ class Pasting:
         return torch.cat(answers)
 
     def shares(self, places: Sequence[Box], rows: Tensor, labels: Tensor, key: Key) -> dict[str, np.ndarray]:
-        """Return how the pictures `rows` [r] are named with a piece of their own class, and with one of another."""
-        names = ("agree", "conflict", "own")
-        found: dict[str, list[Tensor]] = {name: [] for name in names}
-        for place in places:
-            values = {name: torch.zeros(len(rows)) for name in names}
+        """Return for each place how often the pictures `rows` [r] are named right with a piece of their own class
+        (agree) and with one of another (conflict), and as the class of that other (own): [s, r] each.
+        """
+        found = {name: np.zeros((len(places), len(rows)), np.float32) for name in ("agree", "conflict", "own")}
+        for number, place in enumerate(places):
             for turn in range(REPEATS):
                 for kind in ("agree", "conflict"):
                     donors = _donors(labels[rows], kind == "agree", key.fold_in(turn).fold_in(kind))
-                    asked = donors >= 0
-                    answers = torch.full((len(rows),), -1)
-                    if asked.any():
-                        answers[asked] = named(self.logits(rows[asked], rows[donors[asked]],
-                                                           torch.tensor(place).expand(int(asked.sum()), 4))).cpu()  # fmt: skip
-                    right = (answers == labels[rows]).float().where(asked, torch.nan)
-                    values[kind] += right / REPEATS
+                    answers = self.answers(rows, torch.where(donors < 0, donors, rows[donors]), place)
+                    found[kind][number] += _shares_of(answers, labels[rows], donors)
                     if kind == "conflict":
-                        values["own"] += (answers == labels[rows][donors]).float().where(asked, torch.nan) / REPEATS
-            for name in names:
-                found[name].append(values[name])
-        return {name: torch.stack(each).numpy() if each else np.zeros((0, len(rows)), np.float32)
-                for name, each in found.items()}  # fmt: skip
+                        found["own"][number] += _shares_of(answers, labels[rows][donors], donors)
+        return found
+
+    def answers(self, canvases: Tensor, donors: Tensor, place: Box) -> Tensor:
+        """Return the classes [n] that `canvases` [n] are named as with pieces of `donors` [n]; -1 where that is -1."""
+        answers, asked = torch.full((len(donors),), -1), donors >= 0
+        if asked.any():
+            places = torch.tensor(place).expand(int(asked.sum()), 4)
+            answers[asked] = named(self.logits(canvases[asked], donors[asked], places))
+        return answers
+
+
+def _shares_of(answers: Tensor, labels: Tensor, donors: Tensor) -> np.ndarray:
+    return ((answers == labels).float() / REPEATS).where(donors >= 0, torch.nan).numpy()
 
 
 def halved(answers: Tensor, key: Key) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
@@ -198,14 +204,16 @@ def measure(search: Search, proposed: Sequence[Proposed], pixels: Tensor) -> lis
         key = search.key.fold_in(one.label)
         own = search.rows[one.label]
         others = everything[search.named[everything] != one.label]
-        donors = torch.cat([own[key.order(len(own))[:OWN]], others[key.fold_in("controls").order(len(others))[:CONTROLS]]])
+        donors = torch.cat(
+            [own[key.order(len(own))[:OWN]], others[key.fold_in("controls").order(len(others))[:CONTROLS]]]
+        )
         trials += [(one.box, donors, canvases), (one.rival, donors, canvases)]
     odds, found = search.paste(trials), []
     for number, one in enumerate(proposed):
         (box, donors, _), classes = trials[2 * number], search.named[trials[2 * number][1]]
         here, there = (carried(each, classes, search.named[canvases]) for each in odds[2 * number : 2 * number + 2])
         most, rival = (evidence(each, classes, one.label) for each in (here, there))
-        values = here[:, one.label] - 2 * max(rival, 0.0) / rival * there[:, one.label] if rival else here[:, one.label]
+        values = ahead(here[:, one.label], there[:, one.label], MarksRule().rival)
         x0, y0, x1, y1 = box
         likeness = resemblance(pixels[donors][:, :, y0:y1, x0:x1].cpu(), classes == one.label)
         p = chance(values, classes == one.label, search.key.fold_in(one.label).fold_in("chance"))
@@ -230,7 +238,10 @@ def _donors(labels: Tensor, same: bool, key: Key) -> Tensor:
 
 
 def _arrays(proposed: Sequence[Proposed], measured: Sequence[Measured]) -> dict[str, np.ndarray]:
-    numbers = {name: np.array([getattr(one, name) for one in measured], np.float64) for name in ("share", "rival", "alike", "p")}
+    numbers = {
+        name: np.array([getattr(one, name) for one in measured], np.float64)
+        for name in ("share", "rival", "alike", "p")
+    }
     counts = {name: np.array([getattr(one, name) for one in measured], np.int64) for name in ("label", "n")}
     places = {name: np.array([getattr(one, kind) for one in proposed], np.int64).reshape(-1, 4)
               for name, kind in (("places", "box"), ("rivals", "rival"))}  # fmt: skip
@@ -249,7 +260,9 @@ def _places(proposed: Sequence[Proposed], measured: Sequence[Measured]) -> list[
     """Return the places of marks, those of most evidence first, one where several overlap; the strongest place where
     there is none.
     """
-    pairs = sorted(zip(found(measured), measured, proposed, strict=True), key=lambda each: (not each[0], -each[1].share))
+    pairs = sorted(
+        zip(found(measured), measured, proposed, strict=True), key=lambda each: (not each[0], -each[1].share)
+    )
     places: list[Box] = []
     for flag, _, one in pairs:
         if (flag or not places) and not any(touching(one.box, box) for box in places):
@@ -261,7 +274,9 @@ def _lean(evidence: Evidence, measured: Sequence[Measured], flags: Sequence[bool
     """Return what is said of one place."""
     best = evidence.tensor("marks/best")
     box, places = tuple(best[place].tolist()), evidence.arrays["marks/places"].tolist()
-    here = [one.label for one, flag, at in zip(measured, flags, places, strict=True) if flag and touching(tuple(at), box)]
+    here = [
+        one.label for one, flag, at in zip(measured, flags, places, strict=True) if flag and touching(tuple(at), box)
+    ]
     agree, conflict = (evidence.tensor(f"marks/{name}")[place].double() for name in ("agree", "conflict"))
     accuracy = float((evidence.logits.argmax(dim=1) == evidence.labels).double().mean())
     falls = (agree - conflict) / max(accuracy - 1 / len(evidence.classes), 1e-9)
@@ -307,7 +322,9 @@ def _sentence(told: Sequence[Measured], measured: Sequence[Measured], classes: S
     return f"{len(told)} of {len(measured)} classes are carried by a mark at one place: {names}."
 
 
-def _table(evidence: Evidence, measured: Sequence[Measured], flags: Sequence[bool], places: Sequence[Sequence[int]]) -> Table:
+def _table(
+    evidence: Evidence, measured: Sequence[Measured], flags: Sequence[bool], places: Sequence[Sequence[int]]
+) -> Table:
     """Return the classes, marks first."""
     order = sorted(zip(flags, measured, places, strict=True), key=lambda each: (not each[0], -each[1].share))[:12]
     rows = tuple(
