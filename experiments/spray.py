@@ -7,6 +7,7 @@ its clusters stand well apart: mean silhouette of the maps. `python experiments/
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,7 +37,9 @@ def _silhouette(maps: np.ndarray) -> float:
     graph = (graph + graph.T) / 2
     eigenvalues = np.linalg.eigvalsh(laplacian(graph, normed=True))
     count = int(np.diff(eigenvalues[1 : MOST + 1]).argmax()) + 2
-    found = SpectralClustering(count, affinity="precomputed", random_state=0).fit_predict(graph)
+    with warnings.catch_warnings():  # of graphs in several parts, which are clusters as well
+        warnings.simplefilter("ignore", UserWarning)
+        found = SpectralClustering(count, affinity="precomputed", random_state=0).fit_predict(graph)
     return float(silhouette_score(maps, found)) if 1 < len(set(found)) < len(maps) else 0.0
 
 

@@ -6,7 +6,7 @@ passes go where something is. Pieces are pasted into the same canvases, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -14,19 +14,21 @@ import torch
 from torch import Tensor
 
 from overfocus.core.key import Key
-from overfocus.metrics.marks import carried, evidence
+from overfocus.metrics.marks import MarksRule, carried, evidence, resemblance
 
 Box = tuple[int, int, int, int]
 Paste = Callable[[Sequence[tuple[Box, Tensor, Tensor]]], list[Tensor]]
 """For each of (place, rows of donors [D], rows of canvases [C]) the log-odds [D, C, K] of the canvases with pieces."""
+Shares = Mapping[tuple[Box, int], float]
+"""(place, class) -> share of the class that its pieces carry there."""
 DONORS, CONTROLS, CANVASES = 4, 4, 2
 """Pieces of a class at a place, pieces of any class beside them, and canvases of each, in the search."""
 KEPT, REFINED = 2, 10
 """Places of a class, and classes, that go on to the next size."""
 SIDES = (1 / 4, 1 / 8)
 """Of the windows in which a class's pictures are compared, as shares of the picture's."""
-COARSE, PAIRS = 48, 64
-"""Pixels of a side at which pictures are compared, at most, and pairs of pictures."""
+COARSE, PAIRS, COMPARED = 48, 64, 24
+"""Pixels of a side at which pictures are compared, at most, pairs of pictures, and pieces."""
 
 
 @dataclass(frozen=True)
@@ -130,19 +132,37 @@ class Search:
     whole: Tensor
     """[K], log-odds of each class in pictures that are named as it, less those in others."""
     key: Key
+    pixels: Tensor
+    """[N, C, H, W]."""
 
-    def propose(self, size: tuple[int, int], alike: Mapping[int, Sequence[Box]]) -> list[Proposed]:
-        """Return the place of each class, in a picture of `size` (H, W). alike: where pictures of the class are."""
+    def propose(self) -> list[Proposed]:
+        """Return the place of each class."""
+        size, likely = self.pixels.shape[-2:], alike(self.pixels, self.rows, self.key.fold_in("alike"))
         first = self.shares({box: list(self.rows) for box in quarters(size)}, 0)
         inside = {k: [c for box in _best(first, k)[:KEPT] for c in children(box)] for k in self.rows}
-        second = self.shares(_by_box({k: [*inside[k], *alike[k]] for k in self.rows}), 1)
+        second = self.shares(_by_box({k: [*inside[k], *likely[k]] for k in self.rows}), 1)
         lead = {k: max(_lead(second, k, box) for box in _best(second, k)) for k in self.rows if _best(second, k)}
         refined = sorted(lead, key=lambda k: -lead[k])[:REFINED]
         shapes = ((0.5, 0.5), (1.0, 0.5), (0.5, 1.0))
         smaller = {k: [c for box in _pair(second, k, inside[k]) for c in children(box, shapes)] for k in refined}
         every = {**second, **self.shares(_by_box(smaller), 2)}
-        found = [_proposed(every, k, None if k in refined else inside[k]) for k in lead]
+        found = [self._proposed(every, k, None if k in refined else inside[k]) for k in lead]
         return [one for one in found if one is not None]
+
+    def likeness(self, box: Box, label: int) -> float:
+        """Return how alike the pieces of a class are at a place, beside those of others."""
+        everything = torch.cat(list(self.rows.values()))
+        others = _some(everything[self.named[everything] != label], COMPARED, self.key.fold_in("compared"))
+        rows, (x0, y0, x1, y1) = torch.cat([self.rows[label][:COMPARED], others]), box
+        return resemblance(self.pixels[rows][:, :, y0:y1, x0:x1].cpu(), self.named[rows] == label)
+
+    def _proposed(self, shares: Shares, label: int, among: Sequence[Box] | None) -> Proposed | None:
+        """Return the place that is furthest ahead of what its rival allows, of those whose pieces are alike where there
+        are any: no other can be found to be a mark.
+        """
+        found = list(_ahead(shares, label, among))
+        alike = [one for one in found if self.likeness(one[1].box, label) >= MarksRule().alike]
+        return max(alike or found, key=lambda one: one[0], default=(0.0, None))[1]
 
     def shares(self, asked: Mapping[Box, list[int]], step: int) -> dict[tuple[Box, int], float]:
         """Return (place, class) -> share of the class that its pieces carry there."""
@@ -173,9 +193,6 @@ class Search:
         return torch.stack(picked).unique()
 
 
-Shares = Mapping[tuple[Box, int], float]
-
-
 def _best(shares: Shares, label: int) -> list[Box]:
     """Return the places that were tried for a class, the strongest first."""
     return sorted((box for box, k in shares if k == label), key=lambda box: -shares[box, label])
@@ -193,17 +210,14 @@ def _pair(shares: Shares, label: int, among: Sequence[Box]) -> list[Box]:
     return best[:1] + [box for box in best if not touching(box, best[0])][:1]
 
 
-def _proposed(shares: Shares, label: int, among: Sequence[Box] | None) -> Proposed | None:
-    """Return the place that is furthest ahead of twice the strongest one of its shape apart from it."""
+def _ahead(shares: Shares, label: int, among: Sequence[Box] | None) -> Iterator[tuple[float, Proposed]]:
+    """Yield by how much each place is ahead of what the strongest one of its shape apart from it allows."""
     tried = [box for box in _best(shares, label) if among is None or box in among]
-    found = None
     for box in tried:
         apart = (each for each in tried if _shape(each) == _shape(box) and not touching(each, box))
         if rival := next(apart, None):
-            ahead = shares[box, label] - 2 * max(shares[rival, label], 0.0)
-            if found is None or ahead > found[0]:
-                found = (ahead, Proposed(label, box, rival, shares[box, label]))
-    return None if found is None else found[1]
+            ahead = shares[box, label] - max(shares[rival, label], 0.0) / MarksRule().rival
+            yield ahead, Proposed(label, box, rival, shares[box, label])
 
 
 def _shape(box: Box) -> tuple[int, int]:

@@ -29,7 +29,7 @@ class MarksRule:
 
     level: float = 0.1
     """Share of false findings among all (Benjamini and Hochberg 1995), over the classes that are tested."""
-    share: float = 0.1
+    share: float = 0.05
     """Least share of the class that a piece carries."""
     rival: float = 0.5
     """Largest evidence of a place apart from it, as a share of its own."""
@@ -67,7 +67,7 @@ def carried(odds: Tensor, donors: Tensor, canvases: Tensor) -> Tensor:
     other = (donors[:, None] != classes)[:, None]
     if len(classes) > 2:
         other = other & (donors[:, None] != canvases)[:, :, None]
-    control = odds.where(other, torch.nan).nanmedian(dim=0).values
+    control = odds.where(other, torch.nan).nanquantile(0.5, dim=0)
     return (odds - control).where(canvases[:, None] != classes, torch.nan).nanmean(dim=1)
 
 

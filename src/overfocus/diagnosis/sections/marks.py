@@ -19,7 +19,7 @@ from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.lean import Lean
-from overfocus.diagnosis.mark_search import Box, Proposed, Search, alike, touching
+from overfocus.diagnosis.mark_search import Box, Proposed, Search, touching
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import SHOWN, Examples, Finding, OnProgress, Section, Table
 from overfocus.diagnosis.wording import located, percent
@@ -79,10 +79,8 @@ class Marks(Section):
         pasting = Pasting(classifier, pixels, on_progress, self)
         odds, answers = log_odds(evidence.logits[rows]), evidence.logits[rows].argmax(dim=1)
         whole, key = _whole(odds, answers), Key.seeded(evidence.seed).fold_in("marks")
-        search = Search(pasting.odds, first, answers, whole, key.fold_in("search"))
-        proposed = search.propose(sample.size, alike(pixels, first, key.fold_in("alike")))
-        judge = Search(pasting.odds, second, answers, whole, key.fold_in("measure"))
-        measured = measure(judge, proposed, pixels)
+        proposed = Search(pasting.odds, first, answers, whole, key.fold_in("search"), pixels).propose()
+        measured = measure(Search(pasting.odds, second, answers, whole, key.fold_in("measure"), pixels), proposed)
         arrays = _arrays(proposed, measured)
         best = _places(proposed, measured)[:PLACES]
         half = torch.cat(list(second.values())).sort().values
@@ -196,7 +194,7 @@ def halved(answers: Tensor, key: Key) -> tuple[dict[int, Tensor], dict[int, Tens
     return (first, second) if len(first) > 1 else ({}, {})
 
 
-def measure(search: Search, proposed: Sequence[Proposed], pixels: Tensor) -> list[Measured]:
+def measure(search: Search, proposed: Sequence[Proposed]) -> list[Measured]:
     """Return what the proposed places carry on the pictures of `search`."""
     everything, canvases = torch.cat(list(search.rows.values())), search.canvases(CANVASES, search.key)
     trials = []
@@ -215,7 +213,7 @@ def measure(search: Search, proposed: Sequence[Proposed], pixels: Tensor) -> lis
         most, rival = (evidence(each, classes, one.label) for each in (here, there))
         values = ahead(here[:, one.label], there[:, one.label], MarksRule().rival)
         x0, y0, x1, y1 = box
-        likeness = resemblance(pixels[donors][:, :, y0:y1, x0:x1].cpu(), classes == one.label)
+        likeness = resemblance(search.pixels[donors][:, :, y0:y1, x0:x1].cpu(), classes == one.label)
         p = chance(values, classes == one.label, search.key.fold_in(one.label).fold_in("chance"))
         share = most / float(search.whole[one.label])
         found.append(Measured(one.label, int((classes == one.label).sum()), share, rival / most, likeness, p))
