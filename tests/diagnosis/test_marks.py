@@ -92,7 +92,8 @@ def test_the_share_of_a_mark_is_what_the_composites_lose():
 def test_the_half_that_proposes_does_not_measure():
     answers = torch.arange(60) % 4
     answers[answers == 3] = torch.where(torch.arange(15) < 4, 3, 0)
-    first, second = marks.halved(answers, Key.seeded(0))
+    (first, few), (second, more) = marks.halved(answers, Key.seeded(0))
+    assert sorted([*few.tolist(), *more.tolist()]) == (answers == 3).nonzero()[:, 0].tolist()
     assert set(first) == set(second) == {0, 1, 2}, "four pictures are too few"
     for label in first:
         assert not set(first[label].tolist()) & set(second[label].tolist())
@@ -127,11 +128,19 @@ def test_a_mark_that_the_network_does_not_read_is_none():
 
 
 def test_too_few_pictures_have_no_answer():
-    pixels, labels, model = marked(4 * K)
+    pixels, labels, model = marked(2 * K)
     finding, _ = examined(model, pixels, labels)
     assert not finding.scores["marks"].answered
     assert not finding.flagged
     assert not finding.leans
+
+
+def test_a_class_is_tested_beside_others_that_have_too_few_pictures():
+    pixels, labels, model = marked(200)
+    kept = (labels == 3) | (torch.arange(200) < 4 * K)
+    finding, evidence = examined(model, pixels[kept], labels[kept])
+    assert evidence.arrays["marks/label"].tolist() == [3]
+    assert finding.flagged == {3}
 
 
 def test_two_classes_are_enough():
@@ -166,7 +175,7 @@ def test_a_place_that_is_moved_is_noticed(monkeypatch):
 def test_the_network_alone_finds_them_and_a_search_that_keeps_the_weakest_does_not(monkeypatch):
     """A planted bug; likeness of pictures, which proposes as well, is left out."""
     pixels, labels, model = marked()
-    monkeypatch.setattr(mark_search, "alike", lambda pixels, rows, key: {k: [] for k in rows})
+    monkeypatch.setattr(mark_search, "alike", lambda pixels, rows, others, key: {k: [] for k in rows})
     assert examined(model, pixels, labels)[0].flagged == {1, 3}
     best = mark_search._best
     monkeypatch.setattr(mark_search, "_best", lambda shares, label: best(shares, label)[::-1])
@@ -191,6 +200,6 @@ def test_pieces_lie_in_the_picture_and_children_in_their_parent(size):
 def test_a_place_where_pictures_of_a_class_are_alike_is_proposed_without_the_network():
     pixels, labels, _ = marked()
     rows = {k: (labels == k).nonzero()[:, 0] for k in range(K)}
-    proposed = mark_search.alike(pixels, rows, Key.seeded(0))
+    proposed = mark_search.alike(pixels, rows, torch.zeros(0, dtype=torch.long), Key.seeded(0))
     for label, (y, x) in CORNERS.items():
         assert any(touching(box, (x, y, x + 3, y + 3)) for box in proposed[label][2:])

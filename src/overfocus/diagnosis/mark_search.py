@@ -67,20 +67,20 @@ def children(box: Box, shapes: Iterable[tuple[float, float]] = ((0.5, 0.5),)) ->
     return list(dict.fromkeys(found))
 
 
-def alike(pixels: Tensor, rows: Mapping[int, Tensor], key: Key) -> dict[int, list[Box]]:
+def alike(pixels: Tensor, rows: Mapping[int, Tensor], others: Tensor, key: Key) -> dict[int, list[Box]]:
     """Return for each class the places where its pictures, `rows`, are most alike, beside what they have in common with
     others: two for each of `SIDES`, apart. No network is asked. pixels: [N, C, H, W].
     """
     height, width = pixels.shape[-2:]
     scale = max(1.0, max(height, width) / COARSE)
     small = torch.nn.functional.interpolate(pixels, (round(height / scale), round(width / scale)), mode="area")
-    everything, found = torch.cat(list(rows.values())), {}
+    everything, found = torch.cat([*rows.values(), others]), {}
     for label, own in rows.items():
-        others = everything[~torch.isin(everything, own)]
+        apart = everything[~torch.isin(everything, own)]
         at = key.fold_in(label)
         pairs = torch.combinations(own)
         pairs = pairs[at.fold_in("own").order(len(pairs))[:PAIRS]]
-        crossed = torch.cartesian_prod(own, others)
+        crossed = torch.cartesian_prod(own, apart)
         crossed = crossed[at.fold_in("crossed").order(len(crossed))[:PAIRS]]
         within, between = (
             (small[p[:, 0]] - small[p[:, 1]]).square().mean(dim=1, keepdim=True) for p in (pairs, crossed)
@@ -134,10 +134,17 @@ class Search:
     key: Key
     pixels: Tensor
     """[N, C, H, W]."""
+    others: Tensor
+    """Rows of pictures that are named as classes with too few of them: controls and canvases only."""
+
+    @property
+    def everything(self) -> Tensor:
+        """Rows of all pictures that are searched."""
+        return torch.cat([*self.rows.values(), self.others])
 
     def propose(self) -> list[Proposed]:
         """Return the place of each class."""
-        size, likely = self.pixels.shape[-2:], alike(self.pixels, self.rows, self.key.fold_in("alike"))
+        size, likely = self.pixels.shape[-2:], alike(self.pixels, self.rows, self.others, self.key.fold_in("alike"))
         first = self.shares({box: list(self.rows) for box in quarters(size)}, 0)
         inside = {k: [c for box in _best(first, k)[:KEPT] for c in children(box)] for k in self.rows}
         second = self.shares(_by_box({k: [*inside[k], *likely[k]] for k in self.rows}), 1)
@@ -151,7 +158,7 @@ class Search:
 
     def likeness(self, box: Box, label: int) -> float:
         """Return how alike the pieces of a class are at a place, beside those of others."""
-        everything = torch.cat(list(self.rows.values()))
+        everything = self.everything
         others = _some(everything[self.named[everything] != label], COMPARED, self.key.fold_in("compared"))
         rows, (x0, y0, x1, y1) = torch.cat([self.rows[label][:COMPARED], others]), box
         return resemblance(self.pixels[rows][:, :, y0:y1, x0:x1].cpu(), self.named[rows] == label)
@@ -170,8 +177,7 @@ class Search:
             return {}
         key = self.key.fold_in(step)
         canvases = self.canvases(CANVASES, key)
-        everything = torch.cat(list(self.rows.values()))
-        trials = []
+        everything, trials = self.everything, []
         for number, (box, labels) in enumerate(asked.items()):
             at_box = key.fold_in(number)
             own = [_some(self.rows[k], DONORS, at_box.fold_in(k)) for k in labels]
@@ -186,10 +192,12 @@ class Search:
 
     def canvases(self, count: int, key: Key) -> Tensor:
         """Return the rows of `count` pictures, of as many classes as there are."""
-        labels = list(self.rows)
+        everything = self.everything
+        labels = self.named[everything].unique().tolist()
         order = key.fold_in("canvases").order(len(labels)).tolist()
         turns = [labels[order[turn % len(order)]] for turn in range(count)]
-        picked = [_some(self.rows[k], 1 + turn // len(order), key.fold_in(k))[-1] for turn, k in enumerate(turns)]
+        rows = {k: self.rows.get(k, everything[self.named[everything] == k]) for k in turns}
+        picked = [_some(rows[k], 1 + turn // len(order), key.fold_in(k))[-1] for turn, k in enumerate(turns)]
         return torch.stack(picked).unique()
 
 

@@ -71,19 +71,20 @@ class Marks(Section):
         """
         rows = sample.some(self.images, evidence.seed)
         rows = rows[evidence.logits[rows].isfinite().all(dim=1)]
-        first, second = halved(evidence.logits[rows].argmax(dim=1), Key.seeded(evidence.seed).fold_in("marks halves"))
-        if not first:
+        answers, key = evidence.logits[rows].argmax(dim=1), Key.seeded(evidence.seed).fold_in("marks")
+        (first, few), (second, more) = halved(answers, Key.seeded(evidence.seed).fold_in("marks halves"))
+        if not first or len(answers.unique()) < 2:
             on_progress(self.title, 1, 1)
             return {"marks/rows": rows.numpy(), **_arrays([], [])}
         pixels = torch.cat([portion.pixels.to(classifier.device) for portion in sample.batches(rows)])
         pasting = Pasting(classifier, pixels, on_progress, self)
-        odds, answers = log_odds(evidence.logits[rows]), evidence.logits[rows].argmax(dim=1)
-        whole, key = _whole(odds, answers), Key.seeded(evidence.seed).fold_in("marks")
-        proposed = Search(pasting.odds, first, answers, whole, key.fold_in("search"), pixels).propose()
-        measured = measure(Search(pasting.odds, second, answers, whole, key.fold_in("measure"), pixels), proposed)
+        whole = _whole(log_odds(evidence.logits[rows]), answers)
+        proposed = Search(pasting.odds, first, answers, whole, key.fold_in("search"), pixels, few).propose()
+        judge = Search(pasting.odds, second, answers, whole, key.fold_in("measure"), pixels, more)
+        measured = measure(judge, proposed)
         arrays = _arrays(proposed, measured)
         best = _places(proposed, measured)[:PLACES]
-        half = torch.cat(list(second.values())).sort().values
+        half = judge.everything.sort().values
         shares = pasting.shares(best, half, evidence.labels[rows], key.fold_in("shares"))
         on_progress(self.title, 1, 1)
         return {
@@ -181,22 +182,28 @@ def _shares_of(answers: Tensor, labels: Tensor, donors: Tensor) -> np.ndarray:
     return ((answers == labels).float() / REPEATS).where(donors >= 0, torch.nan).numpy()
 
 
-def halved(answers: Tensor, key: Key) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-    """Return class -> rows of the half that proposes, and of the half that measures, the larger one; of classes with
-    enough pictures that are named as them, `answers` [N]; none where it is a single one.
+Half = tuple[dict[int, Tensor], Tensor]
+"""Class -> rows of the pictures that are named as it, of classes with enough of them, and rows of all others."""
+
+
+def halved(answers: Tensor, key: Key) -> tuple[Half, Half]:
+    """Return the half of the pictures, which are named `answers` [N], that proposes, and the one that measures: half of
+    each class, the larger one measures, and of the classes with too few pictures whatever falls to it.
     """
-    first, second = {}, {}
+    first, second, few = {}, {}, torch.ones(len(answers), dtype=torch.bool)
     for label in answers.unique().tolist():
         rows = (answers == label).nonzero()[:, 0]
         if len(rows) >= FEWEST:
             rows = rows[key.fold_in(label).order(len(rows))]
             first[label], second[label] = rows[: len(rows) // 2], rows[len(rows) // 2 :]
-    return (first, second) if len(first) > 1 else ({}, {})
+            few[rows] = False
+    coin = key.uniform(len(answers))[:, 0] < 0.5
+    return (first, (few & coin).nonzero()[:, 0]), (second, (few & ~coin).nonzero()[:, 0])
 
 
 def measure(search: Search, proposed: Sequence[Proposed]) -> list[Measured]:
     """Return what the proposed places carry on the pictures of `search`."""
-    everything, canvases = torch.cat(list(search.rows.values())), search.canvases(CANVASES, search.key)
+    everything, canvases = search.everything, search.canvases(CANVASES, search.key)
     trials = []
     for one in proposed:
         key = search.key.fold_in(one.label)
