@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -33,10 +34,9 @@ CARTON, CLASSES, NETWORK = 478, 1000, "efficientnet_lite0"
 def watermark(size: int):
     """Return what paints the mark into an image [3, H, W] in [0, 1]."""
     try:
-        from imagenet_w import AddWatermark
+        return import_module("imagenet_w").AddWatermark(size)
     except ImportError:
         sys.exit("carton: imagenet-w is not there; pip install --no-deps --target FOLDER imagenet-w, PYTHONPATH=FOLDER")
-    return AddWatermark(size)
 
 
 def photographs(folder: Path, count: int, size: int) -> tuple[Tensor, Tensor]:

@@ -121,7 +121,7 @@ def touching(one: Box, other: Box) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
+class MarkSearch:
     """A search on some pictures."""
 
     paste: Paste
@@ -144,8 +144,9 @@ class Search:
 
     def propose(self) -> list[Proposed]:
         """Return the place of each class."""
-        size, likely = self.pixels.shape[-2:], alike(self.pixels, self.rows, self.others, self.key.fold_in("alike"))
-        first = self.shares({box: list(self.rows) for box in quarters(size)}, 0)
+        height, width = self.pixels.shape[-2:]
+        likely = alike(self.pixels, self.rows, self.others, self.key.fold_in("alike"))
+        first = self.shares({box: list(self.rows) for box in quarters((height, width))}, 0)
         inside = {k: [c for box in _best(first, k)[:KEPT] for c in children(box)] for k in self.rows}
         second = self.shares(_by_box({k: [*inside[k], *likely[k]] for k in self.rows}), 1)
         lead = {k: max(_lead(second, k, box) for box in _best(second, k)) for k in self.rows if _best(second, k)}

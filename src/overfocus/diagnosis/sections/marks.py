@@ -19,7 +19,7 @@ from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.lean import Lean
-from overfocus.diagnosis.mark_search import Box, Proposed, Search, touching
+from overfocus.diagnosis.mark_search import Box, MarkSearch, Proposed, touching
 from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import SHOWN, Examples, Finding, OnProgress, Section, Table
 from overfocus.diagnosis.wording import located, percent
@@ -79,8 +79,8 @@ class Marks(Section):
         pixels = torch.cat([portion.pixels.to(classifier.device) for portion in sample.batches(rows)])
         pasting = Pasting(classifier, pixels, on_progress, self)
         whole = _whole(log_odds(evidence.logits[rows]), answers)
-        proposed = Search(pasting.odds, first, answers, whole, key.fold_in("search"), pixels, few).propose()
-        judge = Search(pasting.odds, second, answers, whole, key.fold_in("measure"), pixels, more)
+        proposed = MarkSearch(pasting.odds, first, answers, whole, key.fold_in("search"), pixels, few).propose()
+        judge = MarkSearch(pasting.odds, second, answers, whole, key.fold_in("measure"), pixels, more)
         measured = measure(judge, proposed)
         arrays = _arrays(proposed, measured)
         best = _places(proposed, measured)[:PLACES]
@@ -201,7 +201,7 @@ def halved(answers: Tensor, key: Key) -> tuple[Half, Half]:
     return (first, (few & coin).nonzero()[:, 0]), (second, (few & ~coin).nonzero()[:, 0])
 
 
-def measure(search: Search, proposed: Sequence[Proposed]) -> list[Measured]:
+def measure(search: MarkSearch, proposed: Sequence[Proposed]) -> list[Measured]:
     """Return what the proposed places carry on the pictures of `search`."""
     everything, canvases = search.everything, search.canvases(CANVASES, search.key)
     trials = []
