@@ -103,9 +103,9 @@ def test_shell_scripts_are_read_by_bash_and_name_themselves(name):
 
 def test_no_script_is_left_out_here():
     assert SCRIPTS == [
-        "across.py", "columns.py", "cues.py", "find_cues.py", "flags.py", "forest.py", "honest.py", "imbalance.py",
-        "leak.py", "look.py", "map_trust.py", "matched.py", "photo_methods.py", "photographs.py", "probes.py",
-        "seeds.py", "together.py",
+        "across.py", "carton.py", "columns.py", "cues.py", "find_cues.py", "flags.py", "forest.py", "honest.py",
+        "imbalance.py", "leak.py", "look.py", "map_trust.py", "marks.py", "matched.py", "photo_methods.py",
+        "photographs.py", "probes.py", "seeds.py", "spray.py", "together.py",
     ]  # fmt: skip
 
 

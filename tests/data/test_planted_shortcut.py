@@ -5,7 +5,7 @@ import torch
 
 from overfocus.core.errors import OverfocusError
 from overfocus.data import Dataset, Split, Stream, TensorImages, totem
-from overfocus.data.planted_shortcut import PlantedShortcut, place, stripes
+from overfocus.data.planted_shortcut import PlantedShortcut, patterned, place, stripes
 from overfocus.training.experiment import settle
 
 K = 5
@@ -69,6 +69,39 @@ def test_a_watermark_changes_its_square_and_nothing_else(classes):
         after[:, y : y + side, x : x + side] = before[:, y : y + side, x : x + side]
         assert torch.equal(after, before)
     assert torch.equal(part.images.read(2), split(8).images.read(2))
+
+
+@pytest.mark.parametrize("size", [(21, 30), (40, 28)])
+def test_a_pattern_lies_in_the_corner_of_its_class_or_anywhere(size):
+    image = torch.full((2, *size), 100, dtype=torch.uint8)
+    side = round(min(size) / 4)
+    for mark in range(5):
+        in_corner, again, elsewhere = (
+            patterned(0.25, where, image, mark, 3) for where in ("corners", "corners", "anywhere")
+        )
+        changed = (in_corner != image).any(dim=0)
+        assert torch.equal(in_corner, again)
+        y, x = mark % 4 // 2 * (size[0] - side), mark % 2 * (size[1] - side)
+        assert changed[y : y + side, x : x + side].all()
+        assert changed.sum() == (elsewhere != image).any(dim=0).sum() == side**2
+        assert sorted(in_corner[in_corner != 100].tolist()) == sorted(elsewhere[elsewhere != 100].tolist())
+    first, other, moved = (patterned(0.25, "anywhere", image, mark, index) for mark, index in ((0, 3), (1, 3), (0, 4)))
+    assert not torch.equal(first, other), "each class has its own pattern"
+    assert not torch.equal(first, moved), "each image has its own place"
+
+
+@pytest.mark.parametrize("side", [1 / 16, 1 / 4])
+def test_a_mark_is_as_large_as_it_is_said(side):
+    made = PlantedShortcut(side=side).into(dataset(), 0).splits["test-tied"]
+    clean = dataset().splits["test"].images.read(0)
+    rows, columns = (made.images.read(0) != clean).any(dim=0).nonzero().unbind(1)
+    assert rows.max() - rows.min() + 1 == columns.max() - columns.min() + 1 == max(2, round(21 * side))
+
+
+@pytest.mark.parametrize("wrong", [{"side": 0.0}, {"side": 0.6}, {"where": "middle"}])
+def test_a_mark_that_cannot_be_painted_is_told(wrong):
+    with pytest.raises(OverfocusError, match=next(iter(wrong))):
+        PlantedShortcut(**wrong)
 
 
 def test_a_background_leaves_the_object_alone_by_boxes_masks_or_black():

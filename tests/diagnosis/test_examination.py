@@ -8,12 +8,12 @@ from torch import nn
 import overfocus as of
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data.groups import ImageGroups
-from overfocus.diagnosis.catalogue import SECTIONS
+from overfocus.diagnosis.catalogue import DEFAULT, SECTIONS
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections.hiding import KINDS, Hiding
 
-NAMES = list(SECTIONS)
+NAMES = list(DEFAULT)
 
 
 def net(channels=3, classes=4):
@@ -191,7 +191,7 @@ def test_progress_is_reported_to_its_end():
         reported.setdefault(title, []).append((done, total))
 
     of.diagnose(net(), sampled(), on_progress=on_progress)
-    assert list(reported) == ["Maps", *(section.title for section in SECTIONS.values())]
+    assert list(reported) == ["Maps", *(SECTIONS[name].title for name in DEFAULT)]
     for title, steps in reported.items():
         assert steps[-1][0] == steps[-1][1], title
         assert [done for done, _ in steps] == sorted(done for done, _ in steps)

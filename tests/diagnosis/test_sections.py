@@ -10,7 +10,7 @@ from test_examination import net, sampled
 
 import overfocus as of
 from overfocus.diagnosis import sections as folder
-from overfocus.diagnosis.catalogue import MOST, SECTIONS, headline, in_order
+from overfocus.diagnosis.catalogue import DEFAULT, MOST, SECTIONS, headline, in_order
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.section import Section
 
@@ -22,7 +22,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "diagnosis.md"
 @pytest.fixture(scope="module")
 def scores():
     """The scores of every section: on small images with boxes and masks, and of corruptions on ImageNet as well."""
-    found = {finding.name: dict(finding.scores) for finding in of.diagnose(net(), sampled(), seed=3).findings}
+    found = {
+        finding.name: dict(finding.scores) for finding in of.diagnose(net(), sampled(), seed=3, only=SECTIONS).findings
+    }
     arrays = {
         "labels": np.array([1, 2]), "logits": np.eye(1000, dtype=np.float32)[1:3],
         "corruptions/rows": np.array([0, 1]), "corruptions/predicted": np.ones((15, 5, 2), np.int64),
@@ -38,8 +40,12 @@ def test_every_file_is_a_section_of_its_name():
         assert type(section) in vars(import_module(f"{folder.__name__}.{name}")).values()
 
 
+def test_what_is_looked_for_elsewhere_runs_on_request_only():
+    assert set(SECTIONS) - set(DEFAULT) == {"transplant"}, "`marks` finds what it finds, and more"
+
+
 def test_their_order_is_stable():
-    assert list(SECTIONS)[:6] == ["answers", "groups", "cues", "halves", "trust", "spread"]
+    assert list(SECTIONS)[:7] == ["answers", "groups", "cues", "marks", "halves", "trust", "spread"]
     orders = [section.order for section in SECTIONS.values()]
     assert orders == sorted(set(orders))
     assert in_order(["transplant", "hiding", "spread"]) == ("spread", "hiding", "transplant")

@@ -23,6 +23,7 @@ from overfocus.data.images import Images, WrappedImages
 from overfocus.data.split import Dataset, Split
 
 Kind = Literal["watermark", "background"]
+Where = Literal["border", "corners", "anywhere"]
 SIDE = 1 / 7
 """Side of a watermark as a share of the image's shorter side: 4 of 28 pixels, 9 of 64."""
 
@@ -36,16 +37,25 @@ class PlantedShortcut:
               has them, else on pixels that are black in all channels.
     strength  share of the training images with the shortcut of their own class, in [0, 1]; the others have that of
               another class, drawn at random. At 1/K for K classes it says nothing about the class.
+    side      of a watermark, as a share of the image's shorter side.
+    where     `border`: one pattern, at a place for each class. `corners`, and `anywhere`, a place drawn for each image:
+              a pattern for each class.
     """
 
     kind: Kind = "watermark"
     strength: float = 1.0
+    side: float = SIDE
+    where: Where = "border"
 
     def __post_init__(self) -> None:
         if self.kind not in ("watermark", "background"):
             raise OverfocusError(f"shortcut: kind={self.kind!r}; give 'watermark' or 'background'")
         if not 0 <= self.strength <= 1:
             raise OverfocusError(f"shortcut: strength={self.strength!r} must be in [0, 1]")
+        if not 0 < self.side <= 0.5:
+            raise OverfocusError(f"shortcut: side={self.side!r} must be above 0 and at most 0.5")
+        if self.where not in ("border", "corners", "anywhere"):
+            raise OverfocusError(f"shortcut: where={self.where!r}; give 'border', 'corners' or 'anywhere'")
 
     def into(self, dataset: Dataset, seed: int) -> Dataset:
         """Return `dataset` with the shortcut in it.
@@ -65,7 +75,12 @@ class PlantedShortcut:
         return replace(dataset, splits=splits).noting(note)
 
     def _painted(self, split: Split, marks: Tensor) -> Split:
-        paint = partial(watermarked, len(split.classes)) if self.kind == "watermark" else partial(backed, split)
+        if self.kind == "background":
+            paint = partial(backed, split)
+        elif self.where == "border":
+            paint = partial(watermarked, len(split.classes), share=self.side)
+        else:
+            paint = partial(patterned, self.side, self.where)
         return replace(split, images=Painted(split.images, marks, paint, self.kind))
 
 
@@ -100,11 +115,27 @@ class Painted(WrappedImages):
         return self.source.stamp(index) + f"{self.kind} {int(self.marks[index])}".encode()
 
 
-def watermarked(classes: int, image: Tensor, mark: int, index: int) -> Tensor:
+def watermarked(classes: int, image: Tensor, mark: int, index: int, share: float = SIDE) -> Tensor:
     """Return the image with the watermark of class `mark`: a square of 4 x 4 black and white cells."""
-    image, (y, x, side) = image.clone(), place(mark, classes, (image.shape[1], image.shape[2]))
+    image, (y, x, side) = image.clone(), place(mark, classes, (image.shape[1], image.shape[2]), share)
     cells = torch.arange(side) * 4 // side
     image[:, y : y + side, x : x + side] = ((cells[:, None] + cells) % 2 * 255).to(torch.uint8)
+    return image
+
+
+def patterned(share: float, where: Where, image: Tensor, mark: int, index: int) -> Tensor:
+    """Return the image with the pattern of class `mark`, 4 x 4 black and white cells, in a corner (the classes take
+    turns) or anywhere, drawn for each image.
+    """
+    image, (height, width) = image.clone(), image.shape[1:]
+    side = max(2, round(min(height, width) * share))
+    down, right = (
+        (mark % 4 // 2, mark % 2) if where == "corners" else Key.seeded(index).fold_in("place").uniform(1, 2)[0]
+    )
+    y, x = int(down * (height - side)), int(right * (width - side))
+    code = (Key.seeded(mark).fold_in("pattern").uniform(4, 4) < 0.5).to(torch.uint8) * 255
+    cells = torch.arange(side) * 4 // side
+    image[:, y : y + side, x : x + side] = code[cells][:, cells]
     return image
 
 
@@ -114,10 +145,13 @@ def backed(split: Split, image: Tensor, mark: int, index: int) -> Tensor:
     return torch.where(_object(split, index, image), image, background)
 
 
-def place(mark: int, classes: int, size: tuple[int, int]) -> tuple[int, int, int]:
-    """Return (y, x, side) of the watermark of class `mark`: on the border of an image of `size` (H, W), clockwise."""
+def place(mark: int, classes: int, size: tuple[int, int], share: float = SIDE) -> tuple[int, int, int]:
+    """Return (y, x, side) of the watermark of class `mark`: on the border of an image of `size` (H, W), clockwise.
+
+    share: its side as a share of the shorter one.
+    """
     height, width = size
-    side = max(2, round(min(size) * SIDE))
+    side = max(2, round(min(size) * share))
     down, across = height - side, width - side
     way = mark / classes * 2 * (down + across)
     for y, x, dy, dx, length in ((0, 0, 0, 1, across), (0, across, 1, 0, down), (down, across, 0, -1, across)):

@@ -50,6 +50,7 @@ class Transplant(Section):
     order: ClassVar[int] = 120
     passes: ClassVar[int] = 50
     headline: ClassVar[tuple[str, ...]] = ("flagged", "carried", "taken")
+    by_default: ClassVar[bool] = False
     needs: ClassVar[str] = "two classes, 5 pieces a class"
     side: float = 0.25
     """Height and width of a piece, as shares of the image's."""
