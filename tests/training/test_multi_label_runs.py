@@ -17,14 +17,17 @@ import overfocus as of
 from overfocus.cli.app import app
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.data import Stream
 from overfocus.diagnosis.examination import tried
 from overfocus.export.export import export_run
 from overfocus.metrics.label_thresholds import LabelThresholds
 from overfocus.report.terminal.predictions import print_prediction
 from overfocus.training.evaluate_labels import label_logits, label_report
+from overfocus.training.experiment import Experiment
 from overfocus.training.finetune import Judged, probe_of
 from overfocus.training.label_probe import fit_labels
 from overfocus.training.linear_probe import Features
+from overfocus.training.loop import train
 
 SIDE = 16
 
@@ -119,6 +122,20 @@ def test_one_label_is_explained_and_a_diagnosis_refuses(trained, table, tmp_path
         with pytest.raises(OverfocusError, match="one class"):
             run(capsys, *command)
     assert not (tmp_path / "d").exists()
+
+
+def test_the_last_evaluation_is_computed_once(table, tmp_path, monkeypatch):
+    evaluated, epoch = [], Stream.epoch
+
+    def counted(self, *arguments):
+        evaluated.extend([len(self.split)] * (not self.train))
+        return epoch(self, *arguments)
+
+    monkeypatch.setattr(Stream, "epoch", counted)
+    data = {"name": str(table), "labels": "multi", "augment": {}}
+    model, recipe = {"settings": {"widths": [4]}}, {"epochs": 1, "batch": 48, "precision": "32-true"}
+    list(train(Experiment.model_validate({"data": data, "model": model, "recipe": recipe}), tmp_path / "run"))
+    assert evaluated == [48, 48]  # val and test
 
 
 def held_out(table: Path) -> list[str]:

@@ -33,7 +33,7 @@ from overfocus.training.answer_report import AnswerReport, Collected
 from overfocus.training.averaging import averaged as averaged_weights
 from overfocus.training.confidence import SPLIT, held_out_confidence
 from overfocus.training.evaluate import evaluate
-from overfocus.training.evaluate_labels import judged_by, label_logits, label_report
+from overfocus.training.evaluate_labels import judged_by, label_report
 from overfocus.training.experiment import Experiment
 from overfocus.training.finetune import Judged, as_evaluated, freeze_below_last_stage, freeze_norm, with_probed_head
 from overfocus.training.objective import Objective
@@ -408,24 +408,26 @@ class Trainer:
         """Return how good the answers of `model` are on each split whose images have one class."""
         if self.dataset.multi_label:
             return {}
-        answers, found = self.probe_answers if model is self.linear_probe else self.answers, {}
+        found = {}
         for name in self._evaluated(self.length):
-            if self.streams[name].split.cues:
-                continue
-            if name not in answers:  # the process that evaluated the last epoch ended there
-                self.score(name, model, answers)
-            parts = gathered(self.fabric, answers[name].together())
-            found[name] = AnswerReport.of(parts, self.dataset.classes, self.streams[name].split.groups).as_dict()
+            if not self.streams[name].split.cues:
+                parts = gathered(self.fabric, self._answered(name, model).together())
+                found[name] = AnswerReport.of(parts, self.dataset.classes, self.streams[name].split.groups).as_dict()
         return {"answers": found}
+
+    def _answered(self, name: str, model: nn.Module) -> Collected:
+        """Return the answers of `model`, the network or the probe that it began as, to the split `name`."""
+        answers = self.probe_answers if model is self.linear_probe else self.answers
+        if name not in answers:  # the process that evaluated the last epoch ended there
+            self.score(name, model, answers)
+        return answers[name]
 
     def _labels(self, model: nn.Module) -> dict[str, Any]:
         """Return thresholds and scores of each label, where images have several."""
         if not self.dataset.multi_label:
             return {}
-        total: Any = partial(self.fabric.all_reduce, reduce_op="sum")
-        streams = {name: self.streams[name] for name in self._evaluated(self.length)}
-        logits = {name: label_logits(model, each, self.fabric.autocast, total) for name, each in streams.items()}
-        labels = {name: each.split.labels for name, each in streams.items()}
+        found = {name: self._answered(name, model).together() for name in self._evaluated(self.length)}
+        logits, labels = ({name: each[part] for name, each in found.items()} for part in (0, 1))
         return {"multi_label": True, "labels": label_report(logits, labels, self.dataset.classes)}
 
     def _chosen(self) -> tuple[Epoch, dict[str, dict[str, float]]]:
