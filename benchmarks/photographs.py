@@ -180,14 +180,16 @@ def tables(asked: argparse.Namespace) -> Iterator[Table]:
         loaders = photos.loaders()
         for group in photos.optimizer.param_groups:
             group["lr"] = 0.0
-        probe = {name: photos.bare_probe(loader) for name, loader in loaders.items()}
-        yield table("Features of a linear probe", count, asked, {
-            **probe, OURS: photos.probe(), KEPT: photos.probe(keep=True)
-        })  # fmt: skip
-        tuned = {name: photos.bare_tune(loader) for name, loader in loaders.items()}
-        yield table("An epoch of fine-tuning", count, asked, {**tuned, OURS: photos.tune()})
-        asks = {name: photos.bare_predict(loader) for name, loader in loaders.items()}
-        yield table("Prediction", count, asked, {**asks, OURS: photos.predict()})
+        if "probe" in asked.only:
+            probe = {name: photos.bare_probe(loader) for name, loader in loaders.items()}
+            ours = {OURS: photos.probe(), KEPT: photos.probe(keep=True)}
+            yield table("Features of a linear probe", count, asked, {**probe, **ours})
+        if "tune" in asked.only:
+            tuned = {name: photos.bare_tune(loader) for name, loader in loaders.items()}
+            yield table("An epoch of fine-tuning", count, asked, {**tuned, OURS: photos.tune()})
+        if "predict" in asked.only:
+            asks = {name: photos.bare_predict(loader) for name, loader in loaders.items()}
+            yield table("Prediction", count, asked, {**asks, OURS: photos.predict()})
 
 
 def table(title: str, count: int, asked: argparse.Namespace, works: dict[str, Work]) -> Table:
@@ -202,6 +204,7 @@ def table(title: str, count: int, asked: argparse.Namespace, works: dict[str, Wo
 def main() -> None:
     arguments = parser(__doc__, rounds=5)
     arguments.add_argument("--images", type=int, default=128, help="photographs of an epoch")
+    arguments.add_argument("--only", default="probe,tune,predict", help="of these three")
     run(arguments.parse_args(), tables)
 
 
