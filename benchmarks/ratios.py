@@ -24,6 +24,8 @@ from typing import Any
 import torch
 
 Work = Callable[[], object]
+Clock = Callable[[], float]
+"""`perf_counter`, or `process_time`: the processor's time of all threads, which other work on the machine is not in."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,19 @@ class Table:
         return [a / b for a, b in zip(self.seconds[of], self.seconds[to], strict=True)]
 
 
-def turns(variants: Mapping[str, Work], rounds: int, warm: int = 1, device: str = "cpu") -> dict[str, list[float]]:
-    """Return the seconds of each variant in each of the rounds, after `warm` uncounted ones."""
+def turns(
+    variants: Mapping[str, Work], rounds: int, warm: int = 1, device: str = "cpu", clock: Clock = perf_counter
+) -> dict[str, list[float]]:
+    """Return the seconds by `clock` of each variant in each of the rounds, after `warm` uncounted ones."""
     names = list(variants)
     for name in names:
         for _ in range(warm):
-            timed(variants[name], device)
+            timed(variants[name], device, clock)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds):
         for place in range(len(names)):
             name = names[(turn + place) % len(names)]
-            seconds[name].append(timed(variants[name], device))
+            seconds[name].append(timed(variants[name], device, clock))
     return seconds
 
 
@@ -94,15 +98,15 @@ def grown(
     return Table(title, first, seconds, [Bar(last, first, most or more)], [note], list(variants))
 
 
-def timed(work: Work, device: str = "cpu") -> float:
+def timed(work: Work, device: str = "cpu", clock: Clock = perf_counter) -> float:
     """Return the seconds of one call, garbage collected before and not during."""
     gc.collect()
     gc.disable()
-    started = perf_counter()
+    started = clock()
     work()
     if device.startswith("cuda"):
         torch.cuda.synchronize()
-    seconds = perf_counter() - started
+    seconds = clock() - started
     gc.enable()
     return seconds
 

@@ -121,6 +121,53 @@ def test_a_set_saved_by_datasets(tmp_path, prefix):
     assert dataset.splits["train"].images.read(4)[0, 0, 0] == 4
 
 
+LISTS = [[0, 2], [], [1], [2, 1, 0], [0], [1, 2]]
+FLAGS = [[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1], [1, 0, 0], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("kind", ["Sequence", "List", "a list", "names"])
+def test_lists_of_labels_in_parquet(tmp_path, kind):
+    one = {"names": NAMES, "_type": "ClassLabel"}
+    feature = [one] if kind == "a list" else {"feature": one, "_type": kind}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"labels": feature}}})}
+    lists = [[NAMES[each] for each in row] for row in LISTS] if kind == "names" else LISTS
+    made = table(lists, label="labels", metadata=None if kind == "names" else metadata)
+    pq.write_table(made, tmp_path / "train.parquet")
+    pq.write_table(made.slice(0, 2), tmp_path / "test.parquet")
+    dataset = load(str(tmp_path), labels="multi")
+    assert dataset.classes == tuple(NAMES)
+    assert dataset.splits["train"].labels.int().tolist() == FLAGS
+    assert dataset.splits["test"].labels.dtype == torch.bool
+    assert "2 of 8 have none" in dataset.note
+    with pytest.raises(OverfocusError, match="--labels multi"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [[0], [1, 1], [2]], [[1, 0, 0], [0, 1, 1], [0, 0, 1]], [[0], None, [1]]])
+def test_labels_that_are_no_lists_of_different_ones_are_refused(tmp_path, labels):
+    pq.write_table(table(labels), tmp_path / "train.parquet")
+    with pytest.raises(OverfocusError, match=r"train: the labels of image \d"):
+        load(str(tmp_path / "train.parquet"), labels="multi")
+
+
+def test_an_unknown_label_in_a_list_is_refused(tmp_path):
+    pq.write_table(table([[0], [1, 7]]), tmp_path / "train.parquet")
+    with pytest.raises(OverfocusError, match="such as 7"):
+        load(str(tmp_path / "train.parquet"), labels="multi")
+
+
+def test_lists_of_labels_saved_by_datasets(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    lists = datasets.Sequence(datasets.ClassLabel(names=NAMES))
+    rows = {"image": [{"bytes": encoded(n), "path": None} for n in range(6)], "labels": LISTS}
+    features = datasets.Features({"image": datasets.Image(), "labels": lists})
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "saved"))
+    for data in (tmp_path / "saved", f"hub:{tmp_path / 'saved'}"):
+        dataset = load(data, labels="multi")
+        assert dataset.classes == tuple(NAMES)
+        assert sum(split.labels.sum() for split in dataset.splits.values()) == sum(map(len, LISTS))
+
+
 def test_a_hub_set_that_is_not_cached(monkeypatch, tmp_path):
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)

@@ -9,6 +9,7 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 import overfocus as of  # noqa: E402
+from overfocus.core.balance import Balance  # noqa: E402
 from overfocus.core.errors import OverfocusError  # noqa: E402
 from overfocus.integrations.huggingface import Logits, RegularizedTrainer  # noqa: E402
 from overfocus.models.split import SplitError  # noqa: E402
@@ -44,9 +45,12 @@ def vit():
     )  # fmt: skip
 
 
-def data():
+SEVERAL = (torch.arange(16)[:, None] + torch.arange(CLASSES)) % 3 == 0
+
+
+def data(labels=LABELS):
     datasets = pytest.importorskip("datasets")
-    made = datasets.Dataset.from_dict({"pixel_values": IMAGES.numpy(), "labels": LABELS.tolist()})
+    made = datasets.Dataset.from_dict({"pixel_values": IMAGES.numpy(), "labels": labels.tolist()})
     return made.with_format("torch")
 
 
@@ -55,22 +59,23 @@ class InOrder(RegularizedTrainer):
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
-def trainer(model, folder, method=METHOD, kind=InOrder, **settings):
+def trainer(model, folder, method=METHOD, kind=InOrder, labels=LABELS, balance=None, **settings):
     known = {"per_device_train_batch_size": 4, "num_train_epochs": 1, "learning_rate": 0.1, "save_strategy": "no"}
     arguments = transformers.TrainingArguments(
         str(folder), use_cpu=True, report_to="none", max_grad_norm=0, lr_scheduler_type="constant", disable_tqdm=True,
         optim="sgd", logging_steps=1, seed=3, **{**known, **settings},
     )  # fmt: skip
-    return kind(model, arguments, train_dataset=data(), eval_dataset=data(), method=method)
+    rows = data(labels)
+    return kind(model, arguments, train_dataset=rows, eval_dataset=rows, method=method, balance=balance)
 
 
-def by_hand(model, rows, steps, parts=1, smoothing=0.0):
+def by_hand(model, rows, steps, parts=1, smoothing=0.0, labels=LABELS, method=METHOD, **own):
     """Train as the plain loop does: `rows` images at a time, `parts` of them for a step."""
-    objective = of.Objective(Logits(model), of.parse(METHOD), seed=3, smoothing=smoothing)
+    objective = of.Objective(Logits(model), of.parse(method), seed=3, smoothing=smoothing, **own)
     update, losses = torch.optim.SGD(model.parameters(), lr=0.1), []
     model.train()
-    for number, (images, labels) in enumerate(zip(IMAGES.split(rows), LABELS.split(rows))):
-        loss = objective(images, labels)
+    for number, (images, named) in enumerate(zip(IMAGES.split(rows), labels.split(rows))):
+        loss = objective(images, named)
         (loss / parts).backward()
         losses.append(loss.item())
         if (number + 1) % parts == 0:
@@ -107,6 +112,32 @@ def test_smoothing_is_that_of_the_arguments(tmp_path):
     trainer(model, tmp_path, label_smoothing_factor=0.2).train()
     by_hand(other, 4, 4, smoothing=0.2)
     same(model, other)
+
+
+@pytest.mark.filterwarnings("ignore:.*hides all")  # of a map of a few positions
+def test_several_labels_are_trained_as_in_the_plain_loop(tmp_path):
+    model, other = resnet(), resnet()
+    model.config.problem_type = "multi_label_classification"
+    method = "cutmix(prob=1.0, label='union') + sgdrop(prob=1.0)"
+    ours = trainer(model, tmp_path, method, labels=SEVERAL.float())
+    ours.train()
+    by_hand(other, 4, 4, labels=SEVERAL, method=method, multi_label=True)
+    same(model, other)
+    logits = model.eval()(IMAGES).logits
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, SEVERAL.float())
+    assert ours.evaluate()["eval_loss"] == pytest.approx(loss.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["weights", "logit-adjustment"])
+def test_classes_of_unequal_size_are_balanced_as_in_the_plain_loop(kind, tmp_path):
+    balance = Balance.of(kind, LABELS.bincount())
+    model, other = resnet(), resnet()
+    trainer(model, tmp_path, balance=balance).train()
+    by_hand(other, 4, 4, balance=balance)
+    same(model, other)
+    model.config.problem_type = "multi_label_classification"
+    with pytest.raises(OverfocusError, match="one class each"):
+        trainer(model, tmp_path, balance=balance)
 
 
 def test_a_resumed_run_ends_as_the_whole_one(tmp_path):

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import overfocus as of
+from overfocus.core.balance import Balance
 from overfocus.core.errors import OverfocusError
 
 pl = pytest.importorskip("lightning.pytorch")
@@ -102,6 +103,63 @@ def test_the_module_has_them_too(tmp_path):
     found.fit(module, loader(), loader())
     np.testing.assert_allclose(losses, list(plain_losses("cutmix + sgdrop")), rtol=1e-5)
     assert {"val_loss", "val_accuracy", "sgdrop_dropped"} <= set(found.callback_metrics)
+
+
+SEVERAL = (torch.arange(24)[:, None] + torch.arange(5)) % 3 == 0
+
+
+class MineOfLabels(Mine):
+    def training_step(self, batch, batch_idx):
+        images, labels = batch
+        loss = nn.functional.binary_cross_entropy_with_logits(self.net(images), labels)
+        self.losses.append(loss.item())
+        return loss
+
+
+def losses_by_hand(method, **settings):
+    """Losses of the plain loop on two batches, with labels of either kind."""
+    objective = of.Objective(net(), of.parse(method), seed=3, **settings)
+    update, labels = torch.optim.SGD(objective.parameters(), lr=0.1), SEVERAL if "multi_label" in settings else LABELS
+    for rows in torch.arange(24).split(8):
+        loss = objective(IMAGES[rows], labels[rows])
+        loss.backward()
+        update.step()
+        update.zero_grad()
+        yield loss.item()
+
+
+@pytest.mark.parametrize("method", ["cutout", "cutmix(prob=1, label='union') + sgdrop"])
+def test_several_labels_have_the_losses_of_the_plain_loop(method, tmp_path):
+    module, data = MineOfLabels(), DataLoader(TensorDataset(IMAGES, SEVERAL), batch_size=8)
+    callback = Regularize(method, model="net", seed=3, multi_label=True)
+    trainer(tmp_path, 1, callbacks=[callback]).fit(module, data)
+    expected = list(losses_by_hand(method, multi_label=True))
+    np.testing.assert_allclose(module.losses, expected, rtol=1e-5)
+    ready = LightningClassifier(net(), method, seed=3, multi_label=True)
+    ready.log = ready.log_dict = lambda *_: None  # type: ignore[method-assign]
+    assert ready.training_step((IMAGES[:8], SEVERAL[:8]), 0).item() == pytest.approx(expected[0], rel=1e-5)
+
+
+def test_classes_of_unequal_size_are_balanced_by_the_module():
+    balance = Balance.of("weights", torch.tensor([8, 4, 4, 4, 4]))
+    ready = LightningClassifier(net(), "plain", seed=3, balance=balance)
+    ready.log = lambda *_: None  # type: ignore[method-assign]
+    first = next(losses_by_hand("plain", balance=balance))
+    assert ready.training_step((IMAGES[:8], LABELS[:8]), 0).item() == pytest.approx(first, rel=1e-6)
+    assert abs(first - next(losses_by_hand("plain"))) > 1e-3
+    with pytest.raises(OverfocusError, match="one class each"):
+        LightningClassifier(net(), "plain", balance=balance, multi_label=True)
+
+
+def test_several_labels_are_validated_by_their_own_loss(tmp_path):
+    found = trainer(tmp_path, 1)
+    data = DataLoader(TensorDataset(IMAGES, SEVERAL), batch_size=24)
+    module = LightningClassifier(net(), "plain", multi_label=True)
+    (scores,) = found.validate(module, data, verbose=False)
+    logits = module(IMAGES)
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, SEVERAL.float()).item()
+    assert scores["val_loss"] == pytest.approx(loss, rel=1e-5)
+    assert scores["val_accuracy"] == pytest.approx(((logits > 0) == SEVERAL).float().mean().item())
 
 
 def test_a_resumed_training_goes_on_with_its_draws(tmp_path):

@@ -39,14 +39,14 @@ def test_a_loss_that_is_not_a_number_is_told_and_told_again(folder, tmp_path):
 
 def explodes_late(values, out: str) -> None:
     """Train with a network whose loss becomes NaN in the third epoch."""
-    import overfocus.training.loop as loop
+    import overfocus.training.steps as steps
 
-    whole = loop.Trainer._step
+    whole = steps.Steps._step
 
     def step(self, number, *rest):
         return whole(self, number, *rest) * (float("nan") if number == 3 else 1)
 
-    loop.Trainer._step = step
+    steps.Steps._step = step
     training(values, out)
 
 

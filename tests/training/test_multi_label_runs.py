@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -10,15 +11,23 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+import overfocus as of
 from overfocus.cli.app import app
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.data import Stream
+from overfocus.diagnosis.examination import tried
+from overfocus.export.export import export_run
+from overfocus.metrics.label_thresholds import LabelThresholds
+from overfocus.report.terminal.predictions import print_prediction
 from overfocus.training.evaluate_labels import label_logits, label_report
+from overfocus.training.experiment import Experiment
 from overfocus.training.finetune import Judged, probe_of
 from overfocus.training.label_probe import fit_labels
 from overfocus.training.linear_probe import Features
+from overfocus.training.loop import train
 
 SIDE = 16
 
@@ -109,11 +118,85 @@ def test_one_label_is_explained_and_a_diagnosis_refuses(trained, table, tmp_path
     for command in (
         ["diagnose", str(trained), "--out", str(tmp_path / "d")],
         ["evaluate", str(trained), "--refit", str(table)],
-        ["predict", str(trained), picture],
     ):
         with pytest.raises(OverfocusError, match="one class"):
             run(capsys, *command)
     assert not (tmp_path / "d").exists()
+
+
+def test_the_last_evaluation_is_computed_once(table, tmp_path, monkeypatch):
+    evaluated, epoch = [], Stream.epoch
+
+    def counted(self, *arguments):
+        evaluated.extend([len(self.split)] * (not self.train))
+        return epoch(self, *arguments)
+
+    monkeypatch.setattr(Stream, "epoch", counted)
+    data = {"name": str(table), "labels": "multi", "augment": {}}
+    model, recipe = {"settings": {"widths": [4]}}, {"epochs": 1, "batch": 48, "precision": "32-true"}
+    list(train(Experiment.model_validate({"data": data, "model": model, "recipe": recipe}), tmp_path / "run"))
+    assert evaluated == [48, 48]  # val and test
+
+
+def held_out(table: Path) -> list[str]:
+    return [str(file) for file in sorted((table.parent / "img").iterdir()) if int(file.stem) % 5 == 3]
+
+
+def test_predicted_labels_are_those_whose_scores_the_run_keeps(trained, table, tmp_path, capsys):
+    """F1 counted from the CSV alone, by scikit-learn, is the one that the run found at its thresholds."""
+    run(capsys, "predict", str(trained), *held_out(table), "--out", str(tmp_path / "p.csv"))
+    rows = list(csv.DictReader((tmp_path / "p.csv").open()))
+    truth = {row["file"]: row for row in csv.DictReader(table.open())}
+    kept = json.loads((trained / "manifest.json").read_text())["labels"]
+    for name, threshold in zip(("lying", "red", "bar"), kept["thresholds"], strict=True):
+        said = [name in row["labels"].split("|") for row in rows]
+        assert said == [float(row[f"probability_{name}"]) >= threshold - 1e-5 for row in rows]
+        true = [truth[Path(row["file"]).stem][name] == "1" for row in rows]
+        assert f1_score(true, said) == pytest.approx(kept["scores"]["val"]["labels"][name]["f1"]["value"])
+    assert len({row["labels"] for row in rows}) > 4
+
+
+def test_predictions_of_labels_in_json_in_python_and_in_the_terminal(trained, table, tmp_path, capsys):
+    files, model = held_out(table)[:5], of.load_model(trained)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    found = json.loads(run(capsys, "predict", str(trained), *files, str(tmp_path / "broken.png"), "--json"))
+    assert found.pop()["error"]
+    shares = model(files).sigmoid()
+    for row, mine, answer in zip(found, shares, model.predict(files), strict=True):
+        assert list(row["probabilities"]) == ["lying", "red", "bar"]
+        assert list(row["probabilities"].values()) == pytest.approx(mine.tolist(), abs=1e-6)
+        assert (tuple(row["labels"]), row["class"]) == (answer.labels, answer.predicted)
+        assert row["confidence"] == max(row["probabilities"].values())
+    model.thresholds = LabelThresholds((1.0, 0.0, 1.0), "planted")
+    assert {answer.labels for answer in model.predict(files)} == {("red",)}
+    with pytest.raises(OverfocusError, match="one class"):
+        model.predict(files, accuracy=0.9)
+    assert of.load_model(trained, best=True).thresholds == LabelThresholds.read(None, 3)
+    model.thresholds = LabelThresholds((1.0, 1.0, 1.0), "planted")
+    print_prediction(model.predict(files[0])[0])
+    assert capsys.readouterr().out.endswith("no label\n")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_an_export_gives_the_labels_of_its_run(trained, table, tmp_path, kind):
+    export_run(trained, kind, tmp_path / kind)
+    files = held_out(table)
+    ours, theirs = (of.load_model(each) for each in (trained, tmp_path / kind))
+    assert [row.labels for row in theirs.predict(files)] == [row.labels for row in ours.predict(files)]
+    kept = json.loads((trained / "manifest.json").read_text())["labels"]["thresholds"]
+    assert theirs.thresholds == ours.thresholds
+    assert theirs.thresholds is not None
+    assert list(theirs.thresholds.values) == kept
+    with pytest.raises(OverfocusError, match="several labels"):
+        tried(theirs.classifier, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "kept", [{"thresholds": [0.5], "why": ""}, {"thresholds": [0.5, 0.1, 1.5], "why": ""}, {"thresholds": None}]
+)
+def test_damaged_thresholds_are_refused(kept):
+    with pytest.raises(OverfocusError, match="threshold"):
+        LabelThresholds.read(kept, 3)
 
 
 def test_evaluation_does_not_depend_on_the_batch_and_equals_the_loss_of_pytorch(trained):

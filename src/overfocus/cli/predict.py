@@ -52,7 +52,8 @@ def predict(  # noqa: PLR0913
     """Name the classes of new pictures, with how sure that is.
 
     Pictures are read as those of training were. A run with held-out pictures has calibrated confidence, and a threshold
-    for --accuracy. Files that cannot be read are named in the CSV, the others go on, and the exit code is then 3.
+    for --accuracy. Where pictures have several labels, each is given from its own threshold on. Files that cannot be
+    read are named in the CSV, the others go on, and the exit code is then 3.
 
     \b
     overfocus predict runs/photos new --out predictions.csv
@@ -61,8 +62,9 @@ def predict(  # noqa: PLR0913
     """
     from contextlib import nullcontext
 
-    from overfocus.commands.predict import PredictRequest, json_list
+    from overfocus.commands.predict import PredictRequest
     from overfocus.commands.predict import predict as run
+    from overfocus.commands.prediction_files import json_list
     from overfocus.report.terminal.predictions import print_prediction, print_tally
 
     options = o.checkpoint(
@@ -78,7 +80,7 @@ def predict(  # noqa: PLR0913
         json_list(sys.stdout) if as_json else nullcontext(print_prediction if out is None else lambda row: None) as row
     ):
         tally = run(request, row)
-    print_tally(tally.classes, None if accuracy is None else tally.unsure, tally.failed)
+    print_tally(tally.pictures, tally.classes, None if accuracy is None else tally.unsure, tally.failed)
     if out is not None and not as_json:
         print(out)
     if tally.failed:

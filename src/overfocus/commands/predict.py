@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 from overfocus.attribution.catalogue import method as method_named
+from overfocus.commands.prediction_files import OnRow, csv_file
 from overfocus.core.errors import OverfocusError
-from overfocus.core.files import replacing
 from overfocus.core.layer_name import FEATURES, layer_name
 from overfocus.core.prediction import Prediction
 from overfocus.data.decode import LONG
@@ -30,11 +28,8 @@ from overfocus.diagnosis.predictor import Answered, Predictor, predictor_of
 from overfocus.metrics.selective import Threshold
 from overfocus.metrics.spread import effective_area
 from overfocus.report.drawing.overlay import overlay, save_png
-from overfocus.report.study.table_text import csv_cells
 from overfocus.study.work import device_of
 from overfocus.training.processes import Machine
-
-OnRow = Callable[[Prediction], None]
 
 
 @dataclass(frozen=True)
@@ -62,19 +57,19 @@ class PredictionCount:
     """What a model said of many pictures, counted."""
 
     classes: Counter[str] = field(default_factory=Counter)
+    """How often each is given; where a picture may have several labels, each of its labels."""
+    pictures: int = 0
+    """Pictures that were read."""
     unsure: int = 0
     failed: int = 0
-
-    @property
-    def pictures(self) -> int:
-        """Pictures that were read."""
-        return self.classes.total()
 
     def add(self, row: Prediction) -> None:
         """Count one more."""
         self.failed += bool(row.error)
         self.unsure += bool(row.unsure)
-        self.classes += Counter() if row.error else Counter([row.predicted])
+        if not row.error:
+            self.pictures += 1
+            self.classes.update([row.predicted] if row.labels is None else row.labels)
 
 
 def predict(
@@ -93,7 +88,8 @@ def predict(
     for line in _said(request, model, threshold, found.not_read):
         console.print(line, style="dim")
     with ExitStack() as held:
-        write = held.enter_context(_csv(request.out, request.top)) if request.out else lambda row: None
+        labels = model.classes if model.thresholds else ()
+        write = held.enter_context(csv_file(request.out, request.top, labels)) if request.out else lambda row: None
         answers = model.stream(found.files, top=request.top, least=threshold.value if threshold else None)
         for row in _watched(_rows(answers, maps), len(found.files), console, request.out is not None):
             tally.add(row)
@@ -128,43 +124,6 @@ def _watched(rows: Iterable[Prediction], total: int, console: Console, quiet: bo
     """Return `rows`; on a terminal a bar follows many, unless they are printed there."""
     shown = total >= LONG and quiet and console.is_terminal
     return track(rows, "predicting", total=total, console=console, transient=True) if shown else rows
-
-
-@contextmanager
-def _csv(path: Path, top: int) -> Iterator[OnRow]:
-    """Give what writes a row; what was written becomes `path` when all went well."""
-    with replacing(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-        yield _row_writer(file, top)
-
-
-def _row_writer(file: IO[str], top: int) -> OnRow:
-    writer = csv.writer(file, lineterminator="\n")
-    others = range(2, max(top, 1) + 1)
-    ranked = [name for place in others for name in (f"class_{place}", f"confidence_{place}")]
-    writer.writerow(["file", "class", "confidence", "unsure", *ranked, "effective_area", "map", "error"])
-
-    def write(row: Prediction) -> None:
-        next_ones = [cell for pair in row.runners_up for cell in pair]
-        unsure = None if row.unsure is None else ("no", "yes")[row.unsure]
-        cells = (row.file, row.predicted, row.confidence, unsure, *next_ones, *[None] * (len(ranked) - len(next_ones)),
-                 row.effective_area, row.map, row.error)  # fmt: skip
-        writer.writerow(csv_cells(cells))
-
-    return write
-
-
-@contextmanager
-def json_list(file: IO[str]) -> Iterator[OnRow]:
-    """Give what writes each prediction into a JSON list as it comes."""
-    between = "[\n"
-
-    def write(row: Prediction) -> None:
-        nonlocal between
-        file.write(between + json.dumps(row.as_dict()))
-        between = ",\n"
-
-    yield write
-    file.write("\n]\n")
 
 
 class MapFiles:

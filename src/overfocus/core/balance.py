@@ -46,6 +46,16 @@ class Balance:
             return Balance(log_prior=log_prior(counts).float())
         return Balance()
 
+    def check(self, *, multi_label: bool) -> None:
+        """Raise OverfocusError where images have several labels, which have no classes of unequal size."""
+        if multi_label and (self.weights is not None or self.log_prior is not None):
+            raise OverfocusError("balance is for images with one class each; leave it out where they have several")
+
+    def on(self, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the logits [B, K] and the weights [K] of the classes that the loss takes."""
+        weights = None if self.weights is None else self.weights.to(logits.device)
+        return logits if self.log_prior is None else logits.float() + self.log_prior.to(logits.device), weights
+
 
 def log_prior(counts: Tensor) -> Tensor:
     """Return the logarithm of each class's share of the images: [K] float64, in nats."""

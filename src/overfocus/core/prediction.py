@@ -25,6 +25,10 @@ class Prediction:
     """Whether the confidence is under the threshold for the wished accuracy; None where none was wished."""
     effective_area: float | None = None
     """Of the heat map for the predicted class, in (0, 1]; None where none was made, or it is without mass."""
+    labels: tuple[str, ...] | None = None
+    """Where a picture may have several: those whose probability reaches its threshold; None where it has one class."""
+    probabilities: tuple[tuple[str, float], ...] = ()
+    """Of all labels, in the order of the model, where a picture may have several. `predicted` is then the likeliest."""
     map: str = ""
     """The path of the heat map; "" where none was made."""
     error: str = ""
@@ -32,8 +36,11 @@ class Prediction:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
+        several = (
+            {} if self.labels is None else {"labels": list(self.labels), "probabilities": dict(self.probabilities)}
+        )
         return {
             "file": self.file, "class": self.predicted, "confidence": finite(self.confidence), "unsure": self.unsure,
-            "runners_up": [{"class": name, "confidence": share} for name, share in self.runners_up],
+            "runners_up": [{"class": name, "confidence": share} for name, share in self.runners_up], **several,
             "effective_area": self.effective_area, "map": self.map, "error": self.error,
         }  # fmt: skip

@@ -12,7 +12,7 @@ from overfocus.core.errors import OverfocusError
 
 ROUNDING = 0.01
 """How far the sum of soft labels may be from 1: bfloat16 keeps two to three digits."""
-MULTI = "several labels of one image are Targets.multi(labels), or Objective(..., multi_label=True)"
+MULTI = "several labels of one image are Targets.multi(labels), or multi_label=True of Objective and of the adapters"
 
 
 @dataclass(frozen=True)

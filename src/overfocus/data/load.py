@@ -15,7 +15,7 @@ from overfocus.data.finalize import check_trainable
 from overfocus.data.group_column import grouped
 from overfocus.data.how_read import how_decoded, how_fitted
 from overfocus.data.layout import from_path, layouts
-from overfocus.data.readers import table
+from overfocus.data.readers import hub, parquet, table
 from overfocus.data.readers.hub import from_hub
 from overfocus.data.readers.torchvision_sets import SETS
 from overfocus.data.resize import as_size, fitted
@@ -66,12 +66,16 @@ def load(  # noqa: PLR0913
     - `channels`: 1 grey or 3 RGB for files; by default grey only where all of a sample are.
     - `preprocess`: how pictures are turned, brought to 8 bits, laid on a background and fitted; `size` goes before its
       own. Boxes and masks are those of the pictures as it turns them. See docs/data.md.
-    - `labels`: `multi` where the CSV gives an image any number of labels; they are [N, K] then.
+    - `labels`: `multi` where a CSV, or a column of lists, gives an image any number of labels; they are [N, K] then.
     - `on_bad_image`: `skip` reads every file once and leaves out those that cannot be read.
 
     Raises UnknownName for a name that is not known, OverfocusError for data that cannot be read.
     """
-    named = _multi(str(data), root, channels) if labels == "multi" else _named(str(data), root, download, channels)
+    named = (
+        _multi(str(data), root, download, channels)
+        if labels == "multi"
+        else _named(str(data), root, download, channels)
+    )
     dataset = _decoded_as(named, preprocess)
     if boxes is not None:
         dataset = annotated(dataset, Path(boxes))
@@ -134,14 +138,18 @@ def _path(data: str, root: str | Path | None) -> Path:
     return Path(data) if root is None or Path(data).exists() else Path(root) / data
 
 
-def _multi(data: str, root: str | Path | None, channels: int | None) -> Dataset:
-    """Read a table that gives an image any number of labels."""
+def _multi(data: str, root: str | Path | None, download: bool, channels: int | None) -> Dataset:
+    """Read what gives an image any number of labels: a table, or a column of lists."""
+    if data.startswith("hub:"):
+        return from_hub(data.removeprefix("hub:"), download, channels, multi=True)
     path = _path(data, root)
     if not path.exists() or data in CARDS:
         raise OverfocusError(
-            f"data {data!r}: several labels of an image are read from a CSV beside images; give its path"
+            f"data {data!r}: several labels of an image are read from a CSV beside images, from parquet or a hub set "
+            "with a column of lists; give its path, or hub:OWNER/NAME"
         )
-    return table.read(path, channels, multi=True)
+    reader = next((each for each in (hub, parquet) if each.recognises(path)), table)
+    return reader.read(path, channels, multi=True)
 
 
 def parted(

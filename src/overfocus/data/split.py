@@ -53,7 +53,7 @@ class Split:
         if self.multi_label:
             raise OverfocusError(
                 f"{what} is for images with one class each, and these have several labels (data.labels = 'multi'); "
-                "train, evaluate, explain and export take those"
+                "train, evaluate, predict, explain and export take those"
             )
         return self
 

@@ -20,6 +20,7 @@ from overfocus.data import Dataset, Split
 from overfocus.data.joined import ALL, joined
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.examination import LIMIT
+from overfocus.diagnosis.exported import has_labels
 from overfocus.diagnosis.foreign import CheckpointOptions, Foreign, read_foreign
 from overfocus.diagnosis.sample import Sample, from_split
 from overfocus.diagnosis.sections.outliers import Outliers
@@ -235,7 +236,7 @@ def _of_stranger(what: str, dataset: Dataset | None, options: CheckpointOptions)
     notes = (foreign.source, note, f"normalised with {whence}", order)
     return Classifier(
         foreign.title, model.eval(), how.mean, how.std, classes, options.at or FEATURES,
-        "; ".join(filter(None, notes)), how.channel_order,
+        "; ".join(filter(None, notes)), how.channel_order, multi_label=has_labels(what),
     )  # fmt: skip
 
 

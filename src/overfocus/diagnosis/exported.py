@@ -19,6 +19,8 @@ from overfocus.core.preprocess import Preprocess
 from overfocus.diagnosis.classifier import Classifier
 
 ONNX, PROGRAM, WEIGHTS, CONFIG = "model.onnx", "model.pt2", "model.safetensors", "config.json"
+MULTI_LABEL = "multi_label_classification"
+"""How `problem_type` says, as transformers has it, that a picture may have several labels."""
 
 
 class OnnxNetwork(nn.Module):
@@ -72,6 +74,11 @@ def config_of(what: str) -> dict[str, Any]:
     return config if isinstance(config, dict) and {"architecture", "id2label", "settings"} <= config.keys() else {}
 
 
+def has_labels(what: str) -> bool:
+    """Whether `what` is an export of ours by which a picture may have several labels."""
+    return config_of(what).get("problem_type") == MULTI_LABEL
+
+
 def onnx_classifier(path: Path) -> tuple[Classifier, Preprocess]:
     """Return an exported program, and how its pictures are read and fitted.
 
@@ -85,5 +92,7 @@ def onnx_classifier(path: Path) -> tuple[Classifier, Preprocess]:
         )
     classes = tuple(config["id2label"][str(number)] for number in range(len(config["id2label"])))
     plain = (0.0,) * config["channels"], (1.0,) * config["channels"]  # it normalises by itself
-    classifier = Classifier(path.parent.name, OnnxNetwork(path), *plain, classes, note=str(path))
+    classifier = Classifier(
+        path.parent.name, OnnxNetwork(path), *plain, classes, note=str(path), multi_label=has_labels(str(path))
+    )
     return classifier, Preprocess.read(config["preprocess"], f"preprocess in {CONFIG}")

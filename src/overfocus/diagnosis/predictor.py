@@ -21,12 +21,11 @@ from overfocus.diagnosis.checkpoints import classifier_of, own_size, preprocess_
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.exported import config_of, onnx_classifier, onnx_file
 from overfocus.diagnosis.foreign import CheckpointOptions
+from overfocus.metrics.label_thresholds import LabelThresholds
 from overfocus.metrics.selective import HeldOut, Threshold
 from overfocus.training.experiment import PREPROCESS
 
 BATCH = 32
-MULTI_LABEL = "multi_label_classification"
-"""How `config.json` of an export says that a picture may have several labels."""
 """Pictures that the network sees at a time."""
 Picture = Image.Image | str | Path
 Pictures = Tensor | Picture | Sequence[Picture]
@@ -50,9 +49,18 @@ class Predictor(nn.Module):
     which is fitted where it has another size. Called, it returns logits [B, K]; `predict` returns classes.
     """
 
-    def __init__(self, classifier: Classifier, preprocess: Preprocess, held_out: HeldOut | None = None) -> None:
+    def __init__(
+        self, classifier: Classifier, preprocess: Preprocess, held_out: HeldOut | None = None,
+        thresholds: LabelThresholds | None = None,
+    ) -> None:  # fmt: skip
+        """Take a classifier, how its pictures are prepared, and its held-out answers; where a picture may have several
+        labels, `thresholds` instead of these.
+        """
         super().__init__()
         self.classifier, self.preprocess, self.held_out = classifier, preprocess, held_out
+        if classifier.multi_label and thresholds is None:
+            thresholds = LabelThresholds.read(None, len(classifier.classes))
+        self.thresholds = thresholds
         self.network: nn.Module = classifier.pixels  # type: ignore[attr-defined]
         self.eval()
 
@@ -65,6 +73,8 @@ class Predictor(nn.Module):
     def calibration(self) -> str:
         """What the confidences are worth, in a sentence."""
         found = self.held_out
+        if self.thresholds is not None:
+            return f"Probabilities of labels are not calibrated. {self.thresholds.why}"
         if found is None:
             return "Confidence is not calibrated: the model keeps no answers to held-out pictures."
         on = f"{len(found.right)} held-out pictures, of which {sum(found.right)} are right"
@@ -74,6 +84,11 @@ class Predictor(nn.Module):
 
     def threshold(self, accuracy: float) -> Threshold:
         """Return the confidence from which on answers had this `accuracy` on held-out pictures; see `HeldOut`."""
+        if self.thresholds is not None:
+            raise OverfocusError(
+                f"accuracy {accuracy:g}: {self.classifier.name} gives a picture several labels, and an accuracy is of "
+                "one class; leave it out: each label is given from its own threshold on"
+            )
         if self.held_out is None:
             raise OverfocusError(
                 f"accuracy {accuracy:g}: {self.classifier.name} keeps no answers to held-out pictures, so no threshold "
@@ -134,15 +149,30 @@ class Predictor(nn.Module):
                 "as many names"
             )
         temperature = (self.held_out and self.held_out.temperature) or 1.0
-        shares, order = (logits / temperature).softmax(dim=1).topk(min(max(top, 1), len(self.classes)), dim=1)
+        every = (logits / temperature).softmax(dim=1) if self.thresholds is None else logits.sigmoid()
+        shares, order = every.topk(min(max(top, 1), len(self.classes)), dim=1)
         answers = [
             [(self.classes[number], share) for number, share in zip(*row, strict=True)]
             for row in zip(order.tolist(), shares.tolist(), strict=True)
         ]
-        return [
+        rows = [
             Prediction(name, *ranked[0], tuple(ranked[1:]), None if least is None else not ranked[0][1] >= least)
             for name, ranked in zip(names, answers, strict=True)
         ]
+        return rows if self.thresholds is None else self._labelled(rows, every, self.thresholds)
+
+    def _labelled(
+        self, rows: Sequence[Prediction], probabilities: Tensor, thresholds: LabelThresholds
+    ) -> list[Prediction]:  # fmt: skip
+        """Return `rows` with the labels that `probabilities` [B, K] give them."""
+        given, names = thresholds.given(probabilities).tolist(), self.classes
+        return [
+            replace(
+                row, labels=tuple(name for name, yes in zip(names, mine, strict=True) if yes),
+                probabilities=tuple(zip(names, shares, strict=True)),
+            )
+            for row, mine, shares in zip(rows, given, probabilities.tolist(), strict=True)
+        ]  # fmt: skip
 
     def pixels(self, pictures: Pictures) -> Tensor:
         """Return what `pictures` are to the network before they are normalised: [B, C, H, W] in [0, 1]."""
@@ -209,30 +239,27 @@ def predictor_of(
     """Return the model `what` as a `Predictor`; see `classifier_of`.
 
     changes: settings of `Preprocess` that go before those of the model; None is left out.
-    Raises OverfocusError where nothing says to which size pictures are brought, and for several labels of a picture.
+    Raises OverfocusError where nothing says to which size pictures are brought.
     """
     if path := onnx_file(what):
         classifier, how = onnx_classifier(path)
     else:
         classifier, how = classifier_of(what, None, options, device), preprocess_for(what, options) or DEFAULT
-    if classifier.multi_label or config_of(what).get("problem_type") == MULTI_LABEL:
-        raise OverfocusError(
-            f"{what} gives a picture several labels, and a prediction is one class; `overfocus evaluate` scores each "
-            "label of a run, and `overfocus explain --target LABEL` maps one"
-        )
     how = replace(how, **{name: value for name, value in changes.items() if value is not None})
     size = how.size or own_size(classifier)
     if size is None:
         raise OverfocusError(f"{what} does not say to which size its pictures are brought; give --size")
-    return Predictor(classifier, replace(how, size=size), _held_out(what, options))
+    kept, how = _kept(what, options), replace(how, size=size)
+    if classifier.multi_label:
+        return Predictor(classifier, how, thresholds=LabelThresholds.read(kept.get("labels"), len(classifier.classes)))
+    return Predictor(classifier, how, HeldOut.read(kept["confidence"]) if kept.get("confidence") else None)
 
 
-def _held_out(what: str, options: CheckpointOptions) -> HeldOut | None:
-    """Return the held-out answers that a run or its export keeps; those of a run are of its last epoch."""
+def _kept(what: str, options: CheckpointOptions) -> dict[str, Any]:
+    """Return what a run or its export keeps of held-out pictures; what a run keeps is of its last epoch."""
     run = run_of(what)
     best = run is not None and (options.best or Path(what) == run.best_weights)
-    kept = (run.manifest() if run else config_of(what)).get("confidence")
-    return HeldOut.read(kept) if kept and not best else None
+    return {} if best else run.manifest() if run else config_of(what)
 
 
 def _listed(pictures: Picture | Sequence[Picture]) -> list[Picture]:

@@ -157,7 +157,7 @@ def _to_do(kind: str) -> str:
 
 def _limits(kind: str, manifest: dict[str, Any], best: bool) -> str:
     lines = [
-        f"- It knows the {len(manifest['classes'])} classes in config.json, and calls every picture one of them.",
+        f"- It knows the {len(manifest['classes'])} classes in config.json, and {_says(manifest)}.",
         f"- {_preparation(Preprocess.of_manifest(manifest))} {_to_do(kind)}: `preprocess` in config.json.",
         "- `overfocus diagnose` measures how narrowly it looks, and what hiding, attacks and shift cost it.",
     ]
@@ -168,6 +168,12 @@ def _limits(kind: str, manifest: dict[str, Any], best: bool) -> str:
             "- The epoch was chosen by its score, which is therefore optimistic on the images it was chosen on."
         )
     return "\n".join(lines)
+
+
+def _says(manifest: dict[str, Any]) -> str:
+    if not manifest.get("multi_label"):
+        return "calls every picture one of them"
+    return "gives a picture any number of them: each whose sigmoid reaches its threshold in `labels` there, else 0.5"
 
 
 def _plain(text: Any) -> str:

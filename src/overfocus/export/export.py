@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from overfocus.core.files import replacing_folder
 from overfocus.core.preprocess import Preprocess
 from overfocus.data.resize import fit, unfitted
 from overfocus.diagnosis.classifier import Pixels
+from overfocus.diagnosis.exported import MULTI_LABEL
 from overfocus.export.card import card
 from overfocus.export.resizing import Fitting
 from overfocus.models.checkpoints import save_weights
@@ -160,12 +162,13 @@ def _compared(source: Source, answer: Answer, kind: str) -> float:
 def _compared_stored(source: Source, answer: Answer, kind: str) -> float:
     """Return the largest difference of two probabilities, on images as they are stored."""
     mean, std = (torch.tensor(source.manifest[name]).view(-1, 1, 1) for name in ("mean", "std"))
+    probabilities = torch.sigmoid if source.manifest.get("multi_label") else partial(torch.softmax, dim=1)
     largest = 0.0
     for image in source.stored:
         fitted = fit(image, source.preprocess)[None].float() / 255
         with torch.no_grad():
             expected, found = source.model((fitted - mean) / std).float(), answer(image[None].float() / 255)
-        largest = max(largest, float((found.softmax(dim=1) - expected.softmax(dim=1)).abs().max()))
+        largest = max(largest, float((probabilities(found) - probabilities(expected)).abs().max()))
     if not largest <= CLOSE_RESIZED:
         raise OverfocusError(
             f"export: on real images of other sizes the {kind} model answers otherwise than the run (probabilities "
@@ -182,7 +185,7 @@ def _config(source: Source) -> dict[str, Any]:
         "settings": {**model.settings, **({"stem": model.stem} if model.stem else {})},
         "num_classes": len(manifest["classes"]),
         "id2label": dict(enumerate(manifest["classes"])),
-        **({"problem_type": "multi_label_classification"} if manifest.get("multi_label") else {}),
+        **({"problem_type": MULTI_LABEL} if manifest.get("multi_label") else {}),
         "channels": manifest["channels"],
         "image_size": manifest["size"],
         "mean": manifest["mean"],
@@ -192,9 +195,11 @@ def _config(source: Source) -> dict[str, Any]:
 
 
 def _confidence(source: Source, best: bool) -> dict[str, Any]:
-    """Return what calibrates the confidence; the held-out answers are those of the last epoch."""
-    kept = source.manifest.get("confidence")
-    return {"confidence": kept} if kept and not best else {}
+    """Return what calibrates the confidence, or the thresholds of labels: those of the last epoch."""
+    kept, labels = source.manifest.get("confidence"), source.manifest.get("labels")
+    found = {"confidence": kept} if kept else {}
+    found |= {"labels": {name: labels[name] for name in ("thresholds", "why")}} if labels else {}
+    return {} if best else found
 
 
 def _safetensors(source: Source, folder: Path) -> Answer:

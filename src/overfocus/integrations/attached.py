@@ -40,7 +40,7 @@ class Attached:
 
     def __init__(
         self, model: nn.Module | None, method: str | Regularizer, *, at: str = FEATURES, seed: int = 0, steps: int = 0,
-        decay: float = 0.99,
+        decay: float = 0.99, multi_label: bool = False,
     ) -> None:  # fmt: skip
         self.method = parse(method)
         _check(self.method)
@@ -48,8 +48,9 @@ class Attached:
         if model is None and self._inside:
             raise OverfocusError(f"{self.method} acts on features: give model=, the network that the loop trains")
         self.objective = Objective(
-            nn.Identity() if model is None else model, self.method, at=at, seed=seed, steps=steps, decay=decay
-        )
+            nn.Identity() if model is None else model, self.method, at=at, seed=seed, steps=steps, decay=decay,
+            multi_label=multi_label,
+        )  # fmt: skip
         self.model = self.objective.model
         self._plain: Callable[..., Any] = self.model.forward
         self._pending: Batch | None = None

@@ -16,12 +16,14 @@ import transformers
 from torch import nn
 from transformers.modeling_outputs import ImageClassifierOutput
 
+from overfocus.core.balance import Balance
 from overfocus.core.errors import OverfocusError
 from overfocus.integrations.attached import Attached
 from overfocus.models.split import FEATURES
 from overfocus.models.transformers_model import Logits
 from overfocus.regularizers.regularizer import Regularizer
 
+MULTI_LABEL = "multi_label_classification"
 DRAWS = "overfocus draws"
 """What a checkpoint calls the count of the draws, beside the states of the Trainer's callbacks."""
 
@@ -50,15 +52,18 @@ class _Attached(Attached):
 
 
 class RegularizedTrainer(transformers.Trainer):
-    """`transformers.Trainer` with three more arguments; everything else is passed on.
+    """`transformers.Trainer` with five more arguments; everything else is passed on.
 
     method   a spec or a value, such as "cutmix + sgdrop"
     at       the layer for methods that act on features, by its name in the model with `model.` before it
     seed     of the draws, by default that of the arguments
+    balance  what the loss does about classes of unequal size, `Balance.of(kind, counts)`; in training alone
+    multi_label  labels are [B, K] in [0, 1], and the loss is the binary cross-entropy of each; by default where
+             `model.config.problem_type` is "multi_label_classification"
 
-    Labels may be numbers [B] or soft [B, K]. Label smoothing is that of the arguments. The logs hold what the method
-    did since the last one, and a warning where it never acted. A run that is resumed goes on with the draws of its
-    step.
+    Otherwise labels may be numbers [B] or soft [B, K]. Label smoothing is that of the arguments. The logs hold what the
+    method did since the last one, and a warning where it never acted. A run that is resumed goes on with the draws of
+    its step.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class RegularizedTrainer(transformers.Trainer):
         method: str | Regularizer = "plain",
         at: str = FEATURES,
         seed: int | None = None,
+        balance: Balance | None = None,
+        multi_label: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -78,19 +85,26 @@ class RegularizedTrainer(transformers.Trainer):
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = False
         model = self.accelerator.unwrap_model(self.model)
-        self.attached = _Attached(model, method, at=at, seed=self.args.seed if seed is None else seed)
+        seed, config = self.args.seed if seed is None else seed, getattr(model, "config", None)
+        several = getattr(config, "problem_type", None) == MULTI_LABEL if multi_label is None else multi_label
+        self.balance = balance or Balance()
+        self.balance.check(multi_label=several)
+        self.attached = _Attached(model, method, at=at, seed=seed, multi_label=several)
         self.add_callback(_Resumed(self.attached))
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Return the mean cross-entropy [] of a batch with the method acting; in evaluation, what the Trainer does."""
+        """Return the mean cross-entropy [] of a batch with the method acting, of several labels the binary one; in
+        evaluation, what the Trainer does.
+        """
         if not model.training or "labels" not in inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         rest = {name: value for name, value in inputs.items() if name not in ("labels", "pixel_values")}
         batch = self.attached.prepare(inputs["pixel_values"], inputs["labels"])
         outputs = model(pixel_values=batch.images, **rest)
-        loss = batch.targets.cross_entropy(outputs.logits, self.args.label_smoothing_factor)
+        logits, weights = self.balance.on(outputs.logits)
+        loss = batch.targets.cross_entropy(logits, self.args.label_smoothing_factor, weights)
         return (loss, outputs) if return_outputs else loss
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:

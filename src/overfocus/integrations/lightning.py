@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from overfocus.core.balance import Balance
 from overfocus.core.errors import OverfocusError
+from overfocus.core.targets import Targets
 from overfocus.integrations.attached import Attached
 from overfocus.models.split import FEATURES
 from overfocus.regularizers.regularizer import Regularizer
@@ -52,16 +54,20 @@ class Regularize(Callback):
     classes  K, for methods that mix labels: `training_step` then gets soft labels [B, K], which
              `torch.nn.functional.cross_entropy` takes; other methods leave the labels as they are
     seed     of all draws
+    multi_label  labels are [B, K] of any dtype in [0, 1], or [B] for one logit; `training_step` gets them as floats,
+             for `torch.nn.functional.binary_cross_entropy_with_logits`
 
-    What happened is logged each epoch (`cutmix_rate`, `sgdrop_dropped`, ...), and a method that never ran is a warning.
+    The loss is the module's own, and so are the weights of classes in it. What happened is logged each epoch
+    (`cutmix_rate`, `sgdrop_dropped`, ...), and a method that never ran is a warning.
     """
 
     def __init__(
-        self, method: str | Regularizer, *, model: str = "", at: str = FEATURES, classes: int = 0, seed: int = 0
+        self, method: str | Regularizer, *, model: str = "", at: str = FEATURES, classes: int = 0, seed: int = 0,
+        multi_label: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.method = parse(method)
-        self.model, self.at, self.classes, self.seed = model, at, classes, seed
+        self.model, self.at, self.classes, self.seed, self.multi_label = model, at, classes, seed, multi_label
         self.attached: Attached | None = None
         self._step = 0
         self._seen = 0
@@ -72,7 +78,10 @@ class Regularize(Callback):
         if stage != "fit" or self.attached is not None:
             return
         steps = int(trainer.estimated_stepping_batches) if self.method.scheduled else 0
-        self.attached = Attached(_network(pl_module, self.model), self.method, at=self.at, seed=self.seed, steps=steps)
+        self.attached = Attached(
+            _network(pl_module, self.model), self.method, at=self.at, seed=self.seed, steps=steps,
+            multi_label=self.multi_label,
+        )  # fmt: skip
         self._transfer = pl_module.on_after_batch_transfer
 
         def replaced(batch: Any, dataloader_idx: int) -> Any:
@@ -125,13 +134,20 @@ class Regularize(Callback):
         images, labels = batch[image_key], batch[label_key]
         self._seen += 1
         prepared = self.attached.prepare(images, labels)
-        mixed = prepared.targets.labels.shape != (len(images), 1)  # otherwise the labels are as they were
-        if mixed and not self.classes:
-            raise OverfocusError(f"{self.method} mixes labels: give classes=, how many there are")
-        changed = {image_key: prepared.images} | ({label_key: prepared.targets.dense(self.classes)} if mixed else {})
+        changed = {image_key: prepared.images} | self._relabelled(label_key, labels, prepared.targets)
         if isinstance(batch, Mapping):
             return {**batch, **changed}
         return [changed.get(place, value) for place, value in enumerate(batch)]
+
+    def _relabelled(self, key: Any, labels: Tensor, targets: Targets) -> dict[Any, Tensor]:
+        """Return the labels of `targets` in the form that the loss takes; {} where they are as they were."""
+        if self.multi_label:
+            return {key: targets.weights.view(labels.shape)}
+        if targets.labels.shape == (len(labels), 1):
+            return {}
+        if not self.classes:
+            raise OverfocusError(f"{self.method} mixes labels: give classes=, how many there are")
+        return {key: targets.dense(self.classes)}
 
 
 class LogSpread(Callback):
@@ -176,16 +192,21 @@ class LogSpread(Callback):
 class LightningClassifier(LightningModule):
     """A network trained with a method: what `Objective` is, as a module with logs and an optimizer.
 
-    `optimizer` makes it of the parameters; by default SGD with lr 0.1, momentum 0.9 and weight decay 5e-4.
+    `optimizer` makes it of the parameters; by default SGD with lr 0.1, momentum 0.9 and weight decay 5e-4. `balance`
+    and `multi_label` are those of `Objective`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self, model: nn.Module, method: str | Regularizer = "plain", *, at: str = FEATURES, smoothing: float = 0.0,
         seed: int = 0, steps: int = 0, optimizer: Callable[..., torch.optim.Optimizer] | None = None,
+        balance: Balance | None = None, multi_label: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.objective = Objective(model, parse(method), at=at, smoothing=smoothing, seed=seed, steps=steps)
-        self.optimizer = optimizer
+        self.objective = Objective(
+            model, parse(method), at=at, smoothing=smoothing, seed=seed, steps=steps, balance=balance,
+            multi_label=multi_label,
+        )  # fmt: skip
+        self.optimizer, self.multi_label = optimizer, multi_label
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits [B, K]."""
@@ -198,9 +219,14 @@ class LightningClassifier(LightningModule):
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Log loss and accuracy of the plain network."""
+        """Log loss and accuracy of the plain network; of several labels the share that is right at 1/2."""
         images, labels = images_and_labels(batch)
         logits = self(images)
+        if self.multi_label:
+            targets = Targets.multi(labels)
+            loss, accuracy = targets.cross_entropy(logits), targets.accuracy(logits).mean()
+            self.log_dict({"val_loss": loss, "val_accuracy": accuracy})
+            return
         self.log_dict({
             "val_loss": nn.functional.cross_entropy(logits, labels),
             "val_accuracy": (logits.argmax(1) == labels).float().mean(),

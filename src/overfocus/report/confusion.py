@@ -1,9 +1,11 @@
-"""A confusion matrix as CSV."""
+"""Confusion matrices as CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import write
@@ -11,9 +13,26 @@ from overfocus.report.study.table_text import Column, StudyTable, as_csv
 from overfocus.training.answer_report import AnswerReport
 
 
+def confusion_csv(
+    classes: Sequence[str], matrices: Mapping[tuple[str, ...], np.ndarray], before: tuple[str, ...] = ()
+) -> str:
+    """Return one row for each class of each matrix: what is said of the matrix, in columns called `before`, the class,
+    and how many of its images are named as each class, or have no answer, where some have none.
+
+    matrices: what is said -> [K, K] or [K, K + 1].
+    """
+    width = max(matrix.shape[1] for matrix in matrices.values())
+    names = (*before, "class", *(*classes, "no answer")[:width])
+    rows = tuple(
+        (*said, name, *counts, *[0] * (width - len(counts)))
+        for said, matrix in matrices.items()
+        for name, counts in zip(classes, matrix.tolist(), strict=True)
+    )
+    return as_csv(StudyTable("", "", tuple(Column(name, name) for name in names), rows))
+
+
 def write_confusion(path: Path, reports: Mapping[str, AnswerReport]) -> None:
-    """Write one row for each class of each split: split, class, and how many of its images are named as each class, or
-    have no answer, where some have none.
+    """Write the confusion matrix of each split, with a column `split`.
 
     Raises OverfocusError where there is no matrix: images with several labels, or cues that name different classes.
     """
@@ -23,12 +42,5 @@ def write_confusion(path: Path, reports: Mapping[str, AnswerReport]) -> None:
             "leave it out"
         )
     classes = next(iter(reports.values())).classes
-    width = max(report.matrix.shape[1] for report in reports.values())
-    names = ("split", "class", *classes, "no answer")[: 2 + width]
-    heads = tuple(Column(name, name) for name in names)
-    rows = tuple(
-        (split, name, *counts, *[0] * (width - len(counts)))
-        for split, report in reports.items()
-        for name, counts in zip(classes, report.matrix.tolist(), strict=True)
-    )
-    write(path, as_csv(StudyTable("confusion", "", heads, rows)))
+    matrices = {(split,): report.matrix for split, report in reports.items()}
+    write(path, confusion_csv(classes, matrices, ("split",)))

@@ -49,7 +49,7 @@ def note_seeds(folder: Path, seeds: Sequence[int], before: Sequence[int] | None)
     if asked and set(asked[-1].seeds) == set(seeds):
         return
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    asked.append(Asked(tuple(seeds), _trained(folder), date))
+    asked.append(Asked(tuple(seeds), trained_seeds(folder), date))
     write(folder / SEEDS, json.dumps([asdict(each) for each in asked], indent=2) + "\n")
 
 
@@ -86,6 +86,7 @@ def ranges(seeds: Sequence[int]) -> str:
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
-def _trained(folder: Path) -> tuple[int, ...]:
+def trained_seeds(folder: Path) -> tuple[int, ...]:
+    """Return the seeds of which a run is finished in the folder of a study."""
     names = (path.parent.name for path in folder.glob("runs/*/*/seed*/manifest.json"))
     return tuple(sorted({int(found[1]) for name in names if (found := re.fullmatch(r"seed(\d+)", name))}))

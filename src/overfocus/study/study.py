@@ -30,6 +30,7 @@ from overfocus.regularizers.spec import parse
 from overfocus.statistics.sequential import planned
 from overfocus.study.answers import SCORES
 from overfocus.study.growth import note_seeds
+from overfocus.study.metric_changes import note_metric
 from overfocus.study.run_key import RunKey, Size
 from overfocus.training.experiment import (
     DataSettings,
@@ -305,6 +306,7 @@ def claimed(folder: Path, study: Study) -> Study:
     if not path.exists() or path.read_text(encoding="utf-8") != study.toml():
         write(path, study.toml())
     note_seeds(folder, study.seeds, there and there.seeds)
+    note_metric(folder, study.metric, there and there.metric)
     return study
 
 

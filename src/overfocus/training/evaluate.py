@@ -34,10 +34,10 @@ def evaluate(
     those that follow none, `follows_none`; where its groups are known, `worst_group`, see `GroupSums`. The model is run
     in evaluation mode; each module gets its own mode back.
     `total` adds up [3 + cues] over processes, each of which sees its own rows; `keep` gets what is computed of them. Of
-    images with several labels see `evaluate_labels`, which keeps nothing.
+    images with several labels see `evaluate_labels`.
     """
     if stream.split.multi_label:
-        return evaluate_labels(model, stream, autocast, total)
+        return evaluate_labels(model, stream, autocast, total, keep)
     dtype, device = next((each.dtype for each in model.parameters()), torch.float32), torch.device(stream.device)
     # Counts of any size are exact in float64, which Apple's GPUs lack.
     cues = {name: classes.to(device) for name, classes in stream.split.cues.items()}

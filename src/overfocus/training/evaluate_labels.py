@@ -17,6 +17,7 @@ from overfocus.metrics.label_scores import HALF, best_thresholds, label_scores, 
 
 Autocast = Callable[[], AbstractContextManager]
 Total = Callable[[Tensor], Tensor]
+Keep = Callable[[Tensor, Tensor, Tensor], None]
 
 
 @torch.no_grad()
@@ -38,12 +39,16 @@ def label_logits(
 
 
 def evaluate_labels(
-    model: nn.Module, stream: Stream, autocast: Autocast = nullcontext, total: Total = lambda sums: sums
-) -> dict[str, float]:
+    model: nn.Module, stream: Stream, autocast: Autocast = nullcontext, total: Total = lambda sums: sums,
+    keep: Keep = lambda logits, labels, rows: None,
+) -> dict[str, float]:  # fmt: skip
     """Return of a split the mean average precision (left out where no label has one), the share of all labels that is
     right at 0.5 as `accuracy`, the mean binary cross-entropy in nats, and the number of images.
+
+    `keep` gets logits [N, K], labels [N, K] and places [N] of all images, in every process.
     """
     logits, labels = label_logits(model, stream, autocast, total), stream.split.labels
+    keep(logits, labels, torch.arange(len(labels)))
     precision = mean_average_precision(logits, labels)
     return {
         **({"mean_average_precision": precision} if isfinite(precision) else {}),

@@ -9,20 +9,19 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import zip_longest
-from math import ceil, isfinite
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from overfocus.core.balance import Balance
 from overfocus.core.deprecation import renamed_arguments
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing
-from overfocus.core.key import Key
 from overfocus.core.preprocess import Preprocess
 from overfocus.core.provenance import provenance
 from overfocus.data import Dataset, balanced
@@ -33,31 +32,17 @@ from overfocus.training.answer_report import AnswerReport, Collected
 from overfocus.training.averaging import averaged as averaged_weights
 from overfocus.training.confidence import SPLIT, held_out_confidence
 from overfocus.training.evaluate import evaluate
-from overfocus.training.evaluate_labels import judged_by, label_logits, label_report
+from overfocus.training.evaluate_labels import judged_by, label_report
 from overfocus.training.experiment import Experiment
-from overfocus.training.finetune import Judged, as_evaluated, freeze_below_last_stage, freeze_norm, with_probed_head
+from overfocus.training.finetune import Judged, as_evaluated, freeze_below_last_stage, with_probed_head
 from overfocus.training.objective import Objective
 from overfocus.training.probe import Probe, images_for
 from overfocus.training.processes import Machine, averaged, gathered, one_fate, started, together
 from overfocus.training.recipe import channels_last_for
 from overfocus.training.run import Epoch, Run
+from overfocus.training.steps import OnStep, Steps
 from overfocus.training.stopping import Stopping
 
-
-@dataclass(frozen=True)
-class Step:
-    """How far training is. The tensors of `last` are still on the device, without a synchronisation."""
-
-    epoch: int
-    step: int
-    steps: int
-    epochs: int
-    images: int
-    last: dict[str, Tensor]
-
-
-OnStep = Callable[[Step], None]
-"""Called after every step."""
 OnData = Callable[[Dataset], None]
 """Called once, with the data that is trained on."""
 
@@ -124,6 +109,10 @@ class Trainer:
         together(self.fabric, self._prepare)
         compiled: Any = _compiled(self.objective) if self.recipe.compile else self.objective
         self.module, self.optimizer = self.fabric.setup(compiled, self.recipe.optimizer_for(self.objective.model))
+        self.steps = Steps(
+            self.recipe, self.streams["train"], self.objective, self.module, self.optimizer, self.fabric, self.length,
+            self.experiment.seed, self.average, self.channels_last, self.on_step,
+        )  # fmt: skip
 
     def _prepare(self) -> None:
         """Make what can fail in one process alone: data, network, objective."""
@@ -205,7 +194,7 @@ class Trainer:
     def _epoch(self, number: int) -> Epoch:
         """Train for one epoch and evaluate."""
         started = perf_counter()
-        images, loss = self._pass(number)
+        images, loss = self.steps.epoch(number)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             # The loss of the report leaves out NaN, as every measured quantity does; this one must not.
@@ -245,71 +234,6 @@ class Trainer:
             replace(self.dataset, splits={"probe": few}), "probe", device=self.fabric.device, rank=0, world=1
         )
         return Probe.of(stream, self.model, self.experiment.model.at)
-
-    def _pass(self, number: int) -> tuple[int, float]:
-        """Run all steps of an epoch; return the images of all processes and this one's mean loss."""
-        stream, seen, device = self.streams["train"], 0, self.fabric.device
-        total = torch.zeros((), device=device)
-        with torch.random.fork_rng([device] if device.type != "cpu" else [], device_type=device.type):
-            # For layers of the model that draw from the global state, such as its own dropout.
-            torch.manual_seed(Key.seeded(self.experiment.seed, number, self.fabric.global_rank).fold_in("model").seed())
-            self.module.train()
-            if self.recipe.freeze_norm:
-                freeze_norm(self.objective.model)
-            for step, (images, labels, _) in enumerate(stream.epoch(number - 1)):
-                total += self._step(number, step, images, labels)
-                seen = min((step + 1) * stream.batch, len(stream.split))
-                self.on_step(Step(number, step + 1, len(stream), self.length, seen, self.objective.last))
-        return seen, float(total) / len(stream)
-
-    def _step(self, number: int, step: int, images: Tensor, labels: Tensor) -> Tensor:
-        """Take one step: forward, back, and an update where the accumulated batches are complete. Return the loss."""
-        each, steps = self.recipe.accumulate, len(self.streams["train"])
-        last, many = (step + 1) % each == 0 or step + 1 == steps, self.fabric.world_size > 1
-        with self.fabric.no_backward_sync(self.module, enabled=not last) if many else nullcontext():
-            mine = self._share(step, images, labels)
-            loss, weight = self.module(*mine), self._weight(step, len(mine[0]))
-            self.fabric.backward(loss if weight == 1 else loss * weight)
-        if last:
-            updates = ceil(steps / each)
-            # The middle of the update's own share of training: neither the first nor the last one has a rate of 0.
-            self._update(((number - 1) * updates + step // each + 0.5) / (self.length * updates))
-        return loss.detach()
-
-    def _weight(self, step: int, rows: int) -> float:
-        """Return the weight of the mean loss of `rows` images in its update, by which every image counts the same: in a
-        last batch that is not full, and in processes that have one image more than others.
-        """
-        stream, each = self.streams["train"], self.recipe.accumulate
-        start = step // each * each * stream.batch
-        stop = min(start + each * stream.batch, len(stream) * stream.batch, len(stream.split))
-        return rows * self.fabric.world_size / (stop - start)
-
-    def _update(self, done: float) -> None:
-        """Update the weights when the share `done` of training is over."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * self.recipe.rate(done)
-        if self.recipe.clip:
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.recipe.clip, error_if_nonfinite=False)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        if self.average is not None:
-            self.average.update_parameters(self.objective.model)
-
-    def _share(self, step: int, images: Tensor, labels: Tensor) -> tuple[Any, ...]:
-        """Return this process's part of a batch, as the objective takes it; a batch that every process sees whole is
-        mixed as in a single process.
-        """
-        stream = self.streams["train"]
-        if self.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        if self.fabric.world_size == 1:
-            return images, labels
-        mine = stream.mine(min(stream.batch, len(stream.split) - step * stream.batch))
-        if not stream.shared:
-            return images, labels, None, mine.start
-        batch = self.objective.prepare(images, labels)
-        return batch.values[mine], batch.targets.labels[mine], batch.targets.weights[mine], mine.start
 
     def score(
         self, name: str, model: nn.Module | None = None, answers: dict[str, Collected] | None = None
@@ -408,24 +332,26 @@ class Trainer:
         """Return how good the answers of `model` are on each split whose images have one class."""
         if self.dataset.multi_label:
             return {}
-        answers, found = self.probe_answers if model is self.linear_probe else self.answers, {}
+        found = {}
         for name in self._evaluated(self.length):
-            if self.streams[name].split.cues:
-                continue
-            if name not in answers:  # the process that evaluated the last epoch ended there
-                self.score(name, model, answers)
-            parts = gathered(self.fabric, answers[name].together())
-            found[name] = AnswerReport.of(parts, self.dataset.classes, self.streams[name].split.groups).as_dict()
+            if not self.streams[name].split.cues:
+                parts = gathered(self.fabric, self._answered(name, model).together())
+                found[name] = AnswerReport.of(parts, self.dataset.classes, self.streams[name].split.groups).as_dict()
         return {"answers": found}
+
+    def _answered(self, name: str, model: nn.Module) -> Collected:
+        """Return the answers of `model`, the network or the probe that it began as, to the split `name`."""
+        answers = self.probe_answers if model is self.linear_probe else self.answers
+        if name not in answers:  # the process that evaluated the last epoch ended there
+            self.score(name, model, answers)
+        return answers[name]
 
     def _labels(self, model: nn.Module) -> dict[str, Any]:
         """Return thresholds and scores of each label, where images have several."""
         if not self.dataset.multi_label:
             return {}
-        total: Any = partial(self.fabric.all_reduce, reduce_op="sum")
-        streams = {name: self.streams[name] for name in self._evaluated(self.length)}
-        logits = {name: label_logits(model, each, self.fabric.autocast, total) for name, each in streams.items()}
-        labels = {name: each.split.labels for name, each in streams.items()}
+        found = {name: self._answered(name, model).together() for name in self._evaluated(self.length)}
+        logits, labels = ({name: each[part] for name, each in found.items()} for part in (0, 1))
         return {"multi_label": True, "labels": label_report(logits, labels, self.dataset.classes)}
 
     def _chosen(self) -> tuple[Epoch, dict[str, dict[str, float]]]:

@@ -92,8 +92,7 @@ class Objective(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("key", Key.seeded(seed).words, persistent=False)
         balance = balance or Balance()
-        if multi_label and (balance.weights is not None or balance.log_prior is not None):
-            raise OverfocusError("balance is for images with one class each; leave it out where they have several")
+        balance.check(multi_label=multi_label)
         self.register_buffer("class_weights", balance.weights, persistent=False)
         self.register_buffer("log_prior", balance.log_prior, persistent=False)
         self._kind = MultiTargets if multi_label else Targets

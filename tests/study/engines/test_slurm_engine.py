@@ -96,9 +96,10 @@ def outcome_of(engine: SlurmEngine, seconds: float = 60) -> Outcome:
 
 
 @pytest.mark.slow
-def test_jobs_give_the_numbers_of_one_process(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("folds", [{}, {"folds": 2, "recipe__epochs": 1}])
+def test_jobs_give_the_numbers_of_one_process(folder, tmp_path, monkeypatch, folds):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
-    study, out = grid(folder, seeds=1), tmp_path / "s"
+    study, out = grid(folder, seeds=1, **folds), tmp_path / "s"
     claimed(out, study)
     assert not finish(study, out, SlurmEngine(out, cluster="local")).failed
     finish(study, tmp_path / "undisturbed")

@@ -20,15 +20,15 @@ def recognises(path: Path) -> bool:
     return (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file()
 
 
-def read(path: Path, channels: int | None = None) -> Dataset:
+def read(path: Path, channels: int | None = None, multi: bool = False) -> Dataset:
     """Read a set that `datasets` saved to the folder `path`."""
-    return from_hub(str(path), channels=channels)
+    return from_hub(str(path), channels=channels, multi=multi)
 
 
-def from_hub(name: str, download: bool = False, channels: int | None = None) -> Dataset:
+def from_hub(name: str, download: bool = False, channels: int | None = None, multi: bool = False) -> Dataset:
     """Read `owner/name` or `owner/name:configuration` from the local cache, or from the hub if `download`.
 
-    `name` may also be a folder to which `datasets` saved a set.
+    `name` may also be a folder to which `datasets` saved a set. `multi`: the labels of an image are a list.
     """
     try:
         import datasets
@@ -49,7 +49,7 @@ def from_hub(name: str, download: bool = False, channels: int | None = None) -> 
         names = names or class_names(table.features)
         encoded = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
         rows[part] = (_Column(encoded, image), table[label][:])
-    return from_columns(Path(name).name, rows, names, channels, unused)
+    return from_columns(Path(name).name, rows, names, channels, unused, multi)
 
 
 def _cached(datasets: Any, name: str, download: bool) -> Any:

@@ -14,6 +14,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.data.finalize import check_classes, finished
 from overfocus.data.image_files import EncodedImages
 from overfocus.data.inventory import Inventory, NotUsed
+from overfocus.data.label_lists import as_lists, element, flags, how_many_have_none
 from overfocus.data.parts import part_of
 from overfocus.data.split import Dataset, Split
 
@@ -31,8 +32,11 @@ def recognises(path: Path) -> bool:
     return bool(_files(path))
 
 
-def read(path: Path, channels: int | None = None) -> Dataset:
-    """Read one file, or the files of a folder (or of its `data/`) by the part that their names begin with."""
+def read(path: Path, channels: int | None = None, multi: bool = False) -> Dataset:
+    """Read one file, or the files of a folder (or of its `data/`) by the part that their names begin with.
+
+    `multi`: the labels of an image are a list.
+    """
     try:
         import pyarrow.parquet as pq
     except ModuleNotFoundError as error:
@@ -50,30 +54,34 @@ def read(path: Path, channels: int | None = None) -> Dataset:
     columns = {part: (*pick_columns(str(path), table.column_names), table) for part, table in tables.items()}
     rows = {part: (table[image], table[label].to_pylist()) for part, (image, label, table) in columns.items()}
     name, unused = path.resolve().name.removesuffix(".parquet"), [] if path.is_file() else _of_no_part(path)
-    return from_columns(name, rows, names, channels, [NotUsed(file, NO_PART, 1, "files") for file in unused])
+    return from_columns(name, rows, names, channels, [NotUsed(file, NO_PART, 1, "files") for file in unused], multi)
 
 
 def from_columns(
     name: str, rows: dict[str, tuple[Any, Sequence[Any]]], names: tuple[str, ...] | None, channels: int | None,
-    not_used: Sequence[NotUsed] = (),
+    not_used: Sequence[NotUsed] = (), multi: bool = False,
 ) -> Dataset:  # fmt: skip
-    """Make a set of columns: split -> (encoded images, labels); labels are positions in `names`, or any values."""
-    values = sorted({value for _, labels in rows.values() for value in labels}) if names is None else range(len(names))
+    """Make a set of columns: split -> (encoded images, labels); labels are positions in `names`, or any values, and
+    lists of these where an image may have several (`multi`).
+    """
+    lists = {part: as_lists(f"{name}/{part}", labels, multi) for part, (_, labels) in rows.items()}
+    values = sorted({value for part in lists.values() for each in part for value in each})
+    values = values if names is None else range(len(names))
     classes = names or tuple(str(value) for value in values)
     check_classes(name, classes)
     number = {value: label for label, value in enumerate(values)}
     splits = {}
-    for part, (encoded, labels) in rows.items():
-        _check_labels(name, part, labels, number)
-        known = torch.tensor([number[label] for label in labels], dtype=torch.int64)
+    for part, (encoded, _) in rows.items():
+        _check_labels(name, part, lists[part], number)
+        known = flags(lists[part], number) if multi else torch.tensor([number[label] for (label,) in lists[part]])
         splits[part] = Split(EncodedImages(encoded, f"{name}/{part}"), known, classes)
-    warning = number_warning(classes) if names is None else ""
-    inventory = Inventory({}, 0.0, tuple(not_used), (warning,) if warning else ())
+    said = (number_warning(classes) if names is None else "", how_many_have_none(lists) if multi else "")
+    inventory = Inventory({}, 0.0, tuple(not_used), tuple(filter(None, said)))
     return finished(name, splits, classes, channels=channels, inventory=inventory)
 
 
-def _check_labels(name: str, part: str, labels: Sequence[Any], number: dict[Any, int]) -> None:
-    unknown = [label for label in labels if label not in number]
+def _check_labels(name: str, part: str, lists: Sequence[Sequence[Any]], number: dict[Any, int]) -> None:
+    unknown = [label for each in lists for label in each if label not in number]
     if unknown:
         raise OverfocusError(
             f"{name}: {len(unknown)} {part} images have no label that is known, such as {unknown[0]!r}; "
@@ -84,7 +92,7 @@ def _check_labels(name: str, part: str, labels: Sequence[Any], number: dict[Any,
 def class_names(features: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the names of the classes where `features`, the hub's types of the columns, have any."""
     for column in LABEL_COLUMNS:
-        feature = features.get(column)
+        feature = element(features.get(column))
         names = feature.get("names") if isinstance(feature, dict) else getattr(feature, "names", None)
         if names:
             return tuple(names)

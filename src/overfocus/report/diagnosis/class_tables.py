@@ -8,6 +8,7 @@ from overfocus.core.files import write
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sections.answers import confusion_of
 from overfocus.metrics.answers import class_scores
+from overfocus.report.confusion import confusion_csv
 from overfocus.report.study.table_text import Column, StudyTable, as_csv
 
 CONFUSION, CLASSES = "confusion.csv", "classes.csv"
@@ -18,10 +19,7 @@ def write_classes(evidence: Evidence, folder: Path) -> None:
     recall and F1 of each class, their 95 % intervals, its images, and how many images are named so.
     """
     matrix, classes = confusion_of(evidence), evidence.classes
-    answered = [*classes, "no answer"][: matrix.shape[1]]
-    counts = ((name, *row) for name, row in zip(classes, matrix.tolist(), strict=True))
-    heads = ("class", *answered)
-    write(folder / CONFUSION, as_csv(StudyTable("", "", tuple(Column(each, each) for each in heads), tuple(counts))))
+    write(folder / CONFUSION, confusion_csv(classes, {(): matrix}))
     each, named = class_scores(matrix, seed=evidence.seed), matrix[:, : len(matrix)].sum(axis=0).tolist()
     rows = tuple(
         (name, *scores.values(), support, given)

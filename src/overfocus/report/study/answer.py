@@ -16,6 +16,7 @@ from overfocus.report.study.claim import claim
 from overfocus.statistics.verdict import Compared, Effect, Verdict
 from overfocus.study.comparison import Comparison
 from overfocus.study.growth import Change, changes, ranges
+from overfocus.study.metric_changes import metric_changes
 from overfocus.study.results import Measure, Results
 from overfocus.study.run_key import Size
 
@@ -119,6 +120,20 @@ def cross_validation(comparison: Comparison) -> list[str]:
 def grown(results: Results) -> list[str]:
     """Say which seeds were added, or left out, after results were there; nothing of a plan, whose seeds are fixed."""
     return [] if results.look.looks else [_changed(each) for each in changes(results.folder)]
+
+
+def judged_anew(results: Results) -> list[str]:
+    """Say by which metric the study was judged before, where results were there when that changed."""
+    return [
+        f"The study is judged by {_words(each.after)}, and was by {_words(each.before)} when results of seeds "
+        f"{ranges(each.seen)} were there ({each.date[:10]}): the level of 5 % holds for a metric that is chosen before "
+        "any result."
+        for each in metric_changes(results.folder)
+    ]
+
+
+def _words(metric: str) -> str:
+    return metric.replace("_", " ")
 
 
 def _changed(change: Change) -> str:

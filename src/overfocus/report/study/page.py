@@ -11,7 +11,7 @@ from overfocus.core.words import counted
 from overfocus.report.drawing.overlay import bar
 from overfocus.report.html import render
 from overfocus.report.label import JOINERS, label, visible
-from overfocus.report.study.answer import cross_validation, false_discovery, grown, plan, size_tables
+from overfocus.report.study.answer import cross_validation, false_discovery, grown, judged_anew, plan, size_tables
 from overfocus.report.study.gallery import Gallery, study_gallery
 from overfocus.report.study.origin import costs, facts, runs, same_data
 from overfocus.report.study.tables import write_tables
@@ -99,6 +99,7 @@ def rests(comparison: Comparison) -> list[str]:
         *cross_validation(comparison),
         *plan(results),
         *grown(results),
+        *judged_anew(results),
         *([] if results.study.folds else _intervals(len(results.study.seeds), len(results.study.others))),
         *false_discovery(comparison),
         "The last epoch is compared, which nobody chose. The best epoch stands apart: "

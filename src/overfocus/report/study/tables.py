@@ -14,6 +14,7 @@ from overfocus.report.study.table_text import Column, Row, StudyTable, as_csv, a
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
 from overfocus.study.growth import changes
+from overfocus.study.metric_changes import metric_changes
 from overfocus.study.results import Results
 from overfocus.study.run_key import RunKey, Size
 
@@ -187,7 +188,8 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "split": results.split, "metric": results.metric.key,
         "baseline": results.study.baseline, "methods": list(results.study.methods),
         "seeds": list(results.study.seeds),
-        "seeds_changed": [asdict(each) for each in changes(results.folder)], "finished": len(results.results),
+        "seeds_changed": [asdict(each) for each in changes(results.folder)],
+        "metric_changed": [asdict(each) for each in metric_changes(results.folder)], "finished": len(results.results),
         "failed": {str(key): why for key, why in results.failed.items()},
         "missing": [str(key) for key in results.missing],
         "unexamined": [str(key) for key in results.unexamined], "sizes": sizes,

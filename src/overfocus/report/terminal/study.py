@@ -10,7 +10,7 @@ from overfocus.core.interval import Interval
 from overfocus.core.words import begun
 from overfocus.report.label import label
 from overfocus.report.number import NONE, in_points
-from overfocus.report.study.answer import cross_validation, false_discovery, grown, plan, sentences
+from overfocus.report.study.answer import cross_validation, false_discovery, grown, judged_anew, plan, sentences
 from overfocus.report.terminal.tables import numbers_table, plain_console, print_table, say
 from overfocus.statistics.verdict import Compared
 from overfocus.study.comparison import Comparison
@@ -31,7 +31,13 @@ def show_study(comparison: Comparison, console: Console | None = None) -> None:
     results, console = comparison.results, console or plain_console()
     for size in comparison.sizes:
         _show(comparison, size, console)
-    for text in (*cross_validation(comparison), *plan(results), *grown(results), *false_discovery(comparison)):
+    for text in (
+        *cross_validation(comparison),
+        *plan(results),
+        *grown(results),
+        *judged_anew(results),
+        *false_discovery(comparison),
+    ):
         say(console, f"\n{text}", "dim")
     counts = [f"{len(of)} {what}" for of, what in ((results.failed, "failed"), (results.missing, "not finished")) if of]
     if counts:

@@ -16,8 +16,8 @@ from overfocus.data import Dataset
 from overfocus.training.evaluate import follows
 from overfocus.training.evaluate_labels import judged_by
 from overfocus.training.experiment import Experiment
-from overfocus.training.loop import Step
 from overfocus.training.run import Epoch
+from overfocus.training.steps import Step
 
 REFRESH = 0.5
 """Seconds between two readings of the loss, each of which synchronises with the device."""
