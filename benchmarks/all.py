@@ -39,6 +39,7 @@ SCRIPTS = (
     "study",
     "memory",
     "freed",
+    "examination",
 )
 PEERS = (
     "timm",
