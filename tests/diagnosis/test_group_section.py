@@ -53,7 +53,7 @@ def test_the_worst_group_is_the_bad_one_and_beyond_chance(diagnosis):
     for row, seen in zip(cells.rows, cells.seen, strict=True):
         assert bool(seen.rows) == (row[1] == "bad")
         assert all(place < 30 and place % 3 == 0 for place in seen.rows)
-    assert finding.leans == ()
+    assert not finding.leans
 
 
 def test_it_is_evaluated_again_from_what_is_kept(diagnosis, tmp_path):
