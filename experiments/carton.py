@@ -8,6 +8,11 @@ and without. `efficientnet_lite0` is asked as it comes, at --size. Printed: its 
 with the mark and without; then what the section finds. Each class has few pictures, so only a class that is named five
 times or more can be tested: "carton" is, where the mark makes it so. Fixed beforehand: the first 300 pictures of the
 list, every second one with the mark, the rule of the section as it is.
+
+Printed at 128 px: with the mark, n = 150, accuracy 0.600, named carton 0.007; without 0.687 and 0.000; none of one
+class is a mark. At 224 px, `--images 160`: n = 80 each, 0.625 and 0.025 with the mark, 0.925 and 0.000 without; no
+class is named five times, so there is no answer. The watermark takes classes away more than it names one, and that is
+not what the section looks for.
 """
 
 from __future__ import annotations
