@@ -230,3 +230,23 @@ def test_names_in_the_table_of_images_are_not_run_by_a_spreadsheet():
     from overfocus.report.diagnosis.image_table import csv_of
 
     assert csv_of([{"file": '=cmd|"/c calc"', "value": float("nan")}]) == 'file,value\n"\'=cmd|""/c calc""",\n'
+
+
+def test_quick_tells_its_price_first_and_what_it_left_out(overfocus, runs, tmp_path):
+    from overfocus.diagnosis.catalogue import DEFAULT, SECTIONS
+    from overfocus.diagnosis.effort import LEFT_OUT, QUICK
+
+    code, out, err = overfocus("diagnose", runs / "run0", "--limit", 20, "--quick", "--without", "spread", "--json",
+                               "--out", tmp_path / "d")  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    asked = [name for name in QUICK if name in SECTIONS and name != "spread"]
+    assert list(found["sections"]) == [name for name in SECTIONS if name in asked]
+    assert found["about"]["skipped"] == {name: LEFT_OUT for name in DEFAULT if name not in asked}
+    price, _, after = err.partition("run0 (plain): Maps")
+    assert "Half of the object" in price
+    assert re.search(r"\d ms a picture and \d+ of them", price)
+    assert after, "the price stands before what it is of"
+    code, _, err = overfocus("diagnose", runs / "run0", "--quick", "--only", "spread", "--out", tmp_path / "e")
+    assert code == 2
+    assert "--quick" in err

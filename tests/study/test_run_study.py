@@ -200,6 +200,16 @@ def test_training_is_not_reckoned_for_runs_that_are_only_to_be_examined(done, fo
     assert grown.seconds > 2 * 3600
 
 
+def test_an_examination_is_reckoned_by_what_its_sections_pass_forward(folder):
+    """Nine of the test images: two passes for maps, eight for halves, 50 for spread; nothing where nothing is examined."""
+    for sections, passes in ((["halves", "spread", "confidence"], 60), (["confidence"], 2), ([], 0)):
+        study = grid(folder, examine__sections=sections)
+        baseline = study.experiment(RunKey("plain", Size(), 0))
+        assert estimate._examination(study, baseline.data, baseline.dataset()) == passes * 9
+    few = grid(folder, examine__sections=["halves"], examine__limit=6)
+    assert estimate._examination(few, baseline.data, baseline.dataset()) == 10 * 6
+
+
 def test_results_are_what_the_runs_say(done, folder):
     results = read_results(done)
     values = results.values(ACCURACY, Size())

@@ -49,6 +49,9 @@ def diagnose(  # noqa: PLR0913
     attribution: o.ChosenMap = "hirescam",
     only: Annotated[str, typer.Option(metavar="NAME,...", help=f"Only these sections, of {', '.join(NAMES)}.")] = "",
     without: Annotated[str, typer.Option(metavar="NAME,...", help="Not these sections.")] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only the first questions, on few images: minutes become seconds.")
+    ] = False,
     ood: o.Ood = None,
     autoattack: Annotated[
         bool, typer.Option("--autoattack", help="Also AutoAttack, whose package you have installed; slow.")
@@ -70,6 +73,7 @@ def diagnose(  # noqa: PLR0913
 
     \b
     overfocus diagnose runs/first --out diagnosis
+    overfocus diagnose runs/first --out diagnosis --quick
     overfocus diagnose runs/plain runs/sgdrop --out side-by-side
     overfocus diagnose net.pt --model resnet18 --preprocess imagenet \\
         --data photos --out diagnosis
@@ -87,7 +91,7 @@ def diagnose(  # noqa: PLR0913
         tuple(checkpoints),
         o.given("data", name=data, root=root, size=size, boxes=boxes, group=group, on_bad_image=on_bad_image)
         | o.pictures(fit, orientation, intensity, background),
-        split, options, o.names(only), o.names(without), limit, seed, attribution, ood or "", autoattack, device,
+        split, options, o.names(only), o.names(without), quick, limit, seed, attribution, ood or "", autoattack, device,
     )  # fmt: skip
     comparison = diagnose_checkpoints(request, out, per_class=per_class, images=images, console=Console(stderr=True))
     if as_json:

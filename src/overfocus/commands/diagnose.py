@@ -21,8 +21,10 @@ from overfocus.diagnosis.catalogue import DEFAULT, SECTIONS, in_order
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, split_of
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import SCORES, check_free
-from overfocus.diagnosis.examination import LIMIT, diagnose, tried
+from overfocus.diagnosis.effort import QUICK
+from overfocus.diagnosis.examination import LIMIT, chosen, diagnose, tried
 from overfocus.diagnosis.map_choice import AUTO, choose
+from overfocus.diagnosis.price import forward_seconds, prices
 from overfocus.diagnosis.sample import Sample, fitting, from_split
 from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections.robustness import Robustness
@@ -31,6 +33,7 @@ from overfocus.diagnosis.side_by_side import SideBySide
 from overfocus.report.diagnosis.class_tables import write_classes
 from overfocus.report.diagnosis.image_table import csv_of, write_images
 from overfocus.report.diagnosis.page import write_page
+from overfocus.report.terminal.price import say_price
 from overfocus.study.work import device_of
 from overfocus.training.processes import Machine
 
@@ -48,6 +51,8 @@ class DiagnosisRequest:
     options: CheckpointOptions = field(default_factory=CheckpointOptions)
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    quick: bool = False
+    """Few sections, on few images each."""
     limit: int = LIMIT
     seed: int = 0
     map: str = "hirescam"
@@ -96,14 +101,17 @@ def diagnose_checkpoints(
     for classifier, own in zip(classifiers, samples, strict=True):
         with classifier.examined():
             settled.append((tried(classifier, own), own))  # an error now, before the first is examined for hours
+            evaluated, _ = chosen(own, sections, extra, request.quick)
+            say_price(console, classifier.name, prices(evaluated, own), forward_seconds(classifier, own))
     with _bars(console) as progress_of:
         # One map for all, since numbers of different maps cannot be compared.
         every = progress_of(" and ".join(each.name for each in classifiers))
         how = choose(settled, request.seed, on_progress=every) if request.map == AUTO else request.map
         diagnoses = tuple(
             diagnose(
-                classifier, own, only=sections, sections=extra, limit=request.limit, seed=request.seed,
-                map=how, data_name=f"{dataset.name}, split {name}", on_progress=progress_of(classifier.name),
+                classifier, own, only=sections, sections=extra, quick=request.quick, limit=request.limit,
+                seed=request.seed, map=how, data_name=f"{dataset.name}, split {name}",
+                on_progress=progress_of(classifier.name),
             )
             for classifier, own in zip(classifiers, samples, strict=True)
         )  # fmt: skip
@@ -115,11 +123,14 @@ def diagnose_checkpoints(
 
 def _sections(request: DiagnosisRequest) -> list[str]:
     without = in_order(request.without)
+    if request.quick and request.only:
+        raise OverfocusError("--quick has sections of its own; leave out --only, or --quick")
     if request.only and not set(in_order(request.only)) - set(without):
         raise OverfocusError("--without leaves out all of --only; give one of them, or a section more to --only")
     if len(without) == len(SECTIONS):
         raise OverfocusError("--without leaves out every section; leave one, or give --only")
-    return [name for name in in_order(request.only or DEFAULT) if name not in without]
+    usual = [name for name in QUICK if name in SECTIONS] if request.quick else DEFAULT
+    return [name for name in in_order(request.only or usual) if name not in without]
 
 
 def _named(classifiers: Iterator[Classifier]) -> list[Classifier]:

@@ -13,6 +13,7 @@ from overfocus.core.errors import OverfocusError
 from overfocus.core.layer_name import FEATURES
 from overfocus.core.provenance import provenance
 from overfocus.data import Split
+from overfocus.diagnosis import effort
 from overfocus.diagnosis.catalogue import DEFAULT, SECTIONS, in_order
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.diagnosis import Diagnosis
@@ -38,6 +39,7 @@ def diagnose(  # noqa: PLR0913
     at: str = FEATURES,
     only: Sequence[str] | None = None,
     sections: Sequence[Section] = (),
+    quick: bool = False,
     limit: int = LIMIT,
     seed: int = 0,
     map: str | MapChoice = "hirescam",
@@ -55,6 +57,7 @@ def diagnose(  # noqa: PLR0913
     at: the layer whose features are attributed, by name; "@features" finds the last ones before pooling.
     only: names of the sections to evaluate; all usual ones that the data allows unless given. `sections` replaces some
         by ones with other settings, such as `Hiding(shares=(0, 0.5))`.
+    quick: look at few images, and evaluate only the sections of `effort.QUICK`, unless `only` names others.
     map: a method of `overfocus maps`, "auto" for the one of several that orders the pixels of this model best, or what
         `map_choice.choose` returned.
     limit: at most this many images, balanced over the classes where the data is a split; 0 takes all.
@@ -68,9 +71,7 @@ def diagnose(  # noqa: PLR0913
         mean, std = _for_channels(mean, channels), _for_channels(std, channels)
         classifier = Classifier(name, model, mean, std, sample.classes, at)
     assert classifier is not None
-    chosen = _chosen(only, sections)
-    lacking = {section.name: why for section in chosen if (why := section.lacking(sample))}
-    evaluated = [section for section in chosen if section.name not in lacking]
+    evaluated, lacking = chosen(sample, only, sections, quick)
     with classifier.examined():
         evidence = _collected(classifier, sample, map, evaluated, seed, on_progress)
     lost = int((~evidence.logits.isfinite().all(dim=1)).sum())
@@ -115,6 +116,9 @@ def _collected(
         },
     )  # fmt: skip
     for section in sections:
+        on_progress(
+            section.title, 0, max(1, section.count(sample))
+        )  # some read all their images before the first answer
         arrays = section.collect(classifier, sample, evidence, on_progress)
         names, settings = [*evidence.about["sections"], section.name], dict(evidence.about["settings"])
         settings[section.name] = section.settings()
@@ -150,6 +154,15 @@ def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _chosen(only: Sequence[str] | None, given: Sequence[Section]) -> list[Section]:
+def chosen(
+    sample: Sample, only: Sequence[str] | None = None, given: Sequence[Section] = (), quick: bool = False
+) -> tuple[list[Section], dict[str, str]]:
+    """Return the sections that `diagnose` evaluates on `sample`, and why each other that was wanted is not."""
+    if quick:
+        given = effort.quick(given)
     known = {**SECTIONS, **{section.name: section for section in given if section.name in SECTIONS}}
-    return [known[name] for name in in_order(only or DEFAULT)]
+    usual = [section.name for section in given] if quick else DEFAULT
+    wanted = [known[name] for name in in_order(only or usual)]
+    skipped = effort.left_out([section.name for section in wanted]) if quick else {}
+    skipped |= {section.name: why for section in wanted if (why := section.lacking(sample))}
+    return [section for section in wanted if section.name not in skipped], skipped

@@ -65,6 +65,7 @@ class Sample:
     ) -> Iterator[Portion]:
         """Go through the images at `rows` [n] (ascending), or through all; report after each batch, below `title`."""
         done, total = 0, len(self) if rows is None else len(rows)
+        on_progress(title, done, total)  # the first images may take long to be read
         for portion in self.batches(rows):
             yield portion
             done += len(portion.labels)

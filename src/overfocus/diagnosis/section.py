@@ -152,7 +152,9 @@ class Section(ABC):
     order: ClassVar[int]
     """Its place in an examination: ascending."""
     passes: ClassVar[int]
-    """Cost with default settings, in passes forward over the sample; measured, passes back included."""
+    """What an image costs with default settings, in passes forward; a pass back counts as two. Counted, or measured
+    where it depends on the model.
+    """
     headline: ClassVar[tuple[str, ...]] = ()
     """Scores that are shown first, the most telling first; empty where their names depend on the data: its first."""
     version: ClassVar[int] = 1
@@ -176,6 +178,16 @@ class Section(ABC):
     def lacking(self, sample: Sample) -> str:
         """Say what the data lacks for this section; empty where it lacks nothing."""
         return ""
+
+    def count(self, sample: Sample) -> int:
+        """Return how many images of `sample` are evaluated, at most: as many as the setting `images` says, or all."""
+        return min(getattr(self, "images", 0) or len(sample), len(sample))
+
+    def price(self, sample: Sample) -> int:
+        """Return how many images are passed forward on `sample`, a pass back counted as two; at most, where the section
+        ends as soon as its number is sure.
+        """
+        return self.passes * self.count(sample)
 
     def settings(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them."""

@@ -9,16 +9,20 @@ from time import perf_counter
 import torch
 
 from overfocus.data import Dataset
-from overfocus.diagnosis.catalogue import SECTIONS
 from overfocus.diagnosis.checkpoints import check_outsiders, split_of
+from overfocus.diagnosis.effort import studied
+from overfocus.diagnosis.examination import chosen
+from overfocus.diagnosis.price import prices
 from overfocus.study.compute import Compute, compute_of
 from overfocus.study.run_key import RunKey, Size
 from overfocus.study.study import Study
-from overfocus.training.experiment import Experiment
+from overfocus.training.experiment import DataSettings, Experiment
 from overfocus.training.run import Run
 
 STARTUP = 2.0
 """Seconds in which a run loads its data and network."""
+WORK = 1.5
+"""What an examination takes of a small network's time for its passes: pictures are changed as well."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,10 @@ def forecast(study: Study, folder: Path, workers: int, device: torch.device | st
     compute = {method: compute_of(each, datasets[largest], device) for method, each in experiments.items()}
     baseline = experiments[study.baseline]
     evaluation = _evaluation(baseline, datasets[largest], device)
+    examination = _examination(study, baseline.data, datasets[largest]) * evaluation * WORK
     seconds = sum(
-        _seconds(study, key, datasets[key.size], None if key in trained else compute[key.method], evaluation)
+        examination
+        + _seconds(study, key, datasets[key.size], None if key in trained else compute[key.method], evaluation)
         for key in left
     )
     parameters = _parameters(baseline, datasets[largest])
@@ -93,23 +99,25 @@ def _evaluation(experiment: Experiment, dataset: Dataset, device: torch.device |
 
 
 def _seconds(study: Study, key: RunKey, dataset: Dataset, compute: Compute | None, evaluation: float) -> float:
-    """Return what one run takes: steps, evaluations, the answers of two sets of weights, and the examination; that
-    alone where `compute` is None, for a run that is trained.
+    """Return what one run takes but for its examination: steps, evaluations, the answers of two sets of weights;
+    nothing of that where `compute` is None, for a run that is trained.
     """
-    images = len(split_of(dataset)[1])
-    seconds = STARTUP + _examination(study, evaluation, images)
     if compute is None:
-        return seconds
+        return STARTUP
+    images = len(split_of(dataset)[1])
     recipe = study.experiment(key).recipe
     epochs = recipe.epochs_for(len(dataset.splits["train"]))
     steps = epochs * len(dataset.splits["train"]) / compute.batch
-    return seconds + steps * compute.seconds + (epochs / recipe.evaluate_every + 2) * images * evaluation
+    return STARTUP + steps * compute.seconds + (epochs / recipe.evaluate_every + 2) * images * evaluation
 
 
-def _examination(study: Study, evaluation: float, images: int) -> float:
-    """Return what an examination takes, each section counted in passes over the sample."""
-    passes = sum(SECTIONS[name].passes for name in study.examine.sections)
-    return passes * min(study.examine.limit, images) * evaluation * 1.5
+def _examination(study: Study, data: DataSettings, dataset: Dataset) -> int:
+    """Return how many images an examination passes forward; the test images are the same at every size."""
+    if not study.examine.sections:
+        return 0
+    sample = study.examine.sample(split_of(dataset)[1], data)
+    sections, _ = chosen(sample, study.examine.sections, studied())
+    return sum(prices(sections, sample).values())
 
 
 def _parameters(experiment: Experiment, dataset: Dataset) -> int:

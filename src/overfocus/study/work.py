@@ -20,6 +20,7 @@ from overfocus.core.files import DiskFull, Taken, held, write
 from overfocus.data import Dataset
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, outsiders, split_of
 from overfocus.diagnosis.diagnosis import Diagnosis
+from overfocus.diagnosis.effort import studied
 from overfocus.diagnosis.examination import diagnose
 from overfocus.study.answers import Answers, predict
 from overfocus.study.compute import flops_of
@@ -158,7 +159,7 @@ def _examine(
         data = experiment.data
         own = [outsiders(examine.ood, sample, examine.seed, data.root, data.on_bad_image, dataset.preprocess)]
     found = diagnose(
-        classifier, sample, only=examine.sections, sections=own, limit=examine.limit, seed=examine.seed,
+        classifier, sample, only=examine.sections, sections=studied(own), limit=examine.limit, seed=examine.seed,
         map=examine.map, data_name=f"{dataset.name}, split {name}",
     )  # fmt: skip
     Diagnosis(found.evidence.with_arrays({}, **{EXAMINATION: examine.record})).save(folder / DIAGNOSIS)

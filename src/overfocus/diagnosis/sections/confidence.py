@@ -30,7 +30,7 @@ class Confidence(Section):
     title: ClassVar[str] = "Confidence"
     question: ClassVar[str] = "Is it right as often as it says?"
     order: ClassVar[int] = 90
-    passes: ClassVar[int] = 2
+    passes: ClassVar[int] = 0
     headline: ClassVar[tuple[str, ...]] = ("ece", "gap", "accuracy", "nll", "brier", "ece_tempered")
     bins: int = 15
 

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from overfocus.diagnosis.attacks.attack import named
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.corruptions.corruption import CORRUPTIONS, LEAST, SEVERITIES, corrupted
 from overfocus.diagnosis.evidence import Evidence
-from overfocus.diagnosis.sample import Sample
-from overfocus.diagnosis.section import Finding, OnProgress, Section, Table, scattered
+from overfocus.diagnosis.sample import Portion, Sample
+from overfocus.diagnosis.section import Finding, Table, scattered
+from overfocus.diagnosis.staged import Staged, Tick
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.corruption import MCE, MEAN_ERROR, alexnet_errors, mce_score
 from overfocus.metrics.score import Metric, Score
@@ -23,18 +24,16 @@ CLEAN_ERROR = Metric("error, no corruption", "share wrong", "lower", "of images"
 
 
 @dataclass(frozen=True)
-class CommonCorruptions(Section):
+class CommonCorruptions(Staged):
     """Errors under each corruption and severity, and their plain mean; mCE on ImageNet at 224 pixels only."""
 
     name: ClassVar[str] = "corruptions"
     title: ClassVar[str] = "Common corruptions"
     question: ClassVar[str] = "What do noise, blur, weather and compression cost?"
     order: ClassVar[int] = 70
-    passes: ClassVar[int] = 90
+    passes: ClassVar[int] = 75
     headline: ClassVar[tuple[str, ...]] = ("mean_error", "clean_error", "mce")
     needs: ClassVar[str] = "1 or 3 channels, 8 pixels a side"
-    images: int = 250
-    """At most this many: each is changed in 75 ways."""
 
     def lacking(self, sample: Sample) -> str:
         """Need images of 8 pixels and one or three channels."""
@@ -42,24 +41,18 @@ class CommonCorruptions(Section):
             return f"corruptions need images of {LEAST} pixels or more with 1 or 3 channels"
         return ""
 
-    def collect(
-        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
-    ) -> dict[str, np.ndarray]:
-        """Return corruptions/predicted [15, 5, n] and corruptions/rows [n]."""
-        rows, done = sample.some(self.images, evidence.seed), 0
-        predicted = torch.zeros(len(CORRUPTIONS), len(SEVERITIES), len(rows), dtype=torch.int64)
-        place = torch.searchsorted(rows, torch.arange(len(evidence.labels)))
-        for portion in sample.batches(rows):
-            pixels = portion.pixels.to(classifier.device)
-            key = evidence.key("corruption", portion.rows, classifier.device)
-            for kind, name in enumerate(CORRUPTIONS):
-                for severity in SEVERITIES:
-                    with torch.no_grad():
-                        logits = classifier(corrupted(name, pixels, severity, key))
-                    predicted[kind, severity - 1, place[portion.rows]] = named(logits).cpu()
-                done += len(portion.labels)
-                on_progress(self.title, done, len(rows) * len(CORRUPTIONS))
-        return {"corruptions/rows": rows.numpy(), "corruptions/predicted": predicted.numpy()}
+    def portion(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion, tick: Tick
+    ) -> dict[str, Tensor]:
+        """Return predicted [15, 5, B]."""
+        pixels, predicted = portion.pixels.to(classifier.device), []
+        key = evidence.key("corruption", portion.rows, classifier.device)
+        for name in CORRUPTIONS:
+            with torch.no_grad():
+                severities = (classifier(corrupted(name, pixels, severity, key)) for severity in SEVERITIES)
+                predicted.append(torch.stack([named(logits) for logits in severities]))
+            tick(len(predicted) / len(CORRUPTIONS))
+        return {"predicted": torch.stack(predicted)}
 
     def evaluate(self, evidence: Evidence) -> Finding:
         """Compute the plain mean error, that of each corruption, and mCE where it means something."""

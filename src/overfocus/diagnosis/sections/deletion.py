@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.corruptions.blur import smooth
-from overfocus.diagnosis.evidence import Evidence, joined
+from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.hiding_orders import hidden, orders_of
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section, curve, scattered
+from overfocus.diagnosis.section import Chart, Finding, curve, scattered
+from overfocus.diagnosis.staged import Staged, Tick
 from overfocus.diagnosis.wording import enough
 from overfocus.metrics.hiding import DELETION, DELETION_GAP, INSERTION, INSERTION_GAP, area_under
 from overfocus.metrics.score import Metric, Score
@@ -33,7 +33,7 @@ ORDERS = {"salient": "by the map", "blobs": "the same shape elsewhere"}
 
 
 @dataclass(frozen=True)
-class Deletion(Section):
+class Deletion(Staged):
     """Areas under the deletion and insertion curves, and how far each lies from its control."""
 
     name: ClassVar[str] = "deletion"
@@ -41,41 +41,43 @@ class Deletion(Section):
     question: ClassVar[str] = "How fast does its answer fall, and come back, in the order of its own map?"
     order: ClassVar[int] = 50
     reads_map: ClassVar[bool] = True
-    passes: ClassVar[int] = 40
+    passes: ClassVar[int] = 110
     headline: ClassVar[tuple[str, ...]] = ("deletion_gap", "insertion_gap", "deletion", "insertion")
+    version: ClassVar[int] = 2  # 1: what both orders begin and end with was passed forward for each
     steps: int = 28
-    images: int = 250
-    """At most this many: each needs 4 x (steps + 1) passes."""
 
-    def collect(
-        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
-    ) -> dict[str, np.ndarray]:
-        """Return deletion/WAY/ORDER [S, n]: the probability of the first prediction, and deletion/rows [n]."""
-        rows = sample.some(self.images, evidence.seed)
-        portions = sample.portions(rows, self.title, on_progress)
-        parts = (self._portion(classifier, sample, evidence, portion) for portion in portions)
-        return {"deletion/rows": rows.numpy(), **joined(parts, "deletion/", dim=1)}
+    def price(self, sample: Sample) -> int:
+        """Count the two ways in two orders, which begin alike and end alike; what deletion begins with is known."""
+        return (len(WAYS) * len(ORDERS) * (self.steps - 1) + 2) * self.count(sample)
 
-    def _portion(
-        self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion
+    def portion(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion, tick: Tick
     ) -> dict[str, Tensor]:
+        """Return WAY/ORDER [S, B]: the probability of the first prediction."""
         pixels = portion.pixels.to(classifier.device)
         predicted = evidence.logits[portion.rows].argmax(dim=1).to(classifier.device)[:, None]
         maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
         usable = (maps.flatten(1).sum(dim=1) > 0) & maps.flatten(1).isfinite().all(dim=1)
         orders = dict(orders_of(maps, evidence.key("hiding", portion.rows, classifier.device)))
-        ends = {"deletion": (pixels, classifier.fill), "insertion": (blurred(pixels, classifier.fill), pixels)}
+        filled, soft = classifier.fill.expand_as(pixels), blurred(pixels, classifier.fill)
+        whole = evidence.logits[portion.rows].to(classifier.device).softmax(dim=1).gather(1, predicted)[:, 0]
+
+        def probability(pictures: Tensor) -> Tensor:
+            return classifier(pictures).softmax(dim=1).gather(1, predicted)[:, 0]
+
         values = {}
         with torch.no_grad():
-            for way, (start, end) in ends.items():
+            ends = {
+                "deletion": (pixels, filled, whole, probability(filled)),
+                "insertion": (soft, pixels, probability(soft), whole),
+            }
+            for way, (start, end, first, last) in ends.items():
                 for order in ORDERS:
-                    probability = torch.stack(
-                        [
-                            classifier(hidden(start, orders[order], step / self.steps, end)).softmax(dim=1)
-                            for step in range(self.steps + 1)
-                        ]
-                    ).gather(2, predicted.expand(self.steps + 1, -1, 1))[:, :, 0]
-                    values[f"{way}/{order}"] = torch.where(usable, probability, torch.nan)
+                    between = (step / self.steps for step in range(1, self.steps))
+                    steps = [probability(hidden(start, orders[order], share, end)) for share in between]
+                    curve_of_each = torch.stack([first, *steps, last])
+                    values[f"{way}/{order}"] = torch.where(usable, curve_of_each, torch.nan)
+                    tick(len(values) / (len(WAYS) * len(ORDERS)))
         return values
 
     def evaluate(self, evidence: Evidence) -> Finding:

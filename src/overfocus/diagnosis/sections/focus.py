@@ -27,7 +27,7 @@ class Focus(Section):
     question: ClassVar[str] = "Does it look at the object, and at all its parts?"
     order: ClassVar[int] = 20
     reads_map: ClassVar[bool] = True
-    passes: ClassVar[int] = 3
+    passes: ClassVar[int] = 0
     needs: ClassVar[str] = "boxes or masks"
 
     def lacking(self, sample: Sample) -> str:

@@ -40,10 +40,15 @@ class Halves(Section):
     title: ClassVar[str] = "Half of the object"
     question: ClassVar[str] = "Does it know the object from either half?"
     order: ClassVar[int] = 5
-    passes: ClassVar[int] = 6
+    passes: ClassVar[int] = 8
     headline: ClassVar[tuple[str, ...]] = ("half_new", "whole", "kept", "half_mean", "half_patch", "agreement")
     images: int = 500
     """At most this many: each is shown in 8 ways."""
+
+    def price(self, sample: Sample) -> int:
+        """Count both halves by each filling; where all images are of one class, there is no other picture to show."""
+        several = len(sample.labels[sample.some(self.images, 0)].unique()) > 1
+        return 2 * (len(FILLINGS) - (not several)) * self.count(sample)
 
     def collect(
         self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress

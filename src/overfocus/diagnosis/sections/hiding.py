@@ -19,7 +19,8 @@ from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.hiding_orders import hidden, orders_of
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Chart, Finding, OnProgress, Section, curve
+from overfocus.diagnosis.section import Chart, Finding, OnProgress, curve, scattered
+from overfocus.diagnosis.staged import Staged, Tick, evaluated
 from overfocus.diagnosis.wording import enough, percent
 from overfocus.metrics.hiding import (
     KEPT_AREA,
@@ -50,7 +51,7 @@ SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
-class Hiding(Section):
+class Hiding(Staged):
     """Accuracy under hiding, and the overfocus score."""
 
     name: ClassVar[str] = "hiding"
@@ -59,29 +60,35 @@ class Hiding(Section):
     order: ClassVar[int] = 40
     reads_map: ClassVar[bool] = True
     asks_no_map: ClassVar[tuple[str, ...]] = ("area_pixels", "area_centre", "area_border")
-    passes: ClassVar[int] = 25
+    passes: ClassVar[int] = 60
     headline: ClassVar[tuple[str, ...]] = ("overfocus", "overfocus_relative", "area_salient", "area_blobs")
     shares: tuple[float, ...] = SHARES
+
+    def price(self, sample: Sample) -> int:
+        """Count each way and share but 0, whose answer is known."""
+        return len(KINDS) * sum(share != 0 for share in self.shares) * self.count(sample)
 
     def collect(
         self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
     ) -> dict[str, np.ndarray]:
-        """Return hiding/KIND/right [S, N]: 1 where still right, 0 where not, NaN where the image has no map."""
-        right = {kind: torch.full((len(self.shares), len(sample)), torch.nan) for kind in KINDS}
-        work, done = len(KINDS) * len(sample), 0
-        for portion in sample.batches(None):
-            maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
-            orders = orders_of(maps, evidence.key("hiding", portion.rows, classifier.device))
-            whole = (named(evidence.logits[portion.rows]) == sample.labels[portion.rows]).to(classifier.device)
-            for kind, order in orders:
-                right[kind][:, portion.rows] = self._hide(classifier, portion, order, whole).cpu()
-                done += len(portion.labels)
-                on_progress(self.title, done, work)
-            flat = ~_has_mass(maps).cpu()
-            for kind in ("salient", "blobs", "least"):
-                right[kind][:, portion.rows[flat]] = torch.nan
-        arrays = {f"hiding/{kind}/right": values.numpy() for kind, values in right.items()}
-        return {"hiding/shares": np.array(self.shares, np.float32), **arrays}
+        """Return hiding/shares [S] as well."""
+        shares = {"hiding/shares": np.array(self.shares, np.float32)}
+        return {**shares, **super().collect(classifier, sample, evidence.with_arrays(shares), on_progress)}
+
+    def portion(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion, tick: Tick
+    ) -> dict[str, Tensor]:
+        """Return KIND/right [S, B]: 1 where still right, 0 where not, NaN where the image has no map."""
+        maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
+        orders = orders_of(maps, evidence.key("hiding", portion.rows, classifier.device))
+        whole = (named(evidence.logits[portion.rows]) == sample.labels[portion.rows]).to(classifier.device)
+        right = {}
+        for kind, order in orders:
+            right[f"{kind}/right"] = self._hide(classifier, portion, order, whole)
+            tick(len(right) / len(KINDS))
+        for kind in ("salient", "blobs", "least"):
+            right[f"{kind}/right"][:, ~_has_mass(maps)] = torch.nan
+        return right
 
     def _hide(self, classifier: Classifier, portion: Portion, order: Tensor, whole: Tensor) -> Tensor:
         """Return whether each image is still right with each share hidden: [S, B] float. `whole` [B] is that of 0."""
@@ -97,17 +104,19 @@ class Hiding(Section):
         """Compute the overfocus score, areas, and curves with intervals."""
         shares = evidence.tensor("hiding/shares")
         right = {kind: evidence.tensor(f"hiding/{kind}/right") for kind in KINDS}
-        labels, whole = evidence.labels, named(evidence.logits)
+        rows, count = evaluated(evidence, self.name), len(evidence.labels)
+        labels, whole = evidence.labels[rows], named(evidence.logits[rows])
         alike = _alike(whole, evidence.classes)
         gaps = {name: overfocus(right["salient"], right[kind], shares) for name, kind in CONTROLS.items()}
         gaps = {name: gap.fill_(torch.nan) if alike else gap for name, gap in gaps.items()}
         lost = relative(gaps["overfocus"], whole, labels)
-        per_image = {
+        found = {
             "overfocus": (OVERFOCUS, gaps["overfocus"]),
             "overfocus_relative": (RELATIVE, lost),
             "overfocus_pixels": (OVERFOCUS, gaps["overfocus_pixels"]),
             **{f"area_{kind}": (KEPT_AREA, area_under(values, shares)) for kind, values in right.items()},
         }
+        per_image = {name: (metric, scattered(values, rows, count)) for name, (metric, values) in found.items()}
         reason = alike or ("" if lost.isfinite().any() else NOTHING_TO_LOSE)
         scores = {"overfocus_relative": mean_score(RELATIVE, lost[whole == labels], seed=evidence.seed, note=reason)}
         if alike:
@@ -125,7 +134,7 @@ class Hiding(Section):
         )
         return self.found(
             lambda scores: _sentence(scores, shares, right), per_image, evidence.seed, scores, charts=(chart,),
-            notes=notes,
+            notes=notes, rows=rows,
         )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Localization(Section):
     question: ClassVar[str] = "Do its maps show where the object is, better than what needs no model?"
     order: ClassVar[int] = 30
     reads_map: ClassVar[bool] = True
-    passes: ClassVar[int] = 3
+    passes: ClassVar[int] = 0
     headline: ClassVar[tuple[str, ...]] = (
         "max_box_acc_v2",
         "centre_box_v2",

@@ -29,9 +29,9 @@ class Outliers(Section):
     title: ClassVar[str] = "Out of distribution"
     question: ClassVar[str] = "Is it unsure where it should be?"
     order: ClassVar[int] = 100
-    passes: ClassVar[int] = 10
+    passes: ClassVar[int] = 6
     needs: ClassVar[str] = "1 or 3 channels"
-    images: int = 250
+    images: int = 128
     """At most this many of each kind."""
     other: Sample | None = field(default=None, repr=False, compare=False)
     """Images of other classes, at the size of the model's."""
@@ -44,6 +44,10 @@ class Outliers(Section):
     def settings(self) -> dict:
         """Return what JSON can hold."""
         return {"images": self.images, "other_name": self.other_name if self.other is not None else ""}
+
+    def price(self, sample: Sample) -> int:
+        """Count each kind of noise, and the images of the second data set."""
+        return len(NOISES) * self.count(sample) + (0 if self.other is None else self.count(self.other))
 
     def collect(
         self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,10 +30,11 @@ from overfocus.diagnosis.attacks.gradient_masking import (
 )
 from overfocus.diagnosis.attacks.suite import ATTACKS, CHECKED, CHECKS
 from overfocus.diagnosis.classifier import Classifier
-from overfocus.diagnosis.evidence import Evidence, joined
+from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.hiding_orders import salient_first
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Finding, OnProgress, Section, Table, scattered
+from overfocus.diagnosis.section import Finding, Table, scattered
+from overfocus.diagnosis.staged import Staged, Tick
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.score import Metric, Score
 
@@ -62,18 +62,18 @@ CHECK_TITLES = {
 
 
 @dataclass(frozen=True)
-class Robustness(Section):
+class Robustness(Staged):
     """Accuracy under attack, with signs that an attack failed."""
 
     name: ClassVar[str] = "robustness"
     title: ClassVar[str] = "Attacks"
     question: ClassVar[str] = "How small a change of the pixels breaks it, and where?"
     order: ClassVar[int] = 60
-    passes: ClassVar[int] = 60
+    passes: ClassVar[int] = 400
     headline: ClassVar[tuple[str, ...]] = ("pgd_2", "pgd_8", "fgsm", "clean", "salient", "other")
     version: ClassVar[int] = 2  # 1: ten steps of PGD
     needs: ClassVar[str] = "1 or 3 channels"
-    images: int = 250
+    images: int = 64
     """At most this many: PGD needs passes forward and back until an image falls or its loss stops rising."""
     auto: bool = False
     """Also AutoAttack (8/255), where its package is installed; far slower."""
@@ -84,19 +84,11 @@ class Robustness(Section):
         """Need pictures: grey or RGB."""
         return "" if sample.channels in (1, 3) else f"the images have {sample.channels} channels and not 1 or 3"
 
-    def collect(
-        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
-    ) -> dict[str, np.ndarray]:
-        """Return robustness/predicted/ATTACK, rising/ATTACK, check/CHECK, unsteady, blind and rows, all [n]."""
-        rows = sample.some(self.images, evidence.seed)
-        portions = sample.portions(rows, self.title, on_progress)
-        share = self.checked / max(len(rows), 1)
-        parts = (self._portion(classifier, sample, evidence, portion, share) for portion in portions)
-        return {"robustness/rows": rows.numpy(), **joined(parts, "robustness/")}
-
-    def _portion(
-        self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion, share: float
+    def portion(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion, tick: Tick
     ) -> dict[str, Tensor]:
+        """Return predicted/ATTACK, rising/ATTACK, check/CHECK, unsteady, blind and probabilities, all [B]."""
+        share = self.checked / max(self.count(sample), 1)
         pixels, labels = portion.pixels.to(classifier.device), portion.labels.to(classifier.device)
         key = evidence.key("robustness", portion.rows, classifier.device)
         maps = evidence.predicted_maps(portion.rows, sample.size).to(classifier.device)
@@ -108,6 +100,7 @@ class Robustness(Section):
         for name, (attack, region) in tried.items():
             attacked = followed(attack, classifier, pixels, labels, key, region)
             found[name], rising[name] = predicted(classifier, attacked.pixels), attacked.rising
+            tick(len(found) / (len(tried) + 1))
         if self.auto:
             found["auto"] = predicted(classifier, auto_attack(classifier, pixels, labels, evidence.seed))
         seen = probe(classifier, pixels, labels)

@@ -38,7 +38,7 @@ class Shortcut(Section):
     question: ClassVar[str] = "Does a class stand on one place of the picture?"
     order: ClassVar[int] = 110
     reads_map: ClassVar[bool] = True
-    passes: ClassVar[int] = 5
+    passes: ClassVar[int] = 1
     headline: ClassVar[tuple[str, ...]] = ("flagged", "suspicion")
     needs: ClassVar[str] = "5 images a class"
     share: float = 0.1

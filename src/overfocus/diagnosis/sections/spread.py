@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from overfocus.core.boxes import fill
 from overfocus.diagnosis.classifier import Classifier
-from overfocus.diagnosis.evidence import Evidence, joined
+from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import Portion, Sample
-from overfocus.diagnosis.section import Finding, OnProgress, Section, Table, scattered
+from overfocus.diagnosis.section import Finding, Table, scattered
+from overfocus.diagnosis.staged import Staged, Tick
 from overfocus.diagnosis.wording import percent
 from overfocus.metrics.coverage import coverage, coverage_scores
 from overfocus.metrics.score import Score, mean_score
@@ -29,7 +29,7 @@ LISTED = 12
 
 
 @dataclass(frozen=True)
-class Spread(Section):
+class Spread(Staged):
     """Spread of the maps of the true and of the predicted class, and the share of channels used."""
 
     name: ClassVar[str] = "spread"
@@ -38,25 +38,26 @@ class Spread(Section):
     order: ClassVar[int] = 10
     reads_map: ClassVar[bool] = True
     asks_no_map: ClassVar[tuple[str, ...]] = ("occlusion_area_predicted", "occlusion_area_true")
-    passes: ClassVar[int] = 16
+    passes: ClassVar[int] = 50
     headline: ClassVar[tuple[str, ...]] = (
         "effective_area_predicted", "occlusion_area_predicted", "mass_50_predicted", "gini_predicted"
     )  # fmt: skip
+    decided_by: ClassVar[str] = "occlusion_area_predicted"
+    along: ClassVar[int] = 0
     cells: int = 7
     """Cells along either axis that are hidden one by one, as many as a usual last map has positions."""
-    images: int = 250
-    """At most this many: each needs cells x cells passes."""
 
-    def collect(
-        self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
-    ) -> dict[str, np.ndarray]:
-        """Return spread/rows [n] and spread/falls/true and predicted [n, h, w]: how far the log-odds of the class fall
-        with each cell hidden by the mean colour, in nats.
+    def price(self, sample: Sample) -> int:
+        """Count the whole picture and one pass for each cell."""
+        return (1 + len(cells(sample.size, self.cells).flatten(0, 1))) * self.count(sample)
+
+    def portion(
+        self, classifier: Classifier, sample: Sample, evidence: Evidence, portion: Portion, tick: Tick
+    ) -> dict[str, Tensor]:
+        """Return falls/true and falls/predicted [B, h, w]: how far the log-odds of the class fall with each cell hidden
+        by the mean colour, in nats.
         """
-        rows = sample.some(self.images, evidence.seed)
-        portions = sample.portions(rows, self.title, on_progress)
-        parts = (_falls(classifier, portion, evidence, self.cells) for portion in portions)
-        return {"spread/rows": rows.numpy(), **joined(parts, "spread/falls/")}
+        return _falls(classifier, portion, evidence, self.cells, tick)
 
     def evaluate(self, evidence: Evidence) -> Finding:
         """Compute every number of `metrics.spread` on both maps, and the effective area by occlusion."""
@@ -82,19 +83,21 @@ class Spread(Section):
         )  # fmt: skip
 
 
-def _falls(classifier: Classifier, portion: Portion, evidence: Evidence, count: int) -> dict[str, Tensor]:
+def _falls(classifier: Classifier, portion: Portion, evidence: Evidence, count: int, tick: Tick) -> dict[str, Tensor]:
     """Return how far the log-odds of the true and of the predicted class fall with each cell hidden: [B, h, w]."""
     pixels, places = portion.pixels.to(classifier.device), cells(evidence.size, count)
     with torch.no_grad():
         # The whole picture takes the same path, so that a cell that is not read costs exactly nothing.
         whole = log_odds(classifier(pixels).cpu())
-        hidden = (
-            fill(pixels, classifier.fill, box.to(pixels.device).expand(len(pixels), 4)) for box in places.flatten(0, 1)
-        )
-        odds = torch.stack([log_odds(classifier(picture).cpu()) for picture in hidden], dim=2)
+        odds = []
+        for box in places.flatten(0, 1):
+            hidden = fill(pixels, classifier.fill, box.to(pixels.device).expand(len(pixels), 4))
+            odds.append(log_odds(classifier(hidden).cpu()))
+            tick(len(odds) / places[:, :, 0].numel())
+    odds = torch.stack(odds, dim=2)
     falls = (whole[:, :, None] - odds).unflatten(2, places.shape[:2]).float()
     classes = {"true": evidence.labels, "predicted": evidence.logits.argmax(dim=1)}
-    return {which: falls[torch.arange(len(pixels)), of[portion.rows]] for which, of in classes.items()}
+    return {f"falls/{which}": falls[torch.arange(len(pixels)), of[portion.rows]] for which, of in classes.items()}
 
 
 def cells(size: tuple[int, int], count: int) -> Tensor:

@@ -48,7 +48,7 @@ class Transplant(Section):
     title: ClassVar[str] = "What a small piece carries"
     question: ClassVar[str] = "Does a piece of one image make it see its class in another?"
     order: ClassVar[int] = 120
-    passes: ClassVar[int] = 50
+    passes: ClassVar[int] = 49
     headline: ClassVar[tuple[str, ...]] = ("flagged", "carried", "taken")
     by_default: ClassVar[bool] = False
     needs: ClassVar[str] = "two classes, 5 pieces a class"
@@ -62,6 +62,10 @@ class Transplant(Section):
     def lacking(self, sample: Sample) -> str:
         """Need images of two classes."""
         return "" if len(sample.labels.unique()) > 1 else "the images are all of one class"
+
+    def price(self, sample: Sample) -> int:
+        """Count a pass for each place."""
+        return len(grid(sample.size, self)) * self.count(sample)
 
     def collect(
         self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
