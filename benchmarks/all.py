@@ -40,6 +40,7 @@ SCRIPTS = (
     "memory",
     "freed",
     "window",
+    "examination",
 )
 PEERS = (
     "timm",

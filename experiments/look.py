@@ -21,6 +21,7 @@ import numpy as np
 
 import overfocus as of
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, split_of
+from overfocus.diagnosis.effort import studied
 from overfocus.statistics.estimate import mean_interval
 from overfocus.statistics.paired import paired
 
@@ -37,7 +38,7 @@ def numbers(folder: Path, names: list[str], limit: int, root: str | None) -> lis
     classifier = classifier_of(str(folder), dataset, CheckpointOptions(), "cpu")
     pairs = [name.split(".") for name in names]
     sections = list(dict.fromkeys(section for section, _ in pairs))
-    found = of.diagnose(classifier, split_of(dataset)[1], only=sections, limit=limit)
+    found = of.diagnose(classifier, split_of(dataset)[1], only=sections, sections=studied(), limit=limit)
     return [found[section][score].value for section, score in pairs]
 
 

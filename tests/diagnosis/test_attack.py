@@ -16,8 +16,9 @@ from torch import nn
 
 from overfocus.core.errors import OverfocusError
 from overfocus.core.key import Key
+from overfocus.diagnosis.attacks import adaptive
 from overfocus.diagnosis.attacks.adaptive import AdaptivePGD
-from overfocus.diagnosis.attacks.attack import FGSM, PGD, SignNoise, assess, gradients, predicted
+from overfocus.diagnosis.attacks.attack import FGSM, PGD, SignNoise, assess, climbed, gradients, predicted
 from overfocus.diagnosis.attacks.gradient_masking import (
     NOT_TRIED,
     MaskingProbe,
@@ -332,6 +333,28 @@ class TestAdaptive:
         stands = [found == labels for found in assess(model, pixels, labels, attacks, DRAW).values()]
         for weaker, stronger in pairwise(stands):
             assert not (stronger & ~weaker).any()
+
+    def test_a_stopped_attack_gives_the_verdicts_of_an_unstopped_one(self, model, pixels, labels, monkeypatch):
+        """Unstopped: it is never told that an image fell and goes on with it; what fell on the way has fallen."""
+        passes, fell, stopped = [], [], AdaptivePGD(0.02, steps=30)
+        hook = model.register_forward_hook(lambda _, inputs, output: passes.append(len(inputs[0])))
+        found = predicted(model, stopped.attack(model, pixels, labels, DRAW)) != labels
+        asked = sum(passes)
+        passes.clear()
+
+        def blindfolded(model, here, labels, *more):
+            gradient, answers, losses = climbed(model, here, labels, *more)
+            fell[-1] |= bool((answers != labels).any())
+            return gradient, labels.clone(), losses
+
+        monkeypatch.setattr(adaptive, "climbed", blindfolded)
+        for row in range(len(pixels)):
+            fell.append(False)
+            stopped.attack(model, pixels[row, None], labels[row, None], DRAW.at(torch.tensor([row])))
+        hook.remove()
+        assert found.tolist() == fell
+        assert asked < sum(passes)
+        assert 0 < found.sum() < len(found), "some fall and some stand"
 
     def test_images_that_fell_are_left_alone(self, model, pixels, labels):
         asked = []

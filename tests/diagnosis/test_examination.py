@@ -9,6 +9,7 @@ import overfocus as of
 from overfocus.core.errors import OverfocusError, UnknownName
 from overfocus.data.groups import ImageGroups
 from overfocus.diagnosis.catalogue import DEFAULT, SECTIONS
+from overfocus.diagnosis.classifier import Classifier
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.section import Section
 from overfocus.diagnosis.sections.hiding import KINDS, Hiding
@@ -267,3 +268,11 @@ class TestHiding:
             right = found.evidence.tensor(f"hiding/{kind}/right")
             assert right.shape == (2, 12)
             assert right[0].mean() == 1
+
+
+@pytest.mark.parametrize(("precision", "told"), [("bf16-mixed", True), ("", False)])
+def test_another_precision_than_that_of_the_run_is_told_where_the_images_are(precision, told):
+    sample = sampled()
+    classifier = Classifier("run", net(), (0.0,) * 3, (1.0,) * 3, sample.classes, precision=precision)
+    found = of.diagnose(classifier, sample, only=["answers"])
+    assert ("bf16-mixed" in found.evidence.about["sample"]) is told

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pytest
 import torch
 from test_examination import net, pictures, sampled
@@ -101,10 +100,13 @@ def test_quick_takes_under_a_fifth_of_the_usual_price():
 
 
 def test_studies_look_at_as_many_images_however_sure_they_are():
-    for section in effort.studied():
-        assert section.settings()["images"] == effort.STUDIED[section.name]
-        assert section.settings().get("half_width", 0) == 0
-    given = replace(SECTIONS["outliers"], other_name="mine")
-    (outliers,) = [each for each in effort.studied([given]) if each.name == "outliers"]
-    assert (outliers.other_name, outliers.images) == ("mine", 250)
-    assert np.isclose(SECTIONS["spread"].half_width, 0.05)
+    settings = {section.name: section.settings() for section in effort.studied()}
+    assert list(settings) == list(SECTIONS)
+    for name, images in effort.STUDIED.items():
+        assert settings[name]["images"] == images
+        assert settings[name].get("half_width", 0) == 0
+    given = replace(SECTIONS["robustness"], checked=3)
+    (robustness,) = [each for each in effort.studied([given]) if each.name == "robustness"]
+    assert (robustness.checked, robustness.images) == (3, 250)
+    outsiders = replace(SECTIONS["outliers"], other_name="mine")
+    assert outsiders in effort.studied([outsiders]), "what is given is evaluated, also where its images are not chosen"

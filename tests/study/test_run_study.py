@@ -201,7 +201,7 @@ def test_training_is_not_reckoned_for_runs_that_are_only_to_be_examined(done, fo
 
 
 def test_an_examination_is_reckoned_by_what_its_sections_pass_forward(folder):
-    """Nine of the test images: two passes for maps, eight for halves, 50 for spread; nothing where nothing is examined."""
+    """Nine of the test images: two passes for maps, eight for halves, 50 for spread; none where nothing is examined."""
     for sections, passes in ((["halves", "spread", "confidence"], 60), (["confidence"], 2), ([], 0)):
         study = grid(folder, examine__sections=sections)
         baseline = study.experiment(RunKey("plain", Size(), 0))

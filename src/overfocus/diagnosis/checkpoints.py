@@ -32,6 +32,7 @@ from overfocus.training.run import Run
 
 log = logging.getLogger(__name__)
 
+FLOAT32 = "32-true"
 GEOMETRY = ("size", "fit", "crop_share", "interpolation")
 """What of a preprocessing must be the same for models that are examined on the same images."""
 
@@ -207,6 +208,7 @@ def _of_run(what: str, run: Run, dataset: Dataset | None, options: CheckpointOpt
         f"{what}, {epoch}{_shown_otherwise(manifest, dataset)}",
         trained_with=tuple(sorted(parse(experiment.method).fillings)),
         multi_label=bool(manifest.get("multi_label")),
+        precision=precision if (precision := manifest.get("precision", "")) != FLOAT32 else "",
     )  # fmt: skip
 
 

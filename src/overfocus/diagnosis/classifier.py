@@ -60,6 +60,8 @@ class Classifier:
     """The fillings, of `diagnosis.fillings`, that it was shown in training; None where that is not known."""
     multi_label: bool = False
     """Whether an image may have several of the classes, or none."""
+    precision: str = ""
+    """In what its run was trained and evaluated, where that is not float32, in which it is examined."""
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or any(each <= 0 for each in self.std):

@@ -12,7 +12,6 @@ QUICK = {"answers": 0, "cues": 64, "marks": 64, "halves": 128, "spread": 32, "co
 """Section -> images, of a quick examination; 0 where the images that all sections share suffice."""
 STUDIED = {
     "spread": 250, "hiding": 0, "deletion": 250, "robustness": 250, "corruptions": 250, "in_between": 500,
-    "outliers": 250,
 }  # fmt: skip
 """Section -> images in a study: as many for every run, as runs are compared, however narrow an interval is; 0: all."""
 LEFT_OUT = "left out of a quick examination"
@@ -37,7 +36,8 @@ def left_out(names: Sequence[str]) -> dict[str, str]:
 
 def studied(given: Iterable[Section] = ()) -> list[Section]:
     """Return the sections with as many images as studies evaluate them on, those of `given` in place of the usual."""
-    return [limited(section, STUDIED[name]) for name, section in _known(given).items() if name in STUDIED]
+    known = _known(given).items()
+    return [limited(section, STUDIED[name]) if name in STUDIED else section for name, section in known]
 
 
 def _known(given: Iterable[Section]) -> dict[str, Section]:

@@ -76,6 +76,11 @@ def diagnose(  # noqa: PLR0913
         evidence = _collected(classifier, sample, map, evaluated, seed, on_progress)
     lost = int((~evidence.logits.isfinite().all(dim=1)).sum())
     note = f"{sample.note}; {lost} of them have logits that are not numbers and count as wrong" if lost else sample.note
+    if classifier.precision:
+        note += (
+            f"; computed in float32, where {classifier.name} was trained and evaluated in {classifier.precision}, so a "
+            "few images may be named otherwise than there"
+        )
     about = {"data": data_name, "sample": note, "source": sample.source, "skipped": lacking}
     return Diagnosis(evidence.with_arrays({}, **about))
 

@@ -31,7 +31,7 @@ class Outliers(Section):
     order: ClassVar[int] = 100
     passes: ClassVar[int] = 6
     needs: ClassVar[str] = "1 or 3 channels"
-    images: int = 128
+    images: int = 250
     """At most this many of each kind."""
     other: Sample | None = field(default=None, repr=False, compare=False)
     """Images of other classes, at the size of the model's."""
