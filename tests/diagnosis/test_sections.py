@@ -1,6 +1,7 @@
 """A section is described in its own file: in full, truly, and nowhere else."""
 
 import ast
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from overfocus.diagnosis import sections as folder
 from overfocus.diagnosis.catalogue import DEFAULT, MOST, SECTIONS, headline, in_order
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.section import Section
+from overfocus.diagnosis.staged import FIRST
 
 SOURCE = Path(of.__file__).parent
 OTHER_ROOMS = [path for room in ("report", "cli", "commands", "study") for path in (SOURCE / room).rglob("*.*")]
@@ -86,3 +88,15 @@ def test_no_section_is_described_elsewhere():
 def test_the_page_lists_them():
     rows = "".join(f"| `{name}` | {each.question} | {each.needs} |\n" for name, each in SECTIONS.items())
     assert rows in PAGE.read_text(encoding="utf-8")
+
+
+def test_what_the_page_says_of_their_cost_is_so():
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+|all) \| (yes|no) \|$", PAGE.read_text(encoding="utf-8"), re.M)
+    assert len(rows) == 10
+    for name, passes, images, early in rows:
+        section = SECTIONS[name]
+        assert section.passes == int(passes), name
+        assert str(section.settings().get("images") or "all") == images, name
+        # Nothing is seen before the first 64 images are.
+        ends = section.settings().get("half_width", 0) > 0 and section.settings()["images"] > FIRST
+        assert ends == (early == "yes"), name

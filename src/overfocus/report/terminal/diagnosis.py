@@ -35,8 +35,9 @@ def diagnosis_table(comparison: SideBySide, console: Console | None = None) -> N
         if rows := comparison.rows(section):
             _scores(section, rows, comparison, console)
     skipped = {name: why for each in comparison.diagnoses for name, why in each.skipped.items()}
-    for name, why in skipped.items():
-        say(console, f"\n{name} was not evaluated: {why}", "dim")
+    for why in dict.fromkeys(skipped.values()):
+        names = [name for name, reason in skipped.items() if reason == why]
+        say(console, f"\n{', '.join(names)} {'was' if len(names) == 1 else 'were'} not evaluated: {why}", "dim")
 
 
 def _scores(section: str, rows: list[MetricRow], comparison: SideBySide, console: Console) -> None:
