@@ -11,6 +11,7 @@ from overfocus.diagnosis.attacks.gradient_masking import NOT_TRIED
 from overfocus.diagnosis.diagnosis import Diagnosis
 from overfocus.diagnosis.evidence import Evidence
 from overfocus.diagnosis.sample import from_pixels
+from overfocus.diagnosis.sections.hiding import Hiding
 from overfocus.diagnosis.sections.shortcut import suspects
 from overfocus.diagnosis.sections.spread import cells
 from overfocus.diagnosis.sections.transplant import Transplant, carriers, grid
@@ -101,9 +102,9 @@ def test_one_class_for_everything_is_no_overfocus_of_zero():
 def test_of_what_there_is_to_lose_a_narrow_network_loses_the_same_at_any_accuracy():
     """Half of the labels are turned round: accuracy, and with it the score, halves; the relative one does not."""
     pixels, labels = halves(80)
-    half = torch.where(torch.arange(80) % 4 < 2, labels, 1 - labels)
+    half, whole = torch.where(torch.arange(80) % 4 < 2, labels, 1 - labels), [Hiding(half_width=0)]
     right, wrong = (
-        of.diagnose(LeftHalf(), sampled(pixels, given), at="look", only=["hiding"])["hiding"]
+        of.diagnose(LeftHalf(), sampled(pixels, given), at="look", only=["hiding"], sections=whole)["hiding"]
         for given in (labels, half)
     )
     assert abs(wrong["overfocus"].value) < 0.3 * right["overfocus"].value
