@@ -23,7 +23,7 @@ Tick = Callable[[float], None]
 """Called with the share of a batch that is done, in [0, 1]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Staged(Section):
     """Looks at 64 images, then at as many again, and so on, until its number is sure or `images` are seen.
 
