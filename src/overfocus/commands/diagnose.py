@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from overfocus.commands.check import first_look
 from overfocus.core.errors import OverfocusError
 from overfocus.core.files import replacing_folder, write
+from overfocus.core.preprocess import Preprocess
 from overfocus.data.joined import looked_at
 from overfocus.diagnosis.catalogue import DEFAULT, SECTIONS, in_order
 from overfocus.diagnosis.checkpoints import CheckpointOptions, classifier_of, dataset_for, outsiders, split_of
@@ -92,17 +93,14 @@ def diagnose_checkpoints(
     )  # fmt: skip
     sample = replace(sample, source=f"{looked_at(dataset, name, len(sample))} {dataset.note}".strip())
     classifiers = _compared(_named(classifier_of(each, dataset, request.options, device) for each in request.models))
-    extra: list[Section] = [Robustness(auto=request.autoattack)]
-    if request.ood:
-        root, on_bad_image = request.data.get("data.root"), experiment.data.on_bad_image
-        extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image, dataset.preprocess))
+    extra = _extra(request, sample, experiment.data.on_bad_image, dataset.preprocess)
     samples = [fitting(sample, each.classes, each.name) for each in classifiers]
     settled = []
     for classifier, own in zip(classifiers, samples, strict=True):
         with classifier.examined():
             settled.append((tried(classifier, own), own))  # an error now, before the first is examined for hours
-            evaluated, _ = chosen(own, sections, extra, request.quick)
-            say_price(console, classifier.name, prices(evaluated, own), forward_seconds(classifier, own))
+            found = prices(chosen(own, sections, extra, request.quick)[0], own, request.map)
+            say_price(console, classifier.name, found, forward_seconds(classifier, own))
     with _bars(console) as progress_of:
         # One map for all, since numbers of different maps cannot be compared.
         every = progress_of(" and ".join(each.name for each in classifiers))
@@ -119,6 +117,15 @@ def diagnose_checkpoints(
     with replacing_folder(out) as aside:
         _write(comparison, samples[0], aside, per_class, images)
     return comparison
+
+
+def _extra(request: DiagnosisRequest, sample: Sample, on_bad_image: str, preprocess: Preprocess) -> list[Section]:
+    """Return the sections that have settings of the request's."""
+    extra: list[Section] = [Robustness(auto=request.autoattack)]
+    if request.ood:
+        root = request.data.get("data.root")
+        extra.append(outsiders(request.ood, sample, request.seed, root, on_bad_image, preprocess))
+    return extra
 
 
 def _sections(request: DiagnosisRequest) -> list[str]:

@@ -29,11 +29,15 @@ class Trust(Section):
     title: ClassVar[str] = "Its maps"
     question: ClassVar[str] = "Do its maps tell where it looks, better than chance?"
     order: ClassVar[int] = 9
-    passes: ClassVar[int] = 2
+    passes: ClassVar[int] = 11
     headline: ClassVar[tuple[str, ...]] = ("gap",)
     shares: tuple[float, ...] = SHARES
     images: int = 100
     """At most this many, none of which chose the map: each needs 2 x shares + 1 passes."""
+
+    def price(self, sample: Sample) -> int:
+        """Count the whole picture and two orders at each share."""
+        return (1 + len(ORDERS) * len(self.shares)) * self.count(sample)
 
     def collect(
         self, classifier: Classifier, sample: Sample, evidence: Evidence, on_progress: OnProgress
