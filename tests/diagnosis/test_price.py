@@ -15,8 +15,8 @@ from overfocus.diagnosis.price import MAPS, prices
 from overfocus.diagnosis.sample import from_pixels
 from overfocus.diagnosis.section import Section
 
-MEASURED = {"robustness"}
-"""Sections that go on until an image falls: their price is measured on a network, not counted."""
+MEASURED = {"robustness", "cues", "marks"}
+"""Sections that go on as they find: their price is measured, not counted."""
 
 
 def counted(model):
