@@ -52,7 +52,7 @@ def open(  # noqa: PLR0913
     \b
     overfocus open runs/photos
     overfocus open runs/plain runs/sgdrop
-    overfocus open timm:resnet50.a1_in1k --data photos --no-browser
+    overfocus open net.pt --model resnet18 --preprocess imagenet --data photos
     """
     from overfocus.commands.open import OpenRequest, open_window
 
