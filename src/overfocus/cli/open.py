@@ -14,7 +14,7 @@ app = typer.Typer()
 
 @app.command()
 def open(  # noqa: PLR0913
-    checkpoints: Annotated[list[str], typer.Argument(metavar="RUN [MODEL ...]", help=o.MODEL_HELP + " Side by side.")],
+    checkpoints: Annotated[list[str], typer.Argument(metavar="MODEL", help=o.MODEL_HELP + " Several side by side.")],
     data: o.Data = None,
     split: Annotated[
         str, typer.Option(help="Which images, or all; default the test images, else the validation images.")
@@ -43,7 +43,7 @@ def open(  # noqa: PLR0913
     device: o.Device = "auto",
     as_json: o.Json = False,
 ) -> None:
-    """Play with a classifier: paint over a part of a picture and watch the answer change.
+    """Paint over parts of a picture and watch the answer change.
 
     A page in your browser, served by this machine to this machine; nothing leaves it. Drop a photograph or pick one of
     the data, see the answers of several models side by side, their maps, and what is left as the salient part is
@@ -52,7 +52,7 @@ def open(  # noqa: PLR0913
     \b
     overfocus open runs/photos
     overfocus open runs/plain runs/sgdrop
-    overfocus open timm:resnet50.a1_in1k --data photos --no-browser
+    overfocus open net.pt --model resnet18 --preprocess imagenet --data photos
     """
     from overfocus.commands.open import OpenRequest, open_window
 
