@@ -94,7 +94,8 @@ def test_the_interval_grows_with_what_was_tried_and_holds_the_truth():
     ("low", "log_odds", "n", "even", "found"),
     [
         (0.3, 0.5, 100, 0.44, True), (0.1, 0.5, 100, 0.44, False), (0.3, 0.5, 100, 0.75, False),
-        (0.3, 0.5, 20, 0.44, False), (0.3, 0.01, 100, 0.0, True), (torch.nan, 0.5, 100, 0.0, False),
+        (0.3, 0.5, 20, 0.44, False), (0.3, 0.01, 100, 0.0, True), (0.08, 0.01, 100, 0.0, True),
+        (0.04, 0.5, 100, 0.0, False), (torch.nan, 0.5, 100, 0.0, False),
         (0.3, torch.nan, 100, 0.0, False),
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from overfocus.diagnosis.cue import Cue, MarkedPictures
 from overfocus.diagnosis.inpaint import without
+from overfocus.diagnosis.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Part(Cue):
     @property
     def title(self) -> str:
         """What it is."""
-        return f"the part {self.part}"
+        return f"the part {quoted(self.part)}"
 
     def known(self, pictures: MarkedPictures) -> Tensor:
         """Return whether the part is marked."""
