@@ -81,7 +81,7 @@ def main() -> None:
     print(finding.sentence)
     for row in finding.tables[0].rows:
         print(" | ".join(row))
-    for lean in finding.leans:
+    for lean in finding.leans or ():
         print(f"{'found' if lean.found else 'not found'}: {lean.title}, share {lean.share}")
 
 

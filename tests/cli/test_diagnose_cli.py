@@ -245,7 +245,7 @@ def test_quick_tells_its_price_first_and_what_it_left_out(overfocus, runs, tmp_p
     assert found["about"]["skipped"] == {name: LEFT_OUT for name in DEFAULT if name not in asked}
     price, _, after = err.partition("run0 (plain): Maps")
     assert "Half of the object" in price
-    assert re.search(r"\d ms a picture and \d+ of them", price)
+    assert re.search(r"\d ms a picture and [\d,]+ of them", price)
     assert after, "the price stands before what it is of"
     code, _, err = overfocus("diagnose", runs / "run0", "--quick", "--only", "spread", "--out", tmp_path / "e")
     assert code == 2

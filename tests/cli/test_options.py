@@ -26,6 +26,7 @@ DIFFER = {
     "--boxes": "objects of images to examine; of a data set to check",
     "--data": "images of classes; images of objects for a detector",
     "--size": "of whole images; of the shorter side for a detector",
+    "--map": "of several networks to examine, also the best of several maps; of a study one for all its runs",
     "--workers": "processes that read images; runs at a time",
     "--metric": "of the answers to test images; of those to held-out ones after every epoch, which has fewer",
     "--limit": "a diagnosis may take all images, a study may not",

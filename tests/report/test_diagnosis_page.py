@@ -134,11 +134,11 @@ class TestPage:
     def test_tables_of_images_and_of_places_show_them(self, pages, count):
         page, diagnoses, _ = pages[count]
         tables = [table for each in diagnoses for finding in each.findings for table in finding.tables if table.seen]
-        assert {table.title[:6] for table in tables} == {"Images", "Most c", "Places"}
+        assert {table.title[:6] for table in tables} == {"Images", "Most c", "Places", "What i"}
         assert all(len(table.seen) == len(table.rows) > 0 for table in tables)
         wanted = sum(len(seen.rows) for table in tables for seen in table.seen)
         assert wanted > 0
-        assert page.read_text(encoding="utf-8").count('class="seen"') == sum(len(table.rows) for table in tables)
+        assert page.read_text(encoding="utf-8").count('<td class="seen">') == sum(len(table.rows) for table in tables)
         cells = re.findall(r'<td class="seen">(.*?)</td>', page.read_text(encoding="utf-8"))
         assert sum(cell.count("<img") for cell in cells) == wanted
 

@@ -99,6 +99,8 @@ def diagnose_checkpoints(
     for classifier, own in zip(classifiers, samples, strict=True):
         with classifier.examined():
             settled.append((tried(classifier, own), own))  # an error now, before the first is examined for hours
+    for classifier, own in settled:
+        with classifier.examined():
             found = prices(chosen(own, sections, extra, request.quick)[0], own, request.map)
             say_price(console, classifier.name, found, forward_seconds(classifier, own))
     with _bars(console) as progress_of:
