@@ -209,6 +209,7 @@ def test_a_network_that_reads_the_frame_is_found_to(classes):
     found = asked(Reads(frame_of(), classes), *levels(frame_of(), classes))
     scores = found["cues"]
     assert scores["border_8"].value == scores["border_8_only"].value == scores["border_8_taken"].value == 1
+    assert list(scores)[:3] == ["border_8", "middle_8", "border_4"], "where there is no room for all, shares are shown"
     assert scores["middle_8"].value == 0
     assert scores["middle_8_only"].value == pytest.approx(1 / classes)
     assert found_in(found)[:2] == [Border(8).title, Border(4).title]

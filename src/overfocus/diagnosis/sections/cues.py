@@ -91,10 +91,13 @@ class Cues(Section):
         cues = [cue for cue in _cues(evidence.below("masks"), True) if cue.name in known]
         every, rows = sides(cues, evidence, CueRule()), evidence.tensor("cues/rows").long()
         leans = ranked(side.lean for side in every if side.lean and side.ranked)
-        scores = {name: score for side in every for name, score in side.scores.items()}
+        shares = {side.name for side in every}  # first, as where there is no room for all the first are shown
+        ordered = sorted(
+            (each for side in every for each in side.scores.items()), key=lambda each: each[0] not in shares
+        )
         chance = float(evidence.labels[rows].bincount().max()) / len(rows)
         return self.found(
-            partial(_sentence, every, leans, chance), {}, evidence.seed, scores, rows=rows,
+            partial(_sentence, every, leans, chance), {}, evidence.seed, dict(ordered), rows=rows,
             tables=(_table(every, chance),), notes=_notes(every, evidence), leans=leans,
         )  # fmt: skip
 
