@@ -24,7 +24,7 @@ from time import process_time
 from typing import Any
 
 import torch
-from ratios import Table, parser, run
+from ratios import Bar, Table, parser, run
 
 from overfocus.core.allocator import keep_freed_memory
 from overfocus.diagnosis.catalogue import SECTIONS
@@ -34,6 +34,8 @@ from overfocus.diagnosis.examination import diagnose
 from overfocus.diagnosis.sample import fitting, from_split
 
 FORWARD, ALL, BEFORE = "one pass of every image", "all sections", "all sections, before"
+PASSES = 333.0
+"""The bar, in passes of every image: 100,000 for 300 images."""
 
 
 @dataclass
@@ -111,10 +113,18 @@ def tables(asked: argparse.Namespace) -> Iterator[Table]:
             seconds[ALL] = [_whole(found)]
             height, width = found["size"]
             title = f"{found['name']}, {found['images']} images of {height} x {width} pixels"
-            yield Table(title, FORWARD, seconds, notes=list(passes(found)), ours=[ALL], measured=("s", 1.0))
+            yield Table(
+                title,
+                FORWARD,
+                seconds,
+                [Bar(ALL, FORWARD, PASSES)],
+                notes=list(passes(found)),
+                ours=[ALL],
+                measured=("s", 1.0),
+            )
             if asked.before:
                 both = {BEFORE: [before(asked.before, each, limit)], ALL: seconds[ALL]}
-                yield Table(title, BEFORE, both, ours=[ALL], measured=("s", 1.0))
+                yield Table(title, BEFORE, both, [Bar(ALL, BEFORE, 1.0)], ours=[ALL], measured=("s", 1.0))
 
 
 def passes(found: dict[str, Any]) -> Iterator[str]:
