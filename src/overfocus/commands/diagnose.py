@@ -138,7 +138,7 @@ def _sections(request: DiagnosisRequest) -> list[str]:
         raise OverfocusError("--without leaves out all of --only; give one of them, or a section more to --only")
     if len(without) == len(SECTIONS):
         raise OverfocusError("--without leaves out every section; leave one, or give --only")
-    usual = [name for name in QUICK if name in SECTIONS] if request.quick else DEFAULT
+    usual = QUICK if request.quick else DEFAULT
     return [name for name in in_order(request.only or usual) if name not in without]
 
 

@@ -121,9 +121,8 @@ def _collected(
         },
     )  # fmt: skip
     for section in sections:
-        on_progress(
-            section.title, 0, max(1, section.count(sample))
-        )  # some read all their images before the first answer
+        # Some read all their images before the first answer.
+        on_progress(section.title, 0, max(1, section.count(sample)))
         arrays = section.collect(classifier, sample, evidence, on_progress)
         names, settings = [*evidence.about["sections"], section.name], dict(evidence.about["settings"])
         settings[section.name] = section.settings()

@@ -31,7 +31,12 @@ def fillings(pixels: Tensor, mean: Tensor, key: Key, donors: Tensor | None = Non
     """
     found = {
         "mean": mean.to(pixels).expand_as(pixels),
-        "blur": smooth(pixels, BLUR * min(pixels.shape[-2:]), border="reflect"),
+        "blur": coarse(pixels),
         "noise": uniform(key.fold_in("noise"), pixels),
     }
     return found if donors is None else {**found, "patch": donors}
+
+
+def coarse(pixels: Tensor) -> Tensor:
+    """Return what is left of `pixels` [B, C, H, W] without anything small: light and colour of large parts."""
+    return smooth(pixels, BLUR * min(pixels.shape[-2:]), border="reflect")

@@ -102,6 +102,14 @@ def log_odds(logits: Tensor) -> Tensor:
     return odds.scatter(1, first, values.gather(1, first) - rest)
 
 
+def whole_of(odds: Tensor, predicted: Tensor) -> Tensor:
+    """Return the mean log-odds `odds` [N, K] of each class in images that are named as it, `predicted` [N], less that
+    in the others: [K].
+    """
+    is_it = torch.nn.functional.one_hot(predicted, odds.shape[1]).double()
+    return (odds * is_it).sum(dim=0) / is_it.sum(dim=0) - (odds * (1 - is_it)).sum(dim=0) / (1 - is_it).sum(dim=0)
+
+
 def carried(
     own: Rises, others: Rises, places: Tensor, whole: Tensor, rule: TransplantRule = TransplantRule()
 ) -> list[Carried]:

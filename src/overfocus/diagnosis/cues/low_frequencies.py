@@ -10,11 +10,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from overfocus.diagnosis.corruptions.blur import smooth
 from overfocus.diagnosis.cue import Cue, MarkedPictures, Rest
-
-BLUR = 1 / 8
-"""Sigma as a share of the shorter side."""
+from overfocus.diagnosis.fillings import coarse
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,12 @@ class LowFrequencies(Cue):
 
     def only(self, pictures: MarkedPictures) -> Tensor:
         """Blur."""
-        return _low(pictures.pixels)
+        return coarse(pictures.pixels)
 
     def rest_only(self, pictures: MarkedPictures) -> Tensor:
         """Take the blur away from around the mean colour."""
-        return (pictures.pixels - _low(pictures.pixels) + pictures.fill.to(pictures.pixels)).clamp(0, 1)
+        return (pictures.pixels - coarse(pictures.pixels) + pictures.fill.to(pictures.pixels)).clamp(0, 1)
 
     def swapped(self, pictures: MarkedPictures, donors: MarkedPictures) -> Tensor:
         """Lay the detail over the donor's blur; what leaves [0, 1] is clipped."""
-        return (pictures.pixels - _low(pictures.pixels) + _low(donors.pixels)).clamp(0, 1)
-
-
-def _low(pixels: Tensor) -> Tensor:
-    return smooth(pixels, BLUR * min(pixels.shape[-2:]), border="reflect")
+        return (pictures.pixels - coarse(pictures.pixels) + coarse(donors.pixels)).clamp(0, 1)

@@ -25,7 +25,7 @@ from overfocus.diagnosis.section import SHOWN, Examples, Finding, OnProgress, Se
 from overfocus.diagnosis.wording import located, percent
 from overfocus.metrics.marks import MarksRule, Measured, ahead, carried, chance, evidence, found, resemblance
 from overfocus.metrics.score import LEVEL, Metric, Score, percentiles, resample_counts
-from overfocus.metrics.transplant import log_odds
+from overfocus.metrics.transplant import log_odds, whole_of
 
 BATCH = 64
 FEWEST = 5
@@ -78,7 +78,7 @@ class Marks(Section):
             return {"marks/rows": rows.numpy(), **_arrays([], [])}
         pixels = torch.cat([portion.pixels.to(classifier.device) for portion in sample.batches(rows)])
         pasting = Pasting(classifier, pixels, on_progress, self)
-        whole = _whole(log_odds(evidence.logits[rows]), answers)
+        whole = whole_of(log_odds(evidence.logits[rows]), answers)
         proposed = MarkSearch(pasting.odds, first, answers, whole, key.fold_in("search"), pixels, few).propose()
         judge = MarkSearch(pasting.odds, second, answers, whole, key.fold_in("measure"), pixels, more)
         measured = measure(judge, proposed)
@@ -225,11 +225,6 @@ def measure(search: MarkSearch, proposed: Sequence[Proposed]) -> list[Measured]:
         share = most / float(search.whole[one.label])
         found.append(Measured(one.label, int((classes == one.label).sum()), share, rival / most, likeness, p))
     return found
-
-
-def _whole(odds: Tensor, answers: Tensor) -> Tensor:
-    is_it = torch.nn.functional.one_hot(answers, odds.shape[1]).double()
-    return (odds * is_it).sum(dim=0) / is_it.sum(dim=0) - (odds * (1 - is_it)).sum(dim=0) / (1 - is_it).sum(dim=0)
 
 
 def _donors(labels: Tensor, same: bool, key: Key) -> Tensor:

@@ -21,7 +21,7 @@ from overfocus.diagnosis.sample import Sample
 from overfocus.diagnosis.section import Finding, OnProgress, Section, Table, examples_named, scattered
 from overfocus.diagnosis.wording import located, percent
 from overfocus.metrics.score import Metric, Score
-from overfocus.metrics.transplant import FEWEST, TAKEN, Carried, Rises, carried, log_odds
+from overfocus.metrics.transplant import FEWEST, TAKEN, Carried, Rises, carried, log_odds, whole_of
 
 FLAGGED = Metric(
     "classes carried by one place",
@@ -138,9 +138,7 @@ def carriers(evidence: Evidence) -> list[Carried]:
     """Return for each class what its pieces carry where they carry most."""
     rows = evidence.tensor("transplant/rows").long()
     odds, predicted = log_odds(evidence.logits[rows]), evidence.logits[rows].argmax(dim=1)
-    classes = odds.shape[1]
-    is_it = torch.nn.functional.one_hot(predicted, classes).double()
-    whole = (odds * is_it).sum(dim=0) / is_it.sum(dim=0) - (odds * (1 - is_it)).sum(dim=0) / (1 - is_it).sum(dim=0)
+    classes, whole = odds.shape[1], whole_of(odds, predicted)
     own = Rises.of(evidence.tensor("transplant/own"), evidence.tensor("transplant/donors").long(), classes)
     others = Rises(*(evidence.tensor(f"transplant/others/{name}").double() for name in ("count", "mean", "variance")))
     return carried(own, others, evidence.tensor("transplant/places"), whole)
